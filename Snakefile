@@ -1,0 +1,23 @@
+# Regenerates every table: `snakemake --cores`; a part: `snakemake --cores --config scale=laptop tables=[avmnist_table1]`.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+# Everything that was asked for: tables, figures and the page.
+rule all:
+    input:
+        plan.targets,
+    default_target: True
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/probe.smk"
+include: "workflow/rules/tables.smk"

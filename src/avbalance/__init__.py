@@ -1,0 +1,1 @@
+"""Balanced audio-visual learning, from raw clips to printed tables."""

@@ -1,0 +1,42 @@
+"""Modality dropout."""
+
+import torch
+
+from avbalance.balancers.base import Balancer
+from avbalance.losses.base import Loss
+from avbalance.model import Model
+from avbalance.types import Batch, Output
+
+
+class ModalityDropout(Balancer):
+    """Now and then a clip lacks the features of one modality in training, so that none can be relied on.
+
+    ModDrop, Neverova et al., PAMI 2016.
+
+        f_m <- delta_m f_m      delta_m = 0 for one m, uniformly chosen, with probability p per clip; else 1
+
+    Departs from the paper, which draws every delta_m on its own: at most one modality is missing, so that
+    something is always left. Features are not rescaled.
+
+    Args:
+        model: The model to train.
+        loss: Its objective.
+        probability: p, that a clip lacks a modality.
+    """
+
+    def __init__(self, model: Model, loss: Loss, probability: float = 0.2) -> None:
+        super().__init__(model, loss)
+        self.probability = probability
+
+    def forward(self, batch: Batch) -> Output:
+        """The model's output, in training with missing features."""
+        features = self.model.encode(batch.inputs)
+        if self.training:
+            labels = batch.labels
+            lacks = torch.rand(labels.shape, device=labels.device) < self.probability
+            which = torch.randint(len(features), labels.shape, device=labels.device)
+            features = {
+                modality: feature.masked_fill((lacks & (which == number)).unsqueeze(1), 0.0)
+                for number, (modality, feature) in enumerate(features.items())
+            }
+        return self.model.decide(features)

@@ -1,0 +1,52 @@
+"""Which device a step computes on."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from avbalance.cli import UserError
+
+POLL_SECONDS = 1.0
+
+
+@contextmanager
+def claim(wanted: str, folder: Path) -> Iterator[torch.device]:
+    """A device that no other step of this checkout uses meanwhile; the CPU is shared.
+
+    Args:
+        wanted: `auto` (a CUDA device if there is one, else the CPU), `cpu`, `cuda` or `cuda:<index>`.
+        folder: Where the lock files of the GPUs lie.
+
+    Raises:
+        UserError: A CUDA device is wanted that is not there.
+    """
+    num_gpus = torch.cuda.device_count()
+    if wanted == "cpu" or (wanted == "auto" and num_gpus == 0):
+        yield torch.device("cpu")
+        return
+    indices = [int(wanted.split(":")[1])] if ":" in wanted else list(range(num_gpus))
+    if not indices or max(indices) >= num_gpus:
+        raise UserError(f"device: {wanted!r} is not there ({num_gpus} CUDA devices found); use 'auto' or 'cpu'")
+    with ExitStack() as stack:
+        index = _first_free(indices, folder, stack)
+        torch.cuda.set_device(index)
+        yield torch.device("cuda", index)
+
+
+def _first_free(indices: list[int], folder: Path, stack: ExitStack) -> int:
+    """Wait for one of these GPUs, hold its lock in `stack`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        for index in indices:
+            lock = FileLock(folder / f"gpu-{index}.lock")
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                continue
+            stack.callback(lock.release)
+            return index
+        time.sleep(POLL_SECONDS)

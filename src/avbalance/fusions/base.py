@@ -1,0 +1,38 @@
+"""What every fusion promises."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from avbalance.cli import UserError
+
+
+class Fusion(nn.Module):
+    """Says how the features of several modalities meet.
+
+    A subclass takes `dims`, {modality: feature_dim}, as its first argument; its options follow by keyword.
+
+    Attributes:
+        two_modalities: Whether the method is defined for exactly two modalities.
+        equal_dims: Whether all features must have one length.
+        mixes: Whether a stream depends on more than one modality. Streams of a fusion that does not mix
+            are named by their modality, which makes the exact split of the logits possible.
+        streams: {stream: dim}, what `forward` returns: one stream a modality, or one named `joint`.
+    """
+
+    two_modalities: ClassVar[bool] = False
+    equal_dims: ClassVar[bool] = False
+    mixes: ClassVar[bool] = True
+    streams: dict[str, int]
+
+    def __init__(self, dims: dict[str, int]) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if self.two_modalities and len(dims) != 2:
+            raise UserError(f"fusion {name} joins exactly two modalities, found {len(dims)}: {', '.join(dims)}")
+        if self.equal_dims and len(set(dims.values())) > 1:
+            raise UserError(f"fusion {name} needs features of one length, found {dims}; choose encoders that agree")
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """{modality: [batch, feature_dim]} -> {stream: [batch, dim]}."""
+        raise NotImplementedError

@@ -1,0 +1,7 @@
+"""Heads by name: `name: module:Class`."""
+
+REGISTRY = {
+    "cosine": "cosine:Cosine",
+    "linear": "linear:Linear",
+    "mlp": "mlp:MLP",
+}

@@ -1,0 +1,6 @@
+"""Losses by name: `name: module:Class`."""
+
+REGISTRY = {
+    "joint": "joint:Joint",
+    "unimodal": "unimodal:Unimodal",
+}

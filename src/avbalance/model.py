@@ -1,0 +1,76 @@
+"""A model is one encoder a modality, a fusion and a head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avbalance import registry
+from avbalance.encoders.base import Encoder
+from avbalance.fusions.base import Fusion
+from avbalance.heads.base import Head
+from avbalance.types import Output
+
+
+class Model(nn.Module):
+    """encoders -> features -> fusion -> streams -> head -> logits."""
+
+    def __init__(self, encoders: dict[str, Encoder], fusion: Fusion, head: Head) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+        self.head = head
+
+    def encode(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}."""
+        return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}
+
+    def forward(self, inputs: dict[str, Tensor]) -> Output:
+        """{modality: [batch, *shape]} -> Output with float32 logits."""
+        return self.decide(self.encode(inputs))
+
+    def decide(self, features: dict[str, Tensor]) -> Output:
+        """{modality: [batch, feature_dim]} -> Output: fusion and head, in float32 also under autocast."""
+        features = {modality: feature.float() for modality, feature in features.items()}
+        device = next(iter(features.values())).device.type
+        with torch.autocast(device, enabled=False):
+            streams = self.fusion(features)
+            return Output(features, streams, self.head(streams))
+
+    def masked(self, output: Output) -> dict[str, Tensor]:
+        """What each modality says alone inside the joint model, {modality: [batch, num_classes]}.
+
+        The exact share W_m f_m + b / M of the logits where the fusion keeps modalities apart and the head
+        is a sum over streams (OGM-GE, Peng et al., CVPR 2022). Otherwise the other modalities' features
+        are replaced by zeros: our generalisation.
+        """
+        shares = None if self.fusion.mixes else self.head.split(output.streams)
+        if shares is not None:
+            return shares
+        return {
+            kept: self.decide(
+                {
+                    modality: feature if modality == kept else torch.zeros_like(feature)
+                    for modality, feature in output.features.items()
+                }
+            ).logits
+            for kept in output.features
+        }
+
+
+def build(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
+    """The untrained model of a run.
+
+    Args:
+        settings: A run's settings: {"encoder": {modality: spec}, "fusion": spec, "head": spec}.
+        description: The data set's: {"num_classes", "modalities": {modality: {"shape"}}}.
+    """
+    encoders = {
+        modality: registry.load("encoder", spec, tuple(description["modalities"][modality]["shape"]))
+        for modality, spec in settings["encoder"].items()
+    }
+    dims = {modality: encoder.feature_dim for modality, encoder in encoders.items()}
+    fusion = registry.load("fusion", settings["fusion"], dims)
+    head = registry.load("head", settings["head"], fusion.streams, description["num_classes"])
+    return Model(encoders, fusion, head)

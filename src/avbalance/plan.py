@@ -1,0 +1,342 @@
+"""From the configuration to the names of all artifacts; needs no data on disk and no torch.
+
+    raw -> prep -> runs + weights -> probes -> tables, figures -> page
+
+Every artifact is `results/<folder>/<slug>-<key>` with the key of its recipe (`avbalance.keys`). An artifact
+that is there needs nothing, and one that is there is never asked for: so cached results stand without the data
+and weights that they once were made from.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from avbalance import cli, config, keys, registry, store
+from avbalance.cli import UserError
+from avbalance.config import Project, Row, Table
+
+RESULTS = Path("results")
+STAMPED = ("tables", "figures", "page")
+"""Folders of small files with fixed names; an empty stamp beside them carries the key."""
+
+
+@dataclass
+class Artifact:
+    """What one job leaves.
+
+    Attributes:
+        folder: Its folder below `results/`.
+        recipe: {"step", "name", "settings", "inputs": {role: path}, "code": {module: hash}}.
+    """
+
+    folder: str
+    recipe: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Slug and key."""
+        return str(self.recipe["name"])
+
+    @property
+    def path(self) -> str:
+        """The artifact's folder, relative to the repository root."""
+        return str(RESULTS / self.folder / self.name)
+
+    @property
+    def products(self) -> list[str]:
+        """The files that say the artifact is there; a run has its weights in a folder of their own."""
+        if self.folder.split("/")[0] in STAMPED:
+            return [f"{self.path}.key"]
+        folders = [self.path, weights(self.path)] if self.folder == "runs" else [self.path]
+        return [f"{folder}/{store.MANIFEST}" for folder in folders]
+
+
+def weights(run: str) -> str:
+    """Where the weights of a run lie."""
+    return run.replace("/runs/", "/weights/")
+
+
+@dataclass
+class Plan:
+    """All artifacts of a configuration, by path; `targets` are the stamps of what was asked for."""
+
+    project: Project
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+
+    def needs(self, path: str) -> list[str]:
+        """The files a job has to wait for: the absent inputs of an absent artifact."""
+        artifact = self.artifacts[path]
+        if all(map(self._exists, artifact.products)):
+            return []
+        inputs = (f"{source}/{store.MANIFEST}" for source in artifact.recipe["inputs"].values())
+        stamps = (f"{source}.key" for source in artifact.recipe["inputs"].values())
+        files = stamps if artifact.folder == "page" else inputs
+        return [file for file in files if not self._exists(file)]
+
+    def _exists(self, file: str) -> bool:
+        return (self.project.root / file).exists()
+
+    def write_recipes(self) -> None:
+        """Write every recipe to `results/recipes/`, where the steps read them."""
+        folder = self.project.root / RESULTS / "recipes"
+        folder.mkdir(parents=True, exist_ok=True)
+        for artifact in self.artifacts.values():
+            file = folder / f"{artifact.name}.json"
+            if not file.exists():
+                unfinished = file.with_suffix(".unfinished")
+                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n")
+                unfinished.rename(file)
+
+    def check(self) -> None:
+        """Look at the sizes of all artifacts that are there.
+
+        Raises:
+            UserError: One is damaged.
+        """
+        for artifact in self.artifacts.values():
+            for product in artifact.products:
+                if product.endswith(store.MANIFEST) and self._exists(product):
+                    store.read_manifest((self.project.root / product).parent)
+
+    def cached_elsewhere(self) -> list[str]:
+        """Artifacts that are absent here but recorded by DVC, so that `dvc pull` would bring them."""
+        return [
+            path
+            for path, artifact in self.artifacts.items()
+            if self._exists(f"{path}.dvc") and not self._exists(artifact.products[0])
+        ]
+
+    def add(
+        self,
+        folder: str,
+        slug: str,
+        step: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        modules: Iterable[str],
+    ) -> str:
+        """Enter an artifact; returns its path. The same recipe entered twice is one artifact."""
+        code = keys.code_of(modules, self.project.equivalent_code)
+        key = keys.digest({"step": step, "settings": settings, "inputs": dict(inputs), "code": code})
+        separator = "." if folder.split("/")[0] in STAMPED else "-"
+        recipe = {
+            "step": step,
+            "name": f"{slug}{separator}{key}",
+            "settings": settings,
+            "inputs": dict(inputs),
+            "code": code,
+        }
+        artifact = Artifact(folder, recipe)
+        self.artifacts[artifact.path] = artifact
+        return artifact.path
+
+
+def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
+    """The plan of the configuration below `root`, with `overrides` of `config.yaml`'s values.
+
+    Raises:
+        UserError: The configuration is wrong, or an artifact is damaged.
+    """
+    project = config.load(root, overrides)
+    plan = Plan(project)
+    asked = project.settings.tables if project.settings.tables is not None else project.scale.tables
+    whole = asked == project.scale.tables or asked == "all"
+    names = list(project.tables) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
+    paths = [_table(plan, name) for name in names]
+    if whole:
+        paths.append(_page(plan, paths))
+    plan.targets = [plan.artifacts[path].products[0] for path in paths]
+    return plan
+
+
+def seeds(project: Project) -> list[int]:
+    """The seeds in force."""
+    chosen = project.settings.seeds
+    if chosen is None:
+        return project.scale.seeds
+    return [chosen] if isinstance(chosen, int) else chosen
+
+
+def _raw(plan: Plan, dataset: str, source: str) -> str:
+    spec = plan.project.datasets[dataset].sources[source]
+    if spec.generator is not None:
+        generator = registry.resolve("data", spec.generator)
+        settings: dict[str, Any] = {"generator": generator}
+        modules = [registry.locate("data", name)[0] for name in generator]
+    else:
+        files = [file.model_dump(exclude_none=True) for file in spec.files]
+        for file in files:
+            if "contents" in file:
+                listed = plan.project.root / "config" / "datasets" / file["contents"]
+                file["contents"] = {"list": file["contents"], "entries": read_checksums(listed)}
+        settings, modules = {"files": files}, []
+    return plan.add("raw", dataset.split("_")[0], "prepare.download", settings, {}, modules)
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """{file: sha256} of a list in the format of sha256sum."""
+    return {line[66:].strip(): line[:64] for line in path.read_text().splitlines() if line}
+
+
+def _prep(plan: Plan, dataset: str) -> str:
+    project = plan.project
+    spec = project.datasets[dataset]
+    scaled = project.scale.datasets.get(dataset)
+    source = scaled.source if scaled else next(iter(spec.sources))
+    ((reader, options),) = registry.resolve("data", spec.reader).items()
+    own = scaled.reader if scaled else {}
+    where = project.root / "config" / "scales" / f"{project.settings.scale}.yaml"
+    try:
+        settings = {
+            "dataset": dataset,
+            "num_classes": spec.num_classes,
+            "reader": registry.resolve("data", {reader: {**options, **own}}),
+        }
+    except UserError as error:
+        raise UserError(f"{where}: datasets.{dataset}.reader: {error}") from error
+    modules = ["avbalance.prepare.pack", registry.locate("data", reader)[0]]
+    return plan.add("prep", dataset, "prepare.pack", settings, {"raw": _raw(plan, dataset, source)}, modules)
+
+
+def _run(plan: Plan, row: Row, seed: int) -> str:
+    project = plan.project
+    methods = {kind: registry.resolve(kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")}
+    encoders = {modality: registry.resolve("encoder", spec) for modality, spec in config.encoders(row).items()}
+    settings = {
+        "dataset": row.dataset,
+        "encoder": encoders,
+        **methods,
+        "training": {**project.scale.training.model_dump(), **row.training},
+        "seed": seed,
+    }
+    inputs = {"data": _prep(plan, row.dataset)}
+    if row.pretrained:
+        inputs |= {f"pretrained_{modality}": weights(_run(plan, alone(row, modality), seed)) for modality in encoders}
+    modules = ["avbalance.train"] + [
+        registry.locate(kind, name)[0]
+        for kind, chosen in [*methods.items(), *(("encoder", encoder) for encoder in encoders.values())]
+        for name in chosen
+    ]
+    return plan.add("runs", _slug(row, methods, encoders, seed), "train", settings, inputs, modules)
+
+
+def _slug(row: Row, methods: Mapping[str, Mapping[str, Any]], encoders: Iterable[str], seed: int) -> str:
+    """A short readable name: the data set, then what distinguishes the row, then the seed."""
+    names = [next(iter(methods[kind])) for kind in ("fusion", "head", "loss", "balancer")]
+    parts = list(encoders) if len(list(encoders)) == 1 else [name for name in names if name != "joint"]
+    parts = [row.dataset, *parts, *["pretrained"] * row.pretrained, f"s{seed}"]
+    return re.sub(r"[^a-z0-9_-]+", "_", "-".join(part.split(":")[-1].lower() for part in parts))
+
+
+def alone(row: Row, modality: str) -> Row:
+    """The uni-modal row of one of a row's modalities: same data, encoder and budget, linear head."""
+    encoder = config.encoders(row)[modality]
+    return Row(dataset=row.dataset, modalities=[modality], encoder={modality: encoder}, training=row.training)
+
+
+def _probe(plan: Plan, run: str) -> str:
+    recipe = plan.artifacts[run].recipe
+    inputs = {"weights": weights(run), "data": recipe["inputs"]["data"]}
+    modules = ["avbalance.probe"]
+    return plan.add("probes", recipe["name"].rsplit("-", 1)[0], "probe", {}, inputs, modules)
+
+
+def _table(plan: Plan, name: str) -> str:
+    project, table = plan.project, plan.project.tables[name]
+    scale = project.settings.scale
+    settings: dict[str, Any] = {
+        "table": name,
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults"}),
+        "scale": scale,
+        "command": _command(project, name),
+    }
+    inputs: dict[str, str] = {}
+    if table.compute is None:
+        settings["rows"] = {
+            row_name: [_cell(plan, table, row, seed, inputs) for seed in seeds(project)]
+            for row_name, row in project.rows[name].items()
+        }
+        for row_name, row in project.rows[name].items():
+            settings["spec"]["rows"][row_name] = {"label": row.label or row_name.replace("_", " ")}
+    if table.figure is not None:
+        ((kind, _),) = table.figure.items()
+        if kind == "samples":
+            ((_, row),) = project.rows[name].items()
+            inputs["data"] = _prep(plan, row.dataset)
+        return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, ["avbalance.results.figures"])
+    return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, ["avbalance.results.tables"])
+
+
+def _cell(plan: Plan, table: Table, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:
+    """The artifacts behind one row and seed; they are added to the table's inputs."""
+    modalities = row.modalities or []
+    joint = len(modalities) > 1
+    run = _run(plan, row, seed)
+    cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
+    if any(column.endswith("_probe") for column in table.columns) and joint:
+        cell["probe"] = _probe(plan, run)
+    if any(column.endswith("_alone") for column in table.columns) and joint:
+        cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
+    for path in [run, cell["probe"], *cell["alone"].values()]:
+        if path is not None:
+            inputs[Path(path).name] = path
+    return cell
+
+
+def _command(project: Project, name: str) -> str:
+    command = f"snakemake --cores all --config scale={project.settings.scale} tables=[{name}]"
+    if project.settings.seeds is not None:
+        command += f" seeds={json.dumps(seeds(project)).replace(' ', '')}"
+    return command
+
+
+def _page(plan: Plan, paths: list[str]) -> str:
+    scale = plan.project.settings.scale
+    template = Path(__file__).parent / "results" / "page.html.j2"
+    settings = {"scale": scale, "template": keys.data_hash(template)}
+    inputs = {Path(path).name: path for path in paths}
+    return plan.add("page", scale, "results.page", settings, inputs, ["avbalance.results.page"])
+
+
+def num_gpus(device: str) -> int:
+    """How many GPUs a workflow may use with this setting of `device`."""
+    if device == "cpu" or shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name])
+    return min(count, 1) if ":" in device else count
+
+
+def main() -> None:
+    """Print the folders of a plan's artifacts that are here, for `dvc add`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--all", action="store_true", help="raw and packed data and weights too")
+    parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
+    arguments = parser.parse_args()
+    plan = make(Path(), parse_overrides(arguments.config))
+    for artifact in plan.artifacts.values():
+        for product in artifact.products:
+            folder = Path(product).parent
+            kept = folder.parent.name in ("runs", "probes") or arguments.all
+            if product.endswith(store.MANIFEST) and (folder / store.MANIFEST).exists() and kept:
+                print(folder)
+
+
+def parse_overrides(items: list[str]) -> dict[str, Any]:
+    """`key=value` words, as after `snakemake --config`."""
+    return {name: yaml.safe_load(value) for name, _, value in (item.partition("=") for item in items)}
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Steps that turn raw files into packed arrays."""

@@ -1,0 +1,66 @@
+"""Where a number comes from: commit, versions, device, seconds, memory."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchaudio", "torchvision", "pandas", "snakemake")
+
+
+@cache
+def commit() -> str:
+    """The commit of the checkout this code stands in; `-dirty` where tracked files differ from it."""
+    root = Path(__file__).parent
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head + ("-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def processor() -> str:
+    """The CPU's model name."""
+    with_names = Path("/proc/cpuinfo")
+    if with_names.exists():
+        for line in with_names.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+class Provenance:
+    """Measures a step from its creation to `finish`."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+
+    def finish(self) -> dict[str, Any]:
+        """{"commit", "versions", "device", "threads", "seconds", "peak_memory_bytes", "finished", ...}."""
+        torch = sys.modules.get("torch")
+        device, gpu_bytes = processor(), 0
+        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+            device, gpu_bytes = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated()
+        return {
+            "commit": commit(),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in PACKAGES},
+            "device": device,
+            "threads": torch.get_num_threads() if torch is not None else 1,
+            "cores": os.cpu_count(),
+            "seconds": round(time.perf_counter() - self.start, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_gpu_memory_bytes": gpu_bytes,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }

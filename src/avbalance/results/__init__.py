@@ -1,0 +1,1 @@
+"""Steps that turn runs into tables, figures and the page."""

@@ -1,0 +1,141 @@
+"""A table's frame as rows of printed cells, and those as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from tabulate import tabulate
+
+from avbalance.results.columns import Column
+
+
+class Cell(NamedTuple):
+    """One printed cell; `mark` is best, tied or empty, `paper` and `difference` are empty where there is none."""
+
+    text: str
+    mark: str
+    paper: str
+    difference: str
+
+
+class Line(NamedTuple):
+    """One printed row."""
+
+    label: str
+    cells: list[Cell]
+
+
+def number(value: float, digits: int, sign: bool = False) -> str:
+    """A rounded number with a true minus sign; `sign` also writes a plus."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
+
+
+def cell_text(record: Mapping[str, Any], digits: int) -> str:
+    """`92.1 ± 0.6`; the number of seeds is said where an interval or a run is missing."""
+    n, num_seeds = record["n"], record["num_seeds"]
+    if num_seeds == 0:
+        return "–"
+    if n == 0:
+        return "failed"
+    text = number(record["mean"], digits)
+    if record["exact"]:
+        return text
+    if n > 1:
+        text += f" ± {number(record['half_width'], digits)}"
+    seeds = f"n={n}" if n == num_seeds else f"n={n}/{num_seeds}"
+    return text if 1 < n == num_seeds else f"{text} ({seeds})"
+
+
+def lines(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Line]:
+    """The frame's printed rows, in its order."""
+    digits = {column.name: column.digits for column in columns}
+    table: dict[str, Line] = {}
+    for entry in frame.to_dict("records"):
+        record = {str(name): value for name, value in entry.items()}
+        places = digits[record["column"]]
+        paper = "" if pd.isna(record["expected"]) else number(record["expected"], places)
+        difference = "" if pd.isna(record["difference"]) else number(record["difference"], places, sign=True)
+        cell = Cell(cell_text(record, places), record["mark"], paper, difference)
+        table.setdefault(record["row"], Line(record["label"], [])).cells.append(cell)
+    return list(table.values())
+
+
+def has_paper(frame: pd.DataFrame, columns: Sequence[Column]) -> list[bool]:
+    """Whether the paper has a number in each column."""
+    return [bool(frame.loc[frame["column"] == column.name, "expected"].notna().any()) for column in columns]
+
+
+def heading(column: Column) -> str:
+    """Name and unit."""
+    return f"{column.heading}, {column.unit}" if column.unit else column.heading
+
+
+def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
+    """A claim's difference and its 95 % interval as text."""
+    if claim["difference"] is None:
+        return "no runs", "–"
+    digits = claim["digits"]
+    difference = f"{number(claim['difference'], digits, sign=True)} {claim['unit']}".strip()
+    if claim["low"] is None or claim["high"] is None:
+        return difference, "none from one seed"
+    if claim["low"] == claim["high"]:
+        return difference, "exact"
+    low, high = (number(claim[end], digits, sign=True) for end in ("low", "high"))
+    return difference, f"{low} to {high}"
+
+
+def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Column]) -> str:
+    """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
+    headings = {column.name: column.heading for column in columns}
+    what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
+    if claim["metric"] != claim["right_metric"]:
+        what, left, right = left, what, headings[claim["right_metric"]]
+    rest = f" (weakest of {len(claim['pairs'])})" if len(claim["pairs"]) > 1 else ""
+    return f"{what}: {left} − {right}{rest}"
+
+
+def labels_of(frame: pd.DataFrame) -> dict[str, str]:
+    """{row: label}."""
+    return dict(zip(frame["row"], frame["label"], strict=True))
+
+
+def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """The whole report of one table."""
+    paper = has_paper(frame, columns)
+    headings = [""]
+    for column, has in zip(columns, paper, strict=True):
+        headings += [heading(column)] + ["paper", "Δ"] * has
+    wrap = {"best": "**{}**", "tied": "<u>{}</u>", "": "{}"}
+    body = [
+        [line.label]
+        + [
+            text
+            for cell, has in zip(line.cells, paper, strict=True)
+            for text in [wrap[cell.mark].format(cell.text)] + [cell.paper, cell.difference] * has
+        ]
+        for line in lines(frame, columns)
+    ]
+    align = ["left"] + ["right"] * (len(headings) - 1)
+    parts = [
+        f"# {table['title']}",
+        f"{table['paper']}",
+        f"`{table['command']}`",
+        table["summary"],
+        tabulate(body, headings, tablefmt="pipe", colalign=align, disable_numparse=True),
+        table["caption"],
+    ]
+    if table["claims"]:
+        labels = labels_of(frame)
+        claims = [
+            [claim["text"], f"**{claim['verdict']}**", comparison(claim, labels, columns), *interval(claim)]
+            for claim in table["claims"]
+        ]
+        names = ["claim of the paper", "verdict", "comparison", "difference", "95 % interval"]
+        align = ["left", "left", "left", "right", "right"]
+        parts += [
+            "## Claims",
+            tabulate(claims, names, tablefmt="pipe", colalign=align, disable_numparse=True),
+            table["claims_caption"],
+        ]
+    return "\n\n".join(parts) + "\n"

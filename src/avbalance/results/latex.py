@@ -1,0 +1,91 @@
+"""A table as LaTeX."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from avbalance.results import formats
+from avbalance.results.columns import Column
+
+TEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "−": r"$-$",
+        "–": "--",
+        "⁺": r"$^+$",
+        "⁻": r"$^-$",
+        "Δ": r"$\Delta$",
+        "<": r"$<$",
+        ">": r"$>$",
+        "×": r"$\times$",
+        "τ": r"$\tau$",
+    }
+)
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return text.translate(TEX)
+
+
+def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """A table environment; the document needs \\usepackage{booktabs}."""
+    paper = formats.has_paper(frame, columns)
+    wrap = {"best": r"\textbf{{{}}}", "tied": r"\underline{{{}}}", "": "{}"}
+    body = [
+        [escape(line.label)]
+        + [
+            text
+            for cell, has in zip(line.cells, paper, strict=True)
+            for text in [wrap[cell.mark].format(escape(cell.text).replace(r" $\pm$ ", r"$\pm$"))]
+            + [escape(cell.paper), escape(cell.difference)] * has
+        ]
+        for line in formats.lines(frame, columns)
+    ]
+    num_columns = sum(3 if has else 1 for has in paper)
+    wide = num_columns > 6
+    size = r"\footnotesize" if not wide else r"\scriptsize" if num_columns == 7 else r"\tiny"
+    return "\n".join(
+        [
+            rf"% {table['command']}",
+            r"\begin{table}",
+            rf"\centering{size}" + r"\setlength{\tabcolsep}{2pt}" * wide,
+            rf"\caption{{{escape(table['title'])}. {escape(table['caption'])}}}",
+            rf"\label{{tab:{table['table'].replace('_', '-')}}}",
+            rf"\begin{{tabular}}{{{'p{6.5em}' if wide else 'l'}{'r' * num_columns}}}",
+            r"\toprule",
+            *_latex_head(columns, paper),
+            r"\midrule",
+            *(" & ".join(cells) + r" \\" for cells in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _latex_head(columns: Sequence[Column], paper: Sequence[bool]) -> list[str]:
+    """One line of headings, or two where a column has the paper's numbers beside it."""
+    if not any(paper):
+        stacked = (escape(formats.heading(column)).replace(" ", r"\\", 1) for column in columns)
+        return [" & ".join(["", *(rf"\shortstack[r]{{{text}}}" for text in stacked)]) + r" \\"]
+    above, below, rules, place = [""], [""], "", 2
+    for column, has in zip(columns, paper, strict=True):
+        width = 3 if has else 1
+        above.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(formats.heading(column))}}}")
+        below += ["obtained", "paper", r"$\Delta$"] if has else [""]
+        rules += rf"\cmidrule(lr){{{place}-{place + width - 1}}}"
+        place += width
+    return [" & ".join(above) + r" \\", rules, " & ".join(below) + r" \\"]

@@ -1,0 +1,81 @@
+"""The runs and probes behind a table or figure, each verified when it is first read."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avbalance.cli import UserError
+from avbalance.store import open_artifact
+
+Predictions = dict[str, NDArray[Any]]
+
+
+class Runs:
+    """Opens each artifact once and remembers its manifest.
+
+    Attributes:
+        manifests: {folder: manifest} of every artifact read.
+        labels: [n], int64, the labels of the test clips; every run must have been tested on the same.
+    """
+
+    def __init__(self) -> None:
+        self.manifests: dict[str, dict[str, Any]] = {}
+        self.labels: NDArray[np.int64] | None = None
+        self._predictions: dict[str, Predictions] = {}
+
+    def predictions(self, folder: str) -> Predictions | None:
+        """Labels and logits by name; None where the run failed and left no folder."""
+        if folder not in self._predictions:
+            if not self._verify(folder):
+                return None
+            with np.load(Path(folder) / "predictions.npz", allow_pickle=False) as file:
+                found = dict(file)
+            if self.labels is None:
+                self.labels = found["test_label"]
+            elif not np.array_equal(self.labels, found["test_label"]):
+                first = next(iter(self._predictions))
+                raise UserError(
+                    f"{folder}: its test clips are not those of {first}; a table compares its rows on the same "
+                    "clips, so give them one dataset"
+                )
+            self._predictions[folder] = found
+        return self._predictions[folder]
+
+    def history(self, folder: str) -> dict[str, NDArray[np.float64]]:
+        """{column of history.csv: [epochs]}."""
+        self._verify(folder)
+        with (Path(folder) / "history.csv").open() as file:
+            lines = list(csv.DictReader(file))
+        return {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
+
+    def metrics(self, folder: str) -> dict[str, Any]:
+        """The run's metrics.json."""
+        content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text())
+        return content
+
+    def provenance(self) -> dict[str, Any]:
+        """Of everything read: number of runs, their training seconds, commits, versions, devices, test clips."""
+        runs = [manifest["provenance"] for manifest in self.manifests.values() if manifest["recipe"]["step"] == "train"]
+        made = [manifest["provenance"] for manifest in self.manifests.values()]
+        return {
+            "num_runs": len(runs),
+            "seconds": round(sum(run["seconds"] for run in runs), 1),
+            "num_clips": None if self.labels is None else len(self.labels),
+            "commits": sorted({each["commit"] for each in made}),
+            "devices": sorted({each["device"] for each in made}),
+            "versions": {
+                name: sorted({each["versions"][name] for each in made if name in each["versions"]})
+                for name in sorted({name for each in made for name in each["versions"]})
+            },
+        }
+
+    def _verify(self, folder: str) -> bool:
+        if folder not in self.manifests:
+            if not Path(folder).exists():
+                return False
+            self.manifests[folder] = open_artifact(Path(folder))
+        return True

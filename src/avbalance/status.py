@@ -1,0 +1,183 @@
+"""What is done, running, failed and left, how long the rest may take, and which tables older code made.
+
+python -m avbalance.status
+python -m avbalance.status scale=laptop tables=[avmnist_table1]
+"""
+
+import argparse
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from avbalance import cli, plan, progress, store
+from avbalance.plan import Artifact, Plan
+
+SILENT_SECONDS = 3600
+"""A step on another host that has said nothing for so long counts as failed."""
+
+
+@dataclass
+class State:
+    """How far the artifacts of one folder are; `running` holds (name, parts done, parts in all)."""
+
+    done: list[Artifact] = field(default_factory=list)
+    running: list[tuple[str, int, int]] = field(default_factory=list)
+    failed: list[tuple[str, Path]] = field(default_factory=list)
+    left: list[Artifact] = field(default_factory=list)
+
+
+def survey(planned: Plan) -> dict[str, State]:
+    """{folder: State} of a plan's artifacts, from what lies on disk."""
+    root = planned.project.root
+    states: dict[str, State] = {}
+    wanted = _wanted(planned)
+    for path, artifact in planned.artifacts.items():
+        state = states.setdefault(artifact.folder, State())
+        log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
+        steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
+        if all((root / product).exists() for product in artifact.products) or path not in wanted:
+            state.done.append(artifact)
+        elif steps is not None:
+            state.running.append((artifact.name, *steps))
+        elif log.exists():
+            state.failed.append((artifact.name, log.relative_to(root)))
+        else:
+            state.left.append(artifact)
+    return states
+
+
+def _wanted(planned: Plan) -> set[str]:
+    """The absent artifacts that the absent targets need; an artifact nobody needs counts as done."""
+    by_product = {product: path for path, artifact in planned.artifacts.items() for product in artifact.products}
+    waiting = [by_product[target] for target in planned.targets]
+    wanted: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in wanted:
+            wanted.add(path)
+            waiting += [by_product[file] for file in planned.needs(path)]
+    return wanted
+
+
+def _running(file: Path) -> tuple[int, int] | None:
+    """(parts done, parts in all) of a step that is alive."""
+    try:
+        state = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    if state["host"] == socket.gethostname():
+        alive = Path(f"/proc/{state['pid']}").exists() if Path("/proc").exists() else True
+    else:
+        alive = time.time() - state["time"] < SILENT_SECONDS
+    return (state["done"], state["total"]) if alive else None
+
+
+def seconds_left(states: dict[str, State], planned: Plan) -> float | None:
+    """Mean seconds of the finished runs and probes times those that are left, shared by the cores or GPUs; None
+    where nothing has been finished yet to learn from."""
+    root, total = planned.project.root, 0.0
+    for folder in ("runs", "probes"):
+        state = states.get(folder, State())
+        waiting = len(state.left) + len(state.failed) + sum(1 - done / parts for _, done, parts in state.running)
+        if waiting == 0:
+            continue
+        manifests = [root / artifact.path for artifact in state.done if (root / artifact.products[0]).exists()]
+        if not manifests:
+            return None
+        seconds = [float(store.read_manifest(path)["provenance"]["seconds"]) for path in manifests]
+        total += waiting * sum(seconds) / len(seconds)
+    gpus = plan.num_gpus(planned.project.settings.device)
+    return total / (gpus or max((os.cpu_count() or 1) // planned.project.scale.threads, 1))
+
+
+def stale(root: Path) -> dict[str, dict[str, list[str]]]:
+    """{scale: {table: [what differs]}} of the tables, figures and pages that today's code would make anew."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for folder in sorted((root / "results" / "tables").glob("*")):
+        if not (root / "config" / "scales" / f"{folder.name}.yaml").exists():
+            continue
+        planned = plan.make(root, {"scale": folder.name, "tables": "all"})
+        for artifact in planned.artifacts.values():
+            if artifact.folder not in (f"tables/{folder.name}", f"figures/{folder.name}"):
+                continue
+            slug = artifact.name.rsplit(".", 1)[0]
+            stamps = [stamp.stem for stamp in (root / artifact.path).parent.glob(f"{slug}.*.key")]
+            if stamps and artifact.name not in stamps:
+                found.setdefault(folder.name, {})[slug] = _differences(planned, artifact)
+    return found
+
+
+def _differences(planned: Plan, artifact: Artifact) -> list[str]:
+    """One line each: a module whose hash differs, or a setting, in the table's or its inputs' recipes."""
+    root = planned.project.root
+    file = (root / artifact.path).parent / f"{artifact.name.rsplit('.', 1)[0]}.json"
+    old = json.loads(file.read_text()).get("recipe", {}) if file.exists() else {}
+    lines = _compare(old, artifact.recipe)
+    old_inputs = {Path(path).name.rsplit("-", 1)[0]: path for path in old.get("inputs", {}).values()}
+    for path in artifact.recipe["inputs"].values():
+        before = old_inputs.get(Path(path).name.rsplit("-", 1)[0])
+        if before is not None and before != path and (root / before / store.MANIFEST).exists():
+            lines += _compare(store.read_manifest(root / before)["recipe"], planned.artifacts[path].recipe)
+    return sorted(set(lines)) or ["its rows, seeds or settings"]
+
+
+def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    before, after = old.get("code", {}), new["code"]
+    lines = [
+        f"{after.get(module, 'null')}: {before.get(module, 'null')}  # {module}"
+        for module in sorted(set(before) | set(after))
+        if before.get(module) != after.get(module)
+    ]
+    for name, value in new["settings"].items():
+        if name not in ("rows", "spec", "command") and old.get("settings", {}).get(name, value) != value:
+            lines.append(f"setting {name}: {old['settings'][name]!r} -> {value!r}")
+    return lines
+
+
+def main() -> None:
+    """Command line of the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
+    arguments = parser.parse_args()
+    root = Path()
+    planned = plan.make(root, plan.parse_overrides(arguments.config))
+    states = survey(planned)
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
+    for column in ("", "done", "running", "failed", "left"):
+        table.add_column(column, justify="left" if column == "" else "right")
+    for folder, state in states.items():
+        counts = (len(state.done), len(state.running), len(state.failed), len(state.left))
+        table.add_row(folder, *map(str, counts))
+    console.print(table)
+    for state in states.values():
+        for name, done, parts in state.running:
+            console.print(f"running  {name}: {done} of at most {parts}")
+        for name, log in state.failed:
+            console.print(f"failed   {name}: see {log}")
+    if cached := planned.cached_elsewhere():
+        console.print(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
+    seconds = seconds_left(states, planned)
+    if seconds:
+        console.print(f"about {seconds / 60:.0f} min left")
+    outdated = stale(root)
+    for scale, tables in outdated.items():
+        for name, lines in tables.items():
+            console.print(f"older code made results/*/{scale}/{name}; since then:")
+            for line in lines:
+                console.print(f"    {line}")
+    if outdated:
+        console.print("If such an edit changes no number, its line belongs into config/equivalent_code.yaml.")
+    else:
+        console.print("no table was made by older code")
+
+
+if __name__ == "__main__":
+    cli.run(main)

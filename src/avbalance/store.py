@@ -1,0 +1,103 @@
+"""Artifacts: folders that appear whole or not at all, and say what made them.
+
+An artifact is a folder with a `manifest.json`: its recipe, the size and sha256 of every file, and its
+provenance. The manifest is written last and the folder is renamed into place, so a folder with a manifest is
+complete. Reading an artifact checks it.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from avbalance.cli import UserError
+from avbalance.provenance import Provenance
+
+MANIFEST = "manifest.json"
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """The recipe of one step: {"step", "name", "settings", "inputs": {role: path}, "code"}."""
+    recipe: dict[str, Any] = json.loads(path.read_text())
+    return recipe
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
+    """Give a fresh folder to fill; rename it to `out` once it is complete.
+
+    Raises:
+        OSError: The disk is full or the folder may not be written; nothing is left behind.
+    """
+    provenance = Provenance()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.parent / f".{out.name}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        files = {
+            str(path.relative_to(unfinished)): {"size": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(unfinished.rglob("*"))
+            if path.is_file()
+        }
+        manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        if out.exists():
+            shutil.rmtree(out)
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of an artifact whose files have the right sizes.
+
+    Raises:
+        UserError: The artifact is absent, or a file is missing or has another size.
+    """
+    manifest = path / MANIFEST
+    if not manifest.exists():
+        raise UserError(f"{path}: no such artifact; get it with 'dvc pull' or make it with 'snakemake --cores'")
+    try:
+        content: dict[str, Any] = json.loads(manifest.read_text())
+        sizes = {name: entry["size"] for name, entry in content["files"].items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(manifest, f"is no manifest ({error})") from error
+    for name, size in sizes.items():
+        file = path / name
+        if not file.is_file():
+            raise _damaged(file, "is missing")
+        if file.stat().st_size != size:
+            raise _damaged(file, f"has {file.stat().st_size} bytes instead of {size}")
+    return content
+
+
+def open_artifact(path: Path) -> dict[str, Any]:
+    """The manifest of an artifact whose files have been verified by size and sha256.
+
+    Raises:
+        UserError: The artifact is absent or damaged; names the file and the repair.
+    """
+    content = read_manifest(path)
+    for name, entry in content["files"].items():
+        if sha256(path / name) != entry["sha256"]:
+            raise _damaged(path / name, "has other bytes than its manifest says")
+    return content
+
+
+def _damaged(file: Path, what: str) -> UserError:
+    folder = file.parent if (file.parent / MANIFEST).exists() or file.name == MANIFEST else file.parent.parent
+    return UserError(
+        f"{file} {what}: the artifact is damaged; restore it with 'dvc checkout --force {folder}', "
+        f"or remove the folder and make it anew with 'snakemake --cores'"
+    )

@@ -1,0 +1,235 @@
+"""Train one run: a row of a table with one seed.
+
+Reads a prepared data set; writes the run (metrics, history, per-clip predictions) and, apart from it, the weights.
+The epoch is chosen by the loss on the validation split; the test split is seen once, by the chosen epoch.
+"""
+
+import argparse
+import csv
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from avbalance import checkpoint, cli, metrics, registry, store
+from avbalance.balancers.base import Balancer
+from avbalance.data.packed import Batches, Split, describe
+from avbalance.device import claim
+from avbalance.evaluate import predict
+from avbalance.model import Model, build
+from avbalance.progress import Progress
+from avbalance.types import Loaders
+
+CHECK_EVERY_STEPS = 50
+"""How often losses are looked at; each look waits for the device."""
+
+
+def train(
+    balancer: Balancer,
+    splits: Mapping[str, Split],
+    training: Mapping[str, Any],
+    seed: int,
+    resume: Path,
+    checkpoint_seconds: float,
+) -> list[dict[str, float]]:
+    """Train until the validation loss has not fallen for `patience` epochs; leave the best epoch's weights.
+
+    All randomness of an epoch follows from (seed, epoch), so a run that was killed and resumed gives the same bits.
+
+    Returns:
+        One record an epoch: epoch (from 1), train_loss, val_loss, val_accuracy, seconds.
+    """
+    batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
+    device = splits["train"].device
+    optimizer = torch.optim.Adam(balancer.parameters(), lr=training["learning_rate"], fused=True)
+    history: list[dict[str, float]] = []
+    best = _copy(balancer)
+    if state := checkpoint.load(resume, device):
+        balancer.load_state_dict(state["balancer"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, best = state["history"], state["best"]
+    progress = Progress(resume, training["epochs"], "epoch", len(history))
+    saved = time.monotonic()
+    while not _is_finished(history, training):
+        epoch, start = len(history), time.perf_counter()
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        loaders = Loaders(
+            train=Batches(splits["train"], batch_size, (seed, epoch)),
+            plain=Batches(splits["train"], batch_size),
+            val=Batches(splits["val"], batch_size),
+        )
+        train_loss = _train_epoch(balancer, optimizer, loaders, epoch, precision)
+        seconds = time.perf_counter() - start
+        logits = predict(balancer.model, loaders.val, precision)["logits"]
+        labels = splits["val"].labels
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": train_loss,
+                "val_loss": metrics.cross_entropy(logits, labels),
+                "val_accuracy": metrics.accuracy(logits, labels),
+                "seconds": round(seconds, 4),
+            }
+        )
+        if _best_epoch(history) == epoch:
+            best = _copy(balancer)
+        if time.monotonic() - saved >= checkpoint_seconds:
+            states = {"balancer": balancer.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
+            checkpoint.save(resume, {**states, "history": history})
+            saved = time.monotonic()
+        progress.advance(**{name: history[-1][name] for name in ("train_loss", "val_loss", "val_accuracy")})
+    balancer.load_state_dict(best)
+    progress.close()
+    return history
+
+
+def _train_epoch(
+    balancer: Balancer, optimizer: torch.optim.Optimizer, loaders: Loaders, epoch: int, precision: torch.dtype
+) -> float:
+    """One epoch; returns the mean objective over its clips."""
+    balancer.train()
+    balancer.start_epoch(epoch, loaders)
+    sums: list[Tensor] = []
+    unchecked: list[dict[str, Tensor]] = []
+    num_clips = 0
+    for batch in balancer.batches(loaders.train):
+        with torch.autocast(batch.labels.device.type, precision, enabled=precision != torch.float32):
+            unchecked.append(balancer.step(batch, optimizer))
+        sums.append(torch.stack(list(unchecked[-1].values())).sum() * len(batch.labels))
+        num_clips += len(batch.labels)
+        if len(unchecked) == CHECK_EVERY_STEPS:
+            _check_finite(unchecked, epoch, len(sums))
+            unchecked = []
+    _check_finite(unchecked, epoch, len(sums))
+    return float(torch.stack(sums).sum()) / num_clips
+
+
+def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) -> None:
+    for step, losses in enumerate(terms, start=num_steps - len(terms) + 1):
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise cli.UserError(
+                    f"the loss term {name!r} is {value.item()} in epoch {epoch + 1}, step {step}; "
+                    f"lower training.learning_rate, or check the data"
+                )
+
+
+def _best_epoch(history: list[dict[str, float]]) -> int:
+    """The epoch (from 0) with the lowest validation loss, the first of equals."""
+    return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+
+
+def _is_finished(history: list[dict[str, float]], training: Mapping[str, Any]) -> bool:
+    waited = len(history) - 1 - _best_epoch(history) if history else 0
+    return bool(len(history) >= training["epochs"] or waited >= training["patience"])
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def build_balancer(settings: Mapping[str, Any], description: Mapping[str, Any], device: torch.device) -> Balancer:
+    """Model, loss and balancer of a run with freshly initialised weights, a function of the seed."""
+    torch.manual_seed(settings["seed"])
+    model = build(settings, description)
+    dims = {modality: int(model.encoders[modality].feature_dim) for modality in settings["encoder"]}  # type: ignore[arg-type]
+    loss = registry.load("loss", settings["loss"], dims, description["num_classes"])
+    balancer: Balancer = registry.load("balancer", settings["balancer"], model, loss)
+    return balancer.to(device).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def _load_pretrained(model: Model, inputs: Mapping[str, str]) -> None:
+    """Start encoders from uni-modal training: inputs named `pretrained_<modality>`."""
+    for modality, encoder in model.encoders.items():
+        if f"pretrained_{modality}" in inputs:
+            folder = Path(inputs[f"pretrained_{modality}"])
+            store.open_artifact(folder)
+            prefix = f"encoders.{modality}."
+            state = load_file(folder / "model.safetensors")
+            encoder.load_state_dict(
+                {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            )
+
+
+def flops_per_clip(model: Model, split: Split) -> int:
+    """Floating point operations of one clip's forward pass (multiply and add count as two)."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.eval()(split.batch(np.arange(1)).inputs)
+    return int(counter.get_total_flops())
+
+
+def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoint_seconds: float) -> dict[str, Any]:
+    """Train a recipe; returns {"model", "history", "predictions", "metrics"}."""
+    settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
+    store.open_artifact(data)
+    modalities = list(settings["encoder"])
+    splits = {name: Split(data, name, modalities, device) for name in ("train", "val", "test")}
+    balancer = build_balancer(settings, describe(data), device)
+    model = balancer.model
+    _load_pretrained(model, recipe["inputs"])
+    training, seed = settings["training"], settings["seed"]
+    history = train(balancer, splits, training, seed, resume, checkpoint_seconds)
+    predictions: dict[str, NDArray[Any]] = {}
+    precision = getattr(torch, training["precision"])
+    for name, split in splits.items():
+        with_masked = name == "test" and len(modalities) > 1
+        said = predict(model, Batches(split, training["batch_size"]), precision, with_masked)
+        predictions |= {f"{name}_{what}": logits.astype(np.float16) for what, logits in said.items()}
+        predictions[f"{name}_label"] = split.labels
+    seconds = sum(record["seconds"] for record in history)
+    figures: dict[str, Any] = {
+        "best_epoch": _best_epoch(history) + 1,
+        "num_epochs": len(history),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops_per_clip": flops_per_clip(model, splits["val"]),
+        "train_seconds": round(seconds, 3),
+        "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1),
+    }
+    for name, split in splits.items():
+        logits = predictions[f"{name}_logits"]
+        figures[f"{name}_accuracy"] = metrics.accuracy(logits, split.labels)
+        figures[f"{name}_loss"] = metrics.cross_entropy(logits, split.labels)
+    return {"model": model, "history": history, "predictions": predictions, "metrics": figures}
+
+
+def main() -> None:
+    """Command line of the step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, required=True, help="the run's recipe (JSON)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--weights", type=Path, required=True, help="folder of its weights")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--resume", type=Path, default=Path("results/resume"), help="where unfinished runs are kept")
+    parser.add_argument("--checkpoint-seconds", type=float, default=20, help="least time between checkpoints")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = store.load_recipe(arguments.recipe)
+    resume = arguments.resume / recipe["name"]
+    with claim(arguments.device, arguments.resume) as device, store.publish(arguments.out, recipe) as out:
+        trained = run(recipe, device, resume, arguments.checkpoint_seconds)
+        with store.publish(arguments.weights, recipe) as weights:
+            state = {name: value.contiguous().cpu() for name, value in trained["model"].state_dict().items()}
+            save_file(state, weights / "model.safetensors")
+        with (out / "history.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, trained["history"][0].keys())
+            writer.writeheader()
+            writer.writerows(trained["history"])
+        np.savez_compressed(out / "predictions.npz", **trained["predictions"])
+        (out / "metrics.json").write_text(json.dumps(trained["metrics"], indent=1) + "\n")
+    shutil.rmtree(resume, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

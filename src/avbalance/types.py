@@ -1,0 +1,60 @@
+"""What travels between data, model and balancer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """One mini-batch.
+
+    Attributes:
+        inputs: {modality: [batch, *shape]}, float32.
+        labels: [batch], int64.
+        index: [batch], int64, the clips' places in their split.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    index: Tensor
+
+
+@dataclass
+class Output:
+    """What a model makes of one batch.
+
+    Attributes:
+        features: {modality: [batch, feature_dim]}, one encoder's output each.
+        streams: {stream: [batch, dim]}, what the fusion hands to the head.
+        logits: [batch, num_classes], float32.
+    """
+
+    features: dict[str, Tensor]
+    streams: dict[str, Tensor]
+    logits: Tensor
+
+
+class Loader(Protocol):
+    """Yields the batches of one pass over a split."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass
+class Loaders:
+    """What a balancer may look at. There is no test loader, so no method can leak.
+
+    Attributes:
+        train: Shuffled training batches.
+        plain: The training split in order, without augmentation.
+        val: The validation split in order.
+    """
+
+    train: Loader
+    plain: Loader
+    val: Loader

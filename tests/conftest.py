@@ -1,0 +1,69 @@
+"""What several tests need."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avbalance import store
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The folder with the official files."""
+    folder = os.environ.get("AVBALANCE_MIRROR")
+    if not folder:
+        pytest.skip("AVBALANCE_MIRROR is not set: no official files here")
+    return Path(folder).resolve()
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A small prepared data set: 8 x 8 images and 160 samples of sound, 3 classes, 60 / 21 / 30 clips."""
+    rng = np.random.default_rng(0)
+    patterns = {"visual": rng.normal(size=(3, 1, 8, 8)), "audio": rng.normal(size=(3, 160))}
+    sizes = {"train": 60, "val": 21, "test": 30}
+    with store.publish(tmp_path / "prep", {"step": "prepare.pack"}) as out:
+        for split, size in sizes.items():
+            labels = np.arange(size) % 3
+            np.save(out / f"{split}_label.npy", labels)
+            for modality, pattern in patterns.items():
+                clips = pattern[labels] + 1.5 * rng.normal(size=(size, *pattern.shape[1:]))
+                np.save(out / f"{split}_{modality}.npy", clips.astype(np.float16))
+        shapes = {modality: {"shape": pattern.shape[1:]} for modality, pattern in patterns.items()}
+        description = {"name": "patterns", "num_classes": 3, "modalities": shapes, "splits": sizes}
+        (out / "dataset.json").write_text(json.dumps(description))
+    return tmp_path / "prep"
+
+
+@pytest.fixture
+def recipe(prepared: Path) -> Callable[..., dict[str, Any]]:
+    """Recipes of runs on `prepared`; keywords replace settings, `training` is merged."""
+
+    def make(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        training = {"epochs": 6, "batch_size": 16, "learning_rate": 0.003, "patience": 6, "precision": "float32"}
+        settings: dict[str, Any] = {
+            "dataset": "patterns",
+            "encoder": {"audio": "conv1net", "visual": "conv2net"},
+            "fusion": "concat",
+            "head": "linear",
+            "loss": "joint",
+            "balancer": "joint",
+            "seed": 0,
+            "training": {**training, **changes.pop("training", {})},
+        }
+        return {
+            "step": "train",
+            "name": "run-0",
+            "settings": {**settings, **changes},
+            "inputs": {"data": str(prepared)},
+        }
+
+    return make

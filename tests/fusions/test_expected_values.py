@@ -1,0 +1,106 @@
+"""Every fusion against values worked by hand, for f_visual = [1, 2] and f_audio = [3, -1]."""
+
+from math import log
+from typing import Any
+
+import pytest
+import torch
+
+from avbalance.fusions import REGISTRY
+from avbalance.registry import load
+
+LN3 = log(3)  # sigmoid(ln 3) = 3 / (1 + 3) = 0.75, sigmoid(-ln 3) = 0.25, sigmoid(0) = 0.5
+EXPECTED: dict[str, tuple[dict[str, Any], dict[str, list[Any]], dict[str, list[float]]]] = {
+    # name: (options, weights, streams)
+    "concat": ({}, {}, {"visual": [1, 2], "audio": [3, -1]}),
+    "addition": ({}, {}, {"joint": [4, 1]}),
+    "multiplication": ({}, {}, {"joint": [3, -2]}),
+    "maximum": ({}, {}, {"joint": [3, 2]}),
+    # W_v f_audio + b_v = [3 - 1, 2 * -1 + 1] = [2, -1], through W_o, b_o: [2 * 2 + 1, -1] = [5, -1]
+    # W_v f_visual + b_v = [1 + 2, 2 * 2 + 1] = [3, 5], through W_o, b_o: [2 * 3 + 1, 5] = [7, 5]
+    # sum [12, 4], mean 8, deviations [4, -4], standard deviation 4
+    "attention": (
+        {},
+        {
+            "attention.in_proj_weight": [[9, 8], [7, 6], [5, 4], [3, 2], [1, 1], [0, 2]],  # W_q, W_k, W_v
+            "attention.in_proj_bias": [9, 8, 7, 6, 0, 1],
+            "attention.out_proj.weight": [[2, 0], [0, 1]],
+            "attention.out_proj.bias": [1, 0],
+            "norm.weight": [1, 1],
+            "norm.bias": [0, 0],
+        },
+        {"joint": [1, -1]},
+    ),
+    # gates of visual sigmoid([ln3, 0]) = [.75, .5], gated [.75, 1]
+    # gates of audio sigmoid([0, ln3]) = [.5, .75], gated [1.5, -.75]
+    # gates of both sigmoid([ln3 * 1, 0, 0, -ln3 * 1]) = [.75, .5, .5, .25]
+    "gated_units": (
+        {},
+        {
+            "W.visual.weight": [[LN3, 0], [0, 0]],
+            "W.audio.weight": [[0, 0], [0, -LN3]],
+            "W_0.weight": [[0, LN3, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, -LN3, 0, 0]],
+        },
+        {"joint": [0.5625, 0.5, 0.75, -0.1875]},
+    ),
+    # 1 * 1 * 3 + 2 * 2 * -1 = -1 and 3 * 1 * -1 + 1 * 2 * 3 = 3
+    "bilinear": ({"dim": 2}, {"W": [[[1, 0], [0, 2]], [[0, 3], [1, 0]]]}, {"joint": [-1, 3]}),
+    # f_img W_img = [1 + 2, 1 - 2] = [3, -1], f_aud W_aud = [2 * 3, 3 - 1] = [6, 2], product [18, -2]
+    # times W_f: [18 - 2, .5 * 18] = [16, 9]
+    "factorised_bilinear": (
+        {"hidden": 2, "dim": 2},
+        {
+            "W_img.weight": [[1, 1], [1, -1]],
+            "W_aud.weight": [[2, 0], [1, 1]],
+            "W_f.weight": [[1, 1], [0.5, 0]],
+        },
+        {"joint": [16, 9]},
+    ),
+    # F_y y = [3, -1, 3 - 1, 1]: gamma_y = [3, -1], beta_y = [2, 1], x' = [3 * 1 + 2, -1 * 2 + 1]
+    # F_x x = [2, 1, 2 * 1, 0]: gamma_x = [2, 1], beta_x = [2, 0], y' = [2 * 3 + 2, 1 * -1 + 0]
+    "film": (
+        {},
+        {
+            "F_y.weight": [[1, 0], [0, 1], [1, 1], [0, 0]],
+            "F_y.bias": [0, 0, 0, 1],
+            "F_x.weight": [[0, 1], [1, 0], [2, 0], [0, 0]],
+            "F_x.bias": [0, 0, 0, 0],
+        },
+        {"visual": [5, -1], "audio": [8, -1]},
+    ),
+    # F_x x = [ln3, -ln3 / 2 * 2 + 0] = [ln3, -ln3], F_y y = [0, ln3 / 3 * 3] = [0, ln3]
+    # x' = [.5 * ln3, .75 * -ln3], y' = [.75 * 0, .25 * ln3]
+    "gated": (
+        {},
+        {
+            "F_x.weight": [[LN3, 0], [0, -LN3 / 2]],
+            "F_x.bias": [0, 0],
+            "F_y.weight": [[0, 0], [LN3 / 3, 0]],
+            "F_y.bias": [0, 0],
+        },
+        {"visual": [0.5 * LN3, -0.75 * LN3], "audio": [0, 0.25 * LN3]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_streams_are_those_worked_by_hand(name: str) -> None:
+    options, weights, streams = EXPECTED[name]
+    fusion = load("fusion", {name: options}, {"visual": 2, "audio": 2})
+    fusion.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
+    found = fusion({"visual": torch.tensor([[1.0, 2.0]]), "audio": torch.tensor([[3.0, -1.0]])})
+    expected = {stream: torch.tensor([values]).float() for stream, values in streams.items()}
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("addition", [6, 6]), ("multiplication", [6, -10]), ("maximum", [3, 5])]
+)
+def test_elementwise_fusions_take_a_third_modality(name: str, expected: list[float]) -> None:
+    fusion = load("fusion", name, {"visual": 2, "audio": 2, "flow": 2})
+    features = {
+        "visual": torch.tensor([1.0, 2.0]),
+        "audio": torch.tensor([3.0, -1.0]),
+        "flow": torch.tensor([2.0, 5.0]),
+    }
+    torch.testing.assert_close(fusion(features), {"joint": torch.tensor(expected).float()})

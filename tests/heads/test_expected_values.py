@@ -1,0 +1,63 @@
+"""Every head against values worked by hand."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from avbalance.heads import REGISTRY
+from avbalance.registry import load
+
+Shares = dict[str, list[float]] | None
+EXPECTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, list[float]], list[float], Shares]] = {
+    # name: (options, weights, streams, logits, shares)
+    # [1 + 2 * 3 + 4, 2 - 3 + 0] = [11, -1]; b / 2 = [2, 0]
+    "linear": (
+        {},
+        {"linear.weight": [[1, 0, 2], [0, 1, -1]], "linear.bias": [4, 0]},
+        {"visual": [1, 2], "audio": [3]},
+        [11, -1],
+        {"visual": [1 + 2, 2], "audio": [6 + 2, -3]},
+    ),
+    # |[3, 4]| = 5, so cos with [1, 0] and [0, 2] is 3/5 and 4/5; cos of [-2] with [5] and [-1] is -1 and 1
+    "cosine": (
+        {"scale": 10.0},
+        {"linear.weight": [[1, 0, 5], [0, 2, -1]]},
+        {"visual": [3, 4], "audio": [-2]},
+        [10 * (0.6 - 1), 10 * (0.8 + 1)],
+        {"visual": [6, 8], "audio": [-10, 10]},
+    ),
+    # hidden: [1 + 1, -2 - 3] = [2, -5], after ReLU [2, 0]; logits: [2 + 0, 3 * 2 + 1]
+    "mlp": (
+        {"hidden": 2},
+        {
+            "linear1.weight": [[1, 0, 0], [0, -1, -1]],
+            "linear1.bias": [1, 0],
+            "linear2.weight": [[1, 1], [3, 0]],
+            "linear2.bias": [0, 1],
+        },
+        {"visual": [1, 2], "audio": [3]},
+        [2, 7],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_logits_and_shares_are_those_worked_by_hand(name: str) -> None:
+    options, weights, streams, logits, shares = EXPECTED[name]
+    head = load("head", {name: options}, {"visual": 2, "audio": 1}, 2)
+    head.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
+    inputs = {stream: torch.tensor([value]).float() for stream, value in streams.items()}
+    torch.testing.assert_close(head(inputs), torch.tensor([logits]).float())
+    expected = shares and {stream: torch.tensor([share]).float() for stream, share in shares.items()}
+    torch.testing.assert_close(head.split(inputs), expected)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_weights_are_the_streams_blocks(name: str) -> None:
+    options, weights, *_ = EXPECTED[name]
+    head = load("head", {name: options}, {"visual": 2, "audio": 1}, 2)
+    head.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
+    rows = torch.tensor(weights["linear.weight"]).float()
+    torch.testing.assert_close(head.weights, {"visual": rows[:, :2], "audio": rows[:, 2:]})

@@ -1,0 +1,347 @@
+"""Downloads against a real web server on this machine that misbehaves as told."""
+
+import hashlib
+import io
+import json
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbalance import store
+from avbalance.cli import UserError
+from avbalance.prepare import download as step
+from avbalance.prepare.download import download
+
+BYTES = bytes(range(256)) * 2000  # 512,000
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; notes every request as (path, range); misbehaves as its attributes say."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.answers: list[int] = []  # status codes to give first
+        self.cuts: list[int] = []  # the next answers end after so many bytes
+        self.ranges = True
+        self.pause_seconds = 0.0  # in the middle of every answer
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.requests.append((self.path, wanted))
+        content = self.server.files.get(self.path)
+        status = self.server.answers.pop(0) if self.server.answers else 200 if content is not None else 404
+        if status != 200 or content is None:
+            self.send_error(status)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = start + self.server.cuts.pop(0) if self.server.cuts else len(content)
+        middle = (start + end) // 2
+        self.wfile.write(content[start:middle])
+        time.sleep(self.server.pause_seconds)
+        self.wfile.write(content[middle:end])
+
+    def log_message(self, *arguments: object) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+
+
+def one_file(*urls: str, content: bytes = BYTES) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    file = {"path": "sub/a.bin", "urls": list(urls), "size": len(content), "sha256": digest}
+    return {"step": "download", "name": "x", "settings": {"dataset": "x", "files": [file]}, "inputs": {}}
+
+
+def one_archive(url: str, entries: dict[str, bytes]) -> dict[str, Any]:
+    listed = {name: hashlib.sha256(content).hexdigest() for name, content in entries.items()}
+    file = {"path": "sound/all.tar", "urls": [url], "contents": {"list": "sound.sha256", "entries": listed}}
+    return {"step": "download", "name": "x", "settings": {"dataset": "x", "files": [file]}, "inputs": {}}
+
+
+def tar(members: dict[str, bytes | str], mode: str = "w") -> bytes:
+    """An archive; a str is the target of a symbolic link."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def test_a_file_is_fetched_verified_and_published_with_its_recipe(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    recipe = one_file(f"{server.url}/a.bin")
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+    assert store.open_artifact(tmp_path / "raw")["recipe"] == recipe
+    assert [name for name in names(tmp_path / "cache") if not name.endswith(".lock")] == []
+
+
+def test_a_connection_cut_midway_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.cuts = [300_000]
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+    first, second = [wanted for _, wanted in server.requests]
+    assert first is None
+    # What came in whole chunks of 64 KiB is kept: 4 x 65,536 = 262,144 <= 300,000.
+    assert second == "bytes=262144-"
+
+
+def test_an_interrupted_download_is_resumed_by_the_next_call(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.cuts = [200_000, 0, 0, 0]  # every one of the 4 attempts breaks
+    recipe = one_file(f"{server.url}/a.bin")
+    with pytest.raises(UserError, match="after 4 attempts"):
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert not (tmp_path / "raw").exists()
+    server.requests.clear()
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert server.requests == [("/a.bin", "bytes=196608-")]  # 3 x 65,536
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.cuts, server.ranges = [300_000], False
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_what_was_complete_is_not_fetched_again_when_a_later_file_failed(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    recipe = one_file(f"{server.url}/a.bin")
+    recipe["settings"]["files"].append(recipe["settings"]["files"][0] | {"path": "b", "urls": [f"{server.url}/b"]})
+    with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404 Not Found\)"):
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert not (tmp_path / "raw").exists()
+    server.files["/b"] = BYTES
+    server.requests.clear()
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/b"]
+    assert (tmp_path / "raw/b").read_bytes() == (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.answers = [503, 429]
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert len(server.requests) == 3
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_a_file_of_unstated_size_is_verified_by_its_sha256(server: Server, tmp_path: Path) -> None:
+    recipe = one_file(f"{server.url}/a.bin")
+    del recipe["settings"]["files"][0]["size"]
+    server.files["/a.bin"] = BYTES[:-1]
+    with pytest.raises(UserError, match="expected sha256"):
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    server.files["/a.bin"] = BYTES
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_two_datasets_may_fetch_the_same_file_at_the_same_time(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.pause_seconds = 0.2
+    recipe = one_file(f"{server.url}/a.bin")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(download, recipe, tmp_path / name, None, tmp_path / "cache") for name in ("one", "two")]
+    assert [job.exception() for job in jobs] == [None, None]
+    assert {wanted for _, wanted in server.requests} == {None}
+    for name in ("one", "two"):
+        assert (tmp_path / name / "sub/a.bin").read_bytes() == BYTES
+
+
+def test_an_absent_file_is_sought_at_the_next_url_at_once(server: Server, tmp_path: Path) -> None:
+    server.files["/second"] = BYTES
+    recipe = one_file(f"{server.url}/first", f"{server.url}/second")
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/first", "/second"]
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_a_file_nobody_has_is_one_error_that_lists_what_was_tried(server: Server, tmp_path: Path) -> None:
+    recipe = one_file(f"{server.url}/first", "http://127.0.0.1:9/second")
+    with pytest.raises(UserError) as error:
+        download(recipe, tmp_path / "raw", mirror=str(tmp_path / "mirror"), cache=tmp_path / "cache")
+    message = str(error.value)
+    assert f"{tmp_path}/mirror/sub/a.bin (no such file)" in message
+    assert f"{server.url}/first (404 Not Found)" in message
+    assert "http://127.0.0.1:9/second (ConnectionError after 4 attempts)" in message
+    assert "AVBALANCE_MIRROR" in message
+    assert "\n" not in message
+    assert not (tmp_path / "raw").exists()
+
+
+@pytest.mark.parametrize("wrong", [BYTES[:-1] + b"!", BYTES + b"!", BYTES[:100]])
+def test_wrong_bytes_are_named_removed_and_never_published(server: Server, tmp_path: Path, wrong: bytes) -> None:
+    server.files["/a.bin"] = wrong
+    recipe = one_file(f"{server.url}/a.bin")
+    with pytest.raises(UserError) as error:
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    digests = hashlib.sha256(BYTES).hexdigest(), hashlib.sha256(wrong).hexdigest()
+    expected, found = digests if len(wrong) == len(BYTES) else (str(len(BYTES)), str(len(wrong)))
+    assert str(error.value).startswith(f"{server.url}/a.bin: expected ")
+    assert expected in str(error.value)
+    assert f"found {found}" in str(error.value)
+    assert names(tmp_path / "cache") == [name for name in names(tmp_path / "cache") if name.endswith(".lock")]
+    assert not (tmp_path / "raw").exists()
+    server.files["/a.bin"] = BYTES  # mended: the next call succeeds
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+
+
+def test_a_mirror_folder_is_used_before_the_urls(tmp_path: Path) -> None:
+    (tmp_path / "mirror/sub").mkdir(parents=True)
+    (tmp_path / "mirror/sub/a.bin").write_bytes(BYTES)
+    recipe = one_file("http://127.0.0.1:9/a.bin")
+    download(recipe, tmp_path / "raw", mirror=str(tmp_path / "mirror"), cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+    assert (tmp_path / "mirror/sub/a.bin").exists()
+
+
+def test_wrong_bytes_in_a_mirror_folder_are_named_and_the_mirror_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mirror/sub").mkdir(parents=True)
+    (tmp_path / "mirror/sub/a.bin").write_bytes(BYTES[:-1] + b"!")
+    with pytest.raises(UserError, match=r"mirror/sub/a\.bin: expected sha256"):
+        download(one_file("http://127.0.0.1:9/a.bin"), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert (tmp_path / "mirror/sub/a.bin").exists()
+
+
+def test_a_mirror_url_is_used_before_the_urls(server: Server, tmp_path: Path) -> None:
+    server.files["/mirror/sub/a.bin"] = BYTES
+    recipe = one_file(f"{server.url}/a.bin")
+    download(recipe, tmp_path / "raw", mirror=f"{server.url}/mirror/", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/mirror/sub/a.bin"]
+
+
+WAVS = {"recordings/a.wav": b"first", "recordings/b.wav": b"second"}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("top", ["", "./", "dataset-1.0.10/"])
+def test_an_archive_is_unpacked_wherever_its_members_lie(server: Server, tmp_path: Path, top: str, mode: str) -> None:
+    members: dict[str, bytes | str] = {f"{top}{name}": content for name, content in WAVS.items()}
+    server.files["/all"] = tar(members | {f"{top}README.md": b"not listed"}, mode)
+    download(one_archive(f"{server.url}/all", WAVS), tmp_path / "raw", cache=tmp_path / "cache")
+    assert names(tmp_path / "raw") == ["manifest.json", "sound/recordings/a.wav", "sound/recordings/b.wav"]
+    assert (tmp_path / "raw/sound/recordings/b.wav").read_bytes() == b"second"
+
+
+def test_members_outside_the_folder_and_links_are_never_written(server: Server, tmp_path: Path) -> None:
+    members: dict[str, bytes | str] = {
+        "../evil": b"!",
+        str(tmp_path / "evil"): b"!",
+        "top/../../evil": b"!",
+        "recordings/link.wav": str(tmp_path / "secret"),
+        "recordings": "/etc",  # a link where the folder belongs
+    }
+    server.files["/all"] = tar(members | dict(WAVS))
+    download(one_archive(f"{server.url}/all", WAVS), tmp_path / "work/raw", cache=tmp_path / "cache")
+    assert names(tmp_path / "work") == [
+        "raw/manifest.json",
+        "raw/sound/recordings/a.wav",
+        "raw/sound/recordings/b.wav",
+    ]
+    assert not list(tmp_path.rglob("evil"))
+    assert not (tmp_path / "work/raw/sound/recordings").is_symlink()
+
+
+def test_a_listed_member_that_is_a_link_counts_as_missing(server: Server, tmp_path: Path) -> None:
+    server.files["/all"] = tar({"recordings/a.wav": b"first", "recordings/b.wav": "a.wav"})
+    with pytest.raises(UserError, match=r"1 are missing \(recordings/b.wav\) and 0 have other bytes \(none\)"):
+        download(one_archive(f"{server.url}/all", WAVS), tmp_path / "raw", cache=tmp_path / "cache")
+
+
+def test_a_wrong_and_a_missing_wav_are_named_and_the_archive_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    entries = WAVS | {"recordings/c.wav": b"third"}
+    server.files["/all"] = tar({"recordings/a.wav": b"first", "recordings/b.wav": b"sec0nd"})
+    recipe = one_archive(f"{server.url}/all", entries)
+    with pytest.raises(UserError) as error:
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert "of the 3 files in sound.sha256" in str(error.value)
+    assert "1 are missing (recordings/c.wav) and 1 have other bytes (recordings/b.wav)" in str(error.value)
+    assert not (tmp_path / "raw").exists()
+    server.files["/all"] = tar(dict(entries))
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert len(names(tmp_path / "raw/sound")) == 3
+
+
+@pytest.mark.parametrize(
+    "damage", [b"<html>not an archive</html>", tar(dict(WAVS))[:700], tar(dict(WAVS), "w:gz")[:90]]
+)
+def test_a_damaged_archive_is_an_error_that_names_it(server: Server, tmp_path: Path, damage: bytes) -> None:
+    server.files["/all"] = damage
+    with pytest.raises(UserError, match=rf"^{server.url}/all: "):
+        download(one_archive(f"{server.url}/all", WAVS), tmp_path / "raw", cache=tmp_path / "cache")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_the_command_line_reads_recipe_and_mirror(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/mirror/sub/a.bin"] = BYTES
+    (tmp_path / "recipe.json").write_text(json.dumps(one_file("http://127.0.0.1:9/a.bin")))
+    monkeypatch.setenv("AVBALANCE_MIRROR", f"{server.url}/mirror")
+    arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache"]
+    monkeypatch.setattr(sys, "argv", ["download", *arguments])
+    monkeypatch.chdir(tmp_path)
+    step.main()
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_a_generator_fills_the_raw_folder(tmp_path: Path) -> None:
+    options = {"num_speakers": 1, "num_takes": 1}
+    recipe = {
+        "step": "download",
+        "name": "x",
+        "settings": {"generator": {"avmnist_miniature": options}},
+        "inputs": {},
+    }
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert len(store.open_artifact(tmp_path / "raw")["files"]) == 4 + 10
+    assert (tmp_path / "raw/fsdd/recordings/9_andy_0.wav").exists()

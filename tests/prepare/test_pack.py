@@ -1,0 +1,91 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avbalance import registry, store
+from avbalance.cli import UserError
+from avbalance.data.packing import write_report
+from avbalance.prepare import pack as step
+from avbalance.prepare.pack import pack
+
+
+class TwoClips:
+    """A reader whose train labels are given; drops one of `num_files`."""
+
+    def __init__(self, labels: tuple[int, int], num_files: int = 100) -> None:
+        self.labels = labels
+        self.num_files = num_files
+
+    def pack(self, raw: Path, out: Path) -> dict[str, Any]:
+        assert (raw / "a").read_text() == "raw"
+        np.save(out / "train_label.npy", np.array(self.labels))
+        write_report(out / "report.json", [{"file": "a", "why": "silent"}], [], self.num_files, allowed=0.01)
+        return {"modalities": {"audio": {"shape": [3]}}, "splits": {"train": 2}}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    with store.publish(Path("raw"), {}) as folder:
+        (folder / "a").write_text("raw")
+    settings = {"dataset": "two", "num_classes": 2, "reader": {"two_clips": {}}}
+    return {"step": "pack", "name": "two", "settings": settings, "inputs": {"raw": "raw"}}
+
+
+def read_with(monkeypatch: pytest.MonkeyPatch, reader: TwoClips) -> None:
+    monkeypatch.setattr(registry, "load", lambda kind, spec: reader)
+
+
+def test_the_dataset_is_described_and_published(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_with(monkeypatch, TwoClips((0, 1)))
+    pack(recipe, Path("prep"))
+    assert store.open_artifact(Path("prep"))["recipe"] == recipe
+    assert json.loads(Path("prep/dataset.json").read_text()) == {
+        "name": "two",
+        "num_classes": 2,
+        "classes": ["0", "1"],
+        "modalities": {"audio": {"shape": [3]}},
+        "splits": {"train": 2},
+    }
+    recipe["settings"]["classes"] = ["cat", "dog"]
+    pack(recipe, Path("named"))
+    assert json.loads(Path("named/dataset.json").read_text())["classes"] == ["cat", "dog"]
+
+
+def test_damaged_raw_files_are_refused(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_with(monkeypatch, TwoClips((0, 1)))
+    Path("raw/a").write_text("r4w")
+    with pytest.raises(UserError, match=r"raw/a has other bytes"):
+        pack(recipe, Path("prep"))
+
+
+def test_a_label_out_of_range_is_refused(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_with(monkeypatch, TwoClips((0, 2)))
+    with pytest.raises(UserError, match=r"labels 0 to 2, but num_classes is 2"):
+        pack(recipe, Path("prep"))
+    assert not Path("prep").exists()
+
+
+def test_the_report_outlives_a_dataset_with_too_many_dropped_files(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_with(monkeypatch, TwoClips((0, 1), num_files=99))  # 1 / 99 > 1 %
+    with pytest.raises(UserError, match=r"1 of 99 .*\(a: silent\); all are named in results/resume/prep-report\.json$"):
+        pack(recipe, Path("prep"))
+    assert not Path("prep").exists()
+    report = json.loads(Path("results/resume/prep-report.json").read_text())
+    assert report == {"dropped": [{"file": "a", "why": "silent"}], "repaired": []}
+
+
+def test_the_command_line_packs_a_recipe(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read_with(monkeypatch, TwoClips((0, 1)))
+    Path("recipe.json").write_text(json.dumps(recipe))
+    monkeypatch.setattr(sys, "argv", ["pack", "--recipe", "recipe.json", "--out", "prep"])
+    step.main()
+    assert store.open_artifact(tmp_path / "prep")

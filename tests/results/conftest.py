@@ -1,0 +1,79 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avbalance import store
+
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+PublishRun = Callable[..., str]
+
+
+def logits_of(num_right: int, num_classes: int = 3) -> NDArray[np.float16]:
+    """Logits of the eight clips of which the first `num_right` are classified correctly."""
+    said = np.where(np.arange(len(LABELS)) < num_right, LABELS, (LABELS + 1) % num_classes)
+    return (2.0 * np.eye(num_classes)[said]).astype(np.float16)
+
+
+@pytest.fixture
+def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
+    """Publishes a run or probe as training would; the current folder is a fresh one."""
+    monkeypatch.chdir(tmp_path)
+
+    def publish(name: str, step: str = "train", encoder: tuple[str, ...] = ("audio",), **right: int) -> str:
+        """`right`: {name of logits: how many of the eight clips are right}."""
+        folder = Path("results") / ("probes" if step == "probe" else "runs") / name
+        recipe: dict[str, Any] = {"step": step, "name": name, "settings": {"encoder": {key: {} for key in encoder}}}
+        predictions: dict[str, NDArray[Any]] = {f"{split}_label": LABELS for split in ("train", "test")}
+        predictions |= {logits: logits_of(number) for logits, number in right.items()}
+        with store.publish(folder, recipe) as out:
+            np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
+            (out / "history.csv").write_text(
+                "epoch,train_loss,val_loss,val_accuracy,seconds\n1,1.0,0.9,0.5,2\n2,0.6,0.5,0.8,2\n3,0.4,0.7,0.7,2\n"
+            )
+            (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}))
+        return str(folder)
+
+    return publish
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """The settings of a table of two rows and two seeds, whose runs are not there yet."""
+    return {
+        "table": "demo_table1",
+        "scale": "laptop",
+        "command": "snakemake --cores all --config scale=laptop tables=[demo_table1]",
+        "spec": {
+            "title": "A demonstration of 100 % & more",
+            "paper": "Demo (Doe, 2020): Table 1",
+            "columns": ["loss", "accuracy"],
+            "expected": {"better": {"accuracy": 90.0}},
+            "claims": {
+                "better_beats_worse": {
+                    "text": "The better row is better.",
+                    "metric": "accuracy",
+                    "left": "better",
+                    "relation": ">",
+                    "right": "worse",
+                }
+            },
+            "rows": {"better": {"label": "Better_row"}, "worse": {"label": "Worse row"}},
+        },
+        "rows": {
+            row: [{"seed": seed, "run": f"results/runs/{row}-s{seed}", "probe": None, "alone": {}} for seed in (0, 1)]
+            for row in ("better", "worse")
+        },
+    }
+
+
+@pytest.fixture
+def runs(publish_run: PublishRun) -> PublishRun:
+    """All four runs of `settings`: 8 and 7 clips right, and 2 and 2."""
+    for name, right in (("better-s0", 8), ("better-s1", 7), ("worse-s0", 2), ("worse-s1", 2)):
+        publish_run(name, test_logits=right, train_logits=8)
+    return publish_run

@@ -1,0 +1,229 @@
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from avbalance.cli import UserError
+from avbalance.results import files, latex, tables
+from avbalance.results.formats import number
+from avbalance.results.tables import report
+
+CONFIG = Path(__file__).parents[2] / "config" / "tables"
+
+
+def cells(markdown: str, row: str) -> list[str]:
+    """The cells of one line of the table."""
+    (line,) = [line for line in markdown.splitlines() if line.startswith(f"| {row}")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_table_says_what_was_obtained_what_the_paper_has_and_the_difference(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    better = cells(report(settings)[".md"], "Better_row")
+    # 8 and 7 of 8 clips: mean 93.75, s = 8.839, t_{0.975, 1} = 12.706: half width 12.706 * 8.839 / sqrt(2) = 79.4.
+    assert better[2:] == ["**93.8 ± 79.4**", "90.0", "+3.8"]
+
+
+def test_every_number_in_markdown_and_latex_is_one_of_the_csv(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    made = report(settings)
+    records = list(csv.DictReader(io.StringIO(made[".csv"])))
+    assert [(record["row"], record["column"]) for record in records] == [
+        ("better", "loss"), ("better", "accuracy"), ("worse", "loss"), ("worse", "accuracy"),
+    ]  # fmt: skip
+    printed = {
+        number(float(record[key]), {"loss": 3, "accuracy": 1}[record["column"]], sign=key == "difference")
+        for record in records
+        for key in ("mean", "half_width", "expected", "difference")
+        if record[key]
+    }
+    body = [cell for row in ("Better_row", "Worse row") for cell in cells(made[".md"], row)[1:]]
+    numbers = {found for cell in body for found in re.findall(r"[+−]?\d+\.\d+", cell)}
+    assert numbers == printed
+    in_latex = made[".tex"].replace("$-$", "−")
+    assert all(found in in_latex for found in printed)
+
+
+def test_best_is_bold_and_a_tie_is_underlined(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    markdown = report(settings)[".md"]
+    assert cells(markdown, "Worse row")[2] == "25.0 ± 0.0"
+    runs("worse-s0", test_logits=7)
+    runs("worse-s1", test_logits=7)
+    markdown = report(settings)[".md"]
+    # 8 and 7 clips against 7 and 7: some resamples have no difference.
+    assert cells(markdown, "Better_row")[2].startswith("**93.8")
+    assert cells(markdown, "Worse row")[2] == "<u>87.5 ± 0.0</u>"
+    assert r"\underline{87.5$\pm$0.0}" in report(settings)[".tex"]
+
+
+def test_lower_loss_is_better(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    markdown = report(settings)[".md"]
+    assert cells(markdown, "Better_row")[1].startswith("**")
+    assert not cells(markdown, "Worse row")[1].startswith("**")
+
+
+def test_a_failed_run_shows_as_n(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    shutil.rmtree("results/runs/better-s0")
+    markdown = report(settings)[".md"]
+    assert cells(markdown, "Better_row")[2] == "**87.5 (n=1/2)**"
+    assert "3 runs" in markdown
+
+
+def test_a_row_of_failed_runs_is_shown_as_failed(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    for seed in (0, 1):
+        shutil.rmtree(f"results/runs/better-s{seed}")
+    made = report(settings)
+    assert cells(made[".md"], "Better_row")[1:] == ["failed", "failed", "90.0", ""]
+    assert (
+        "| The better row is better. | **undecided** | Test accuracy: Better_row − Worse row |      no runs |"
+        in made[".md"]
+    )
+
+
+def test_a_single_seed_is_marked(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    for entries in settings["rows"].values():
+        del entries[1:]
+    markdown = report(settings)[".md"]
+    assert cells(markdown, "Worse row")[2] == "25.0 (n=1)"
+    assert "One seed (n=1), so no interval" in markdown
+
+
+def test_markdown_tells_how_the_numbers_came_about(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    markdown = report(settings)[".md"]
+    assert markdown.startswith("# A demonstration of 100 % & more\n\nDemo (Doe, 2020): Table 1\n")
+    assert f"`{settings['command']}`" in markdown
+    assert "Scale laptop; seeds 0, 1; 8 test clips; 4 runs, 0 s of training on" in markdown
+    assert "Mean over n = 2 seeds ± half width of the 95 % t-interval" in markdown
+
+
+def test_claims_are_reported_with_difference_and_interval(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    made = report(settings)
+    (claim,) = json.loads(made[".json"])["claims"]
+    assert claim["verdict"] == "holds"
+    # Of the eight clips 8 and 7 against 2 and 2 are right: mean difference 5.5 of 8.
+    assert claim["difference"] == pytest.approx(68.75)
+    assert 0 < claim["low"] < 68.75 < claim["high"]
+    line = cells(made[".md"], "The better row is better.")
+    assert line[1:4] == ["**holds**", "Test accuracy: Better_row − Worse row", "+68.75 points"]
+
+
+def test_json_names_runs_commit_and_device(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    provenance = json.loads(report(settings)[".json"])["provenance"]
+    assert (provenance["num_runs"], provenance["num_clips"]) == (4, 8)
+    assert len(provenance["commits"]) == len(provenance["devices"]) == 1
+    assert "numpy" in provenance["versions"]
+
+
+def test_a_generated_data_set_is_said_to_be_one(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    settings["scale"] = "miniature"
+    assert "these numbers show that everything runs, and nothing else" in report(settings)[".md"]
+
+
+def test_the_same_runs_give_the_same_bytes(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    assert report(settings) == report(settings)
+
+
+def test_step_writes_all_formats_then_its_stamp_and_removes_older_stamps(
+    runs: Callable[..., str], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("recipe.json").write_text(json.dumps({"settings": settings, "inputs": {}}))
+    folder = Path("results/tables/laptop")
+    folder.mkdir(parents=True)
+    (folder / "demo_table1.0123456789ab.key").touch()
+    (folder / "demo_table10.0123456789ab.key").touch()
+    out, stamp = str(folder / "demo_table1"), str(folder / "demo_table1.fedcba987654.key")
+    monkeypatch.setattr("sys.argv", ["tables", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
+    tables.main()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "demo_table1.csv",
+        "demo_table1.fedcba987654.key",
+        "demo_table1.json",
+        "demo_table1.md",
+        "demo_table1.tex",
+        "demo_table10.0123456789ab.key",
+    ]
+
+
+def test_no_stamp_stands_beside_unfinished_files(tmp_path: Path) -> None:
+    stamp, older = tmp_path / "table.new.key", tmp_path / "table.old.key"
+    older.touch()
+    with pytest.raises(TypeError):
+        files.write(tmp_path / "table", {".md": "text", ".csv": None}, stamp)  # type: ignore[dict-item]
+    assert not stamp.exists()
+    assert not older.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("100 % & a_b #1 $x$", r"100 \% \& a\_b \#1 \$x\$"),
+        ("±0.5 −1", r"$\pm$0.5 $-$1"),
+        (r"{\x}", r"\{\textbackslash{}x\}"),
+    ],
+)
+def test_latex_prints_text_as_it_stands(text: str, escaped: str) -> None:
+    assert latex.escape(text) == escaped
+
+
+def test_latex_compiles(runs: Callable[..., str], settings: dict[str, Any], tmp_path: Path) -> None:
+    engine = shutil.which("tectonic") or shutil.which("pdflatex")
+    if engine is None:
+        pytest.skip("needs tectonic or pdflatex; apt-get install texlive-latex-base texlive-latex-recommended")
+    wide = json.loads(json.dumps(settings))
+    wide["spec"] |= {"columns": ["accuracy", "loss"] * 4, "expected": {}}
+    tables = report(settings)[".tex"] + report(wide)[".tex"]
+    (tmp_path / "document.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + tables + "\\end{document}\n"
+    )
+    options = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
+    done = subprocess.run([engine, *options, "document.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "document.pdf").exists()
+
+
+def contrastive() -> dict[str, Any]:
+    spec = yaml.safe_load((CONFIG / "contrastive_table2.yaml").read_text())
+    return {"table": "contrastive_table2", "scale": "laptop", "command": "snakemake", "spec": spec}
+
+
+def test_contrastive_factors_have_the_printed_values() -> None:
+    settings = contrastive()
+    made = report(settings)
+    for record in csv.DictReader(io.StringIO(made[".csv"])):
+        sims = settings["spec"]["rows"][record["row"]]
+        # f_Xent = -sigmoid(sim- - sim+), f_Log = -sigmoid(sim-), derived by hand in problem 2c.
+        x = sims["sim_negative"] - (sims["sim_positive"] if record["column"] == "f_xent" else 0)
+        assert float(record["mean"]) == pytest.approx(-1 / (1 + exp(-x)), abs=1e-12)
+        assert abs(float(record["difference"])) < 0.0005
+    assert {claim["verdict"] for claim in json.loads(made[".json"])["claims"]} == {"holds"}
+
+
+def test_a_computed_table_has_no_intervals() -> None:
+    assert "±" not in report(contrastive())[".md"]
+
+
+def test_an_unknown_formula_is_named() -> None:
+    settings = contrastive()
+    settings["spec"]["compute"] = "contrastive_factor"
+    with pytest.raises(UserError, match="'contrastive_factor' is not a formula; allowed: contrastive_factors"):
+        report(settings)
+
+
+def test_figures_show_rows_of_table_1_so_that_their_runs_are_shared() -> None:
+    table = yaml.safe_load((CONFIG / "avmnist_table1.yaml").read_text())
+    for place in range(1, 13):
+        figure = yaml.safe_load((CONFIG / f"avmnist_fig{place}.yaml").read_text())
+        ((row, settings),) = figure["rows"].items()
+        assert settings == table["rows"][row]
+        assert figure["defaults"] == table["defaults"]

@@ -1,0 +1,169 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbalance import plan
+from avbalance.cli import UserError
+
+ROOT = Path(__file__).parents[1]
+TABLE = """
+title: Two rows
+paper: ours
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+  film: {fusion: film, head: {cosine: {scale: 12.0}}, balancer: {ogm_ge: {alpha: 0.5}}}
+columns: [accuracy, acc_audio_probe]
+expected: {concat: {accuracy: 90.0}}
+claims:
+  film_wins: {left: film, right: concat, metric: accuracy, relation: ">", text: FiLM wins}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project's configuration with one table of its own."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    return tmp_path
+
+
+@pytest.fixture
+def message(project: Path) -> Callable[..., str]:
+    """The error after replacing a text in a file of the configuration."""
+
+    def edit(old: str, new: str, file: str = "tables/mine.yaml", **overrides: Any) -> str:  # noqa: ANN401
+        path = project / "config" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(UserError) as error:
+            plan.make(project, {"tables": "mine", **overrides})
+        said = str(error.value)
+        assert "\n" not in said
+        return said.removeprefix(f"{project}/config/")
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("fusion:", "fusoin:", "rows.film.fusoin: is not a key here; did you mean 'fusion'?"),
+        ("ogm_ge", "ogm-ge", "rows.film.balancer: 'ogm-ge' is not a balancer; did you mean 'ogm_ge'?"),
+        ("conv2net", "conv3net", "rows.concat.encoder.visual: 'conv3net' is not an encoder; did you mean 'conv2net'?"),
+        ("scale:", "sclae:", "rows.film.head: 'cosine' has no option 'sclae'; did you mean 'scale'?"),
+        ("12.0", "high", "rows.film.head: cosine.scale: 'high' is no float"),
+        ("title: Two rows", "title: [1]", "title: found [1]; input should be a valid string"),
+        ("dataset: avmnist", "dataset: avmnits", "rows.concat.dataset: 'avmnits' is not a dataset; did you mean 'avmnist'?"),
+        ("  film:", "  concat:", "line 7: 'concat' stands twice; rename one of them"),
+        ("rows:", "rows: {}\nother:", "rows: is empty; give at least one"),
+        ("acc_audio_probe", "acc_sound_probe", "columns: 'acc_sound_probe' is not a column; did you mean 'acc_audio_probe'?"),
+        ("expected: {concat", "expected: {conct", "expected.conct: 'conct' is not a row; did you mean 'concat'?"),
+        ("right: concat", "right: cat", "claims.film_wins.right: 'cat' is not a row; did you mean 'concat'?"),
+        ('relation: ">"', "relation: beats", "claims.film_wins.relation: found 'beats'; input should be"),
+        ("title: Two rows", "title: [", "line 4: no valid YAML: "),
+        ("concat: {}", "concat: {modalities: [smell]}", "rows.concat.modalities: 'smell' is not a modality; allowed: audio"),
+        ("concat: {}", "concat: {training: {epochs: 0}}", "rows.concat.training.epochs: found 0; input should be greater"),
+        ("concat: {}", "concat: {training: {epoch: 1}}", "rows.concat.training.epoch: is not a key here; did you mean 'epochs'?"),
+        ("concat: {}", "concat: {encoder: {visual: conv2net}}", "rows.concat.encoder: no encoder for 'audio'"),
+        ("concat: {}", "concat: {balancer: 'nowhere.here:It'}", "rows.concat.balancer: module 'nowhere.here' cannot be found"),
+    ],
+)  # fmt: skip
+def test_an_error_names_file_key_value_and_what_is_allowed(
+    message: Callable[..., str], old: str, new: str, expected: str
+) -> None:
+    assert message(old, new).startswith(f"tables/mine.yaml: {expected}")
+
+
+def test_a_fusion_that_needs_equal_lengths_is_refused_unequal_ones(message: Callable[..., str]) -> None:
+    said = message(
+        "concat: {}", "concat: {fusion: addition, encoder: {visual: {resnet18: {width: 8}}, audio: conv1net}}"
+    )
+    assert said.startswith(
+        "tables/mine.yaml: rows.concat.fusion: 'addition' needs features of equal length, found audio 128, visual 64"
+    )
+
+
+def test_a_balancer_without_its_loss_is_refused(
+    message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needy.py").write_text(
+        "from avbalance.balancers.base import Balancer\nclass Needy(Balancer):\n    requires_loss = ('unimodal',)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = message("concat: {}", "concat: {balancer: 'needy:Needy'}")
+    assert said == "tables/mine.yaml: rows.concat.balancer: 'needy:Needy' needs loss 'unimodal', found 'joint'"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("scales/miniature.yaml", "seeds: [0, 1]", "seeds: []", "scales/miniature.yaml: seeds: is empty"),
+        ("scales/miniature.yaml", "source: generated", "source: generatd", "scales/miniature.yaml: datasets.avmnist.source: 'generatd' is not a source; did you mean 'generated'?"),
+        ("scales/miniature.yaml", "num_train: 400", "num_trian: 400", "scales/miniature.yaml: datasets.avmnist.reader: 'avmnist' has no option 'num_trian'; did you mean 'num_train'?"),
+        ("datasets/avmnist.yaml", "num_classes: 10", "num_classes: ten", "datasets/avmnist.yaml: num_classes: found 'ten'; input should be a valid integer"),
+        ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: licence: is missing"),
+        ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, path, sha256, size, urls"),
+        ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
+    ],
+)  # fmt: skip
+def test_scales_datasets_and_settings_are_checked_too(
+    message: Callable[..., str], file: str, old: str, new: str, expected: str
+) -> None:
+    assert message(old, new, file).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"scael": 1}, "scael: is not a key here; did you mean 'scale'?"),
+        ({"scale": "laptp"}, "scale: 'laptp' is not a scale; did you mean 'laptop'?"),
+        ({"tables": ["mnie"]}, "tables: 'mnie' is not a table; did you mean 'mine'?"),
+        ({"seeds": "many"}, "seeds: found 'many'"),
+    ],
+)
+def test_the_command_line_is_checked(project: Path, overrides: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan.make(project, overrides)
+    assert str(error.value).startswith(f"{project}/config/config.yaml or --config: {expected}")
+
+
+@pytest.mark.parametrize("scale", [path.stem for path in (ROOT / "config" / "scales").glob("*.yaml")])
+def test_the_shipped_configuration_is_right_at_every_scale(scale: str) -> None:
+    made = plan.make(ROOT, {"scale": scale, "tables": "all"})
+    assert len(made.targets) == len(made.project.tables) + 1  # and the page
+
+
+def test_the_same_row_in_two_tables_is_one_run(project: Path) -> None:
+    other = TABLE.replace("  concat: {}", "  plain: {head: linear, label: Plain}")
+    (project / "config" / "tables" / "twin.yaml").write_text(
+        other.replace("concat:", "plain:").replace("right: concat", "right: plain")
+    )
+    made = plan.make(project, {"tables": ["mine", "twin"]})
+    runs = [artifact for artifact in made.artifacts.values() if artifact.folder == "runs"]
+    assert len(runs) == 4  # two rows x two seeds
+
+
+def test_a_default_written_out_is_the_same_run(project: Path) -> None:
+    before = set(plan.make(project, {"tables": "mine"}).artifacts)
+    file = project / "config" / "tables" / "mine.yaml"
+    file.write_text(
+        file.read_text().replace(
+            "concat: {}", "concat: {encoder: {visual: {conv2net: {dropout: 0.5}}, audio: conv1net}}"
+        )
+    )
+    after = set(plan.make(project, {"tables": "mine"}).artifacts)
+    assert {path for path in before if "/runs/" in path} == {path for path in after if "/runs/" in path}
+
+
+def test_an_edited_row_renames_its_own_artifacts_alone(project: Path) -> None:
+    before = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
+    file = project / "config" / "tables" / "mine.yaml"
+    file.write_text(file.read_text().replace("alpha: 0.5", "alpha: 0.6"))
+    after = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
+    changed = sorted(path.split("/")[1] for path in after - before)
+    assert changed == ["probes", "runs", "tables"]

@@ -1,0 +1,94 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from avbalance import cli, store
+from avbalance.cli import UserError
+
+
+def make(path: Path) -> Path:
+    with store.publish(path, {"step": "x"}) as out:
+        (out / "numbers.txt").write_text("1 2 3")
+    return path
+
+
+def test_a_manifest_holds_recipe_files_and_provenance(tmp_path: Path) -> None:
+    manifest = store.open_artifact(make(tmp_path / "a"))
+    assert manifest["recipe"] == {"step": "x"}
+    digest = "7c8f5059290305cec8323d79521f0353c9ac308b60cb4c1976340d0ce4a121d5"  # printf '1 2 3' | sha256sum
+    assert manifest["files"] == {"numbers.txt": {"size": 5, "sha256": digest}}
+    assert set(manifest["provenance"]) >= {"commit", "versions", "device", "seconds", "peak_memory_bytes"}
+
+
+def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), store.publish(tmp_path / "a", {}) as out:
+        (out / "half").write_text("")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> None:
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2")
+    with pytest.raises(UserError, match=r"numbers.txt has 3 bytes instead of 5.*dvc checkout --force .*/a'"):
+        store.read_manifest(tmp_path / "a")
+
+
+def test_a_file_of_the_same_size_but_other_bytes_is_refused(tmp_path: Path) -> None:
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4")
+    store.read_manifest(tmp_path / "a")
+    with pytest.raises(UserError, match=r"numbers.txt has other bytes"):
+        store.open_artifact(tmp_path / "a")
+
+
+def test_a_missing_file_and_a_broken_manifest_are_named(tmp_path: Path) -> None:
+    (make(tmp_path / "a") / "numbers.txt").unlink()
+    with pytest.raises(UserError, match=r"numbers.txt is missing"):
+        store.open_artifact(tmp_path / "a")
+    (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2])
+    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+        store.open_artifact(tmp_path / "b")
+
+
+def test_an_absent_artifact_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such artifact; get it with 'dvc pull'"):
+        store.open_artifact(tmp_path / "nothing")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"), store.publish(tmp_path / "a", {}) as out:
+        (out / "full").symlink_to("/dev/full")
+        with (out / "full").open("w") as file:
+            file.write("x")
+            file.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_permission_is_one_line_that_names_it(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o500)
+
+    def step() -> None:
+        with store.publish(closed / "a", {}):
+            pass
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # root may write everywhere, so the child gives up being root
+        os.dup2(writing, 2)
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        try:
+            cli.run(step)
+        except SystemExit as end:
+            os.write(2, str(end.code).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    said = os.read(reading, 10000).decode()
+    assert said.startswith("error: [Errno 13] Permission denied: ")
+    assert str(tmp_path) in said
+    assert list(closed.iterdir()) == []

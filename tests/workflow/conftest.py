@@ -1,0 +1,91 @@
+"""A small project, built for real by Snakemake and published by DVC, and fresh clones of it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from checkout import Checkout
+
+ROOT = Path(__file__).parents[2]
+SCALE = """
+seeds: [0]
+threads: 1
+tables: [two_rows, one_figure]
+training: {epochs: 2, batch_size: 32, learning_rate: 0.001, patience: 2, precision: float32}
+datasets:
+  avmnist: {source: generated, reader: {num_train: 100, num_test: 50}}
+"""
+TABLE = """
+title: Two rows
+paper: none
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+  ogm: {balancer: {ogm_ge: {alpha: 0.5}}}
+columns: [accuracy, acc_audio_alone, acc_audio_masked, acc_audio_probe]
+expected: {concat: {accuracy: 90.0}}
+claims:
+  ogm_wins: {left: ogm, right: concat, metric: accuracy, relation: ">", text: OGM-GE wins}
+"""
+FIGURE = """
+title: Curves
+paper: none
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+figure: {curves: {}}
+"""
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The project with a small scale and two tables of its own; built, pushed to its remote, committed."""
+    checkout = Checkout(tmp_path_factory.mktemp("built") / "project")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if not name.startswith("results/") and (ROOT / name).exists():
+            (checkout.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, checkout.path / name, follow_symlinks=False)
+    config = checkout.path / "config"
+    for table in (config / "tables").iterdir():
+        table.unlink()
+    (config / "scales" / "small.yaml").write_text(SCALE)
+    (config / "tables" / "two_rows.yaml").write_text(TABLE)
+    (config / "tables" / "one_figure.yaml").write_text(FIGURE)
+    checkout.run("git", "init", "-q")
+    checkout.run("git", "config", "user.name", "test")
+    checkout.run("git", "config", "user.email", "test@example.org")
+    checkout.snakemake()
+    folders = checkout.run("python", "-m", "avbalance.plan", "scale=small", PYTHONPATH="src").split()
+    checkout.run("dvc", "add", "-q", *folders)
+    checkout.run("dvc", "push", "-q")
+    checkout.run("git", "add", "-A")
+    checkout.run("git", "commit", "-qm", "built")
+    return checkout
+
+
+@pytest.fixture
+def clone(built: Checkout, tmp_path: Path) -> Checkout:
+    """A fresh clone: what a newcomer has."""
+    subprocess.run(["git", "clone", "-q", built.path, tmp_path / "clone"], check=True)
+    return Checkout(tmp_path / "clone")
+
+
+@pytest.fixture
+def pulled(clone: Checkout) -> Checkout:
+    """A fresh clone after `dvc pull`."""
+    clone.run("dvc", "pull", "-q")
+    return clone
+
+
+@pytest.fixture
+def copy(built: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the built project with everything in it."""
+    shutil.copytree(built.path, tmp_path / "copy", symlinks=True)
+    return Checkout(tmp_path / "copy")

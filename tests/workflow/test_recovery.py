@@ -1,0 +1,130 @@
+"""Kills, damage and two at once: one line that says what to do, nothing lost."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from checkout import NOTHING, Checkout, environment
+
+pytestmark = pytest.mark.xdist_group("workflow")
+SNAKEMAKE = ["snakemake", "--cores", "2", "--config", "scale=small"]
+
+
+def start(checkout: Checkout) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        SNAKEMAKE,
+        cwd=checkout.path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_training(checkout: Checkout) -> None:
+    deadline = time.monotonic() + 60
+    while not list((checkout.path / "results" / "resume").glob("*/progress.json")):
+        assert time.monotonic() < deadline, "training did not start"
+        time.sleep(0.02)
+
+
+def lengthen(checkout: Checkout) -> None:
+    """One row long enough to be killed in."""
+    checkout.edit("config/tables/two_rows.yaml", "alpha: 0.5}}", "alpha: 0.6}}, training: {epochs: 12, patience: 12}")
+    checkout.edit("workflow/rules/train.smk", "--device", "--checkpoint-seconds 0 --device")
+
+
+def test_a_damaged_artifact_is_refused_named_and_repaired(pulled: Checkout) -> None:
+    file = pulled.artifacts("runs")[0] / "predictions.npz"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:-1])
+    said = pulled.snakemake("-n", check=False)
+    assert f"{file.relative_to(pulled.path)} has {len(content) - 1} bytes instead of {len(content)}" in said
+    assert "Traceback" not in said
+    repair = said.split("'")[1]
+    pulled.run(*repair.split())
+    assert file.read_bytes() == content
+    assert NOTHING in pulled.snakemake("-n")
+
+
+def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Checkout) -> None:
+    file = pulled.artifacts("runs")[0] / "predictions.npz"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    pulled.edit("config/tables/two_rows.yaml", "title: Two rows", "title: Both rows")
+    pulled.edit("config/tables/one_figure.yaml", "title: Curves", "title: Curve")
+    said = pulled.snakemake(check=False)
+    assert f"{file.relative_to(pulled.path)} has other bytes than its manifest says" in said
+    assert (pulled.path / "results/tables/small/two_rows.md").exists()
+
+
+def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Checkout, tmp_path: Path) -> None:
+    lengthen(copy)
+    shutil.copytree(copy.path, tmp_path / "undisturbed", symlinks=True)
+    undisturbed = Checkout(tmp_path / "undisturbed")
+    before = copy.artifacts("runs")
+    process = start(copy)
+    wait_for_training(copy)
+    while not list((copy.path / "results" / "resume").glob("*/checkpoint.pt")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert copy.artifacts("runs") == before  # no half run
+    assert "unlock" in copy.snakemake(check=False)
+    copy.snakemake("--unlock")
+    copy.snakemake()
+    undisturbed.snakemake()
+    (resumed,) = set(copy.artifacts("runs")) - set(before)
+    whole = undisturbed.path / resumed.relative_to(copy.path)
+    assert (resumed / "predictions.npz").read_bytes() == (whole / "predictions.npz").read_bytes()
+
+
+def test_sigterm_leaves_no_lock(copy: Checkout) -> None:
+    lengthen(copy)
+    process = start(copy)
+    wait_for_training(copy)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    copy.snakemake("-n")
+    assert not list((copy.path / ".snakemake" / "locks").iterdir())
+
+
+def test_a_second_snakemake_is_refused_and_the_first_is_not_disturbed(copy: Checkout) -> None:
+    lengthen(copy)
+    first = start(copy)
+    wait_for_training(copy)
+    said = copy.snakemake(check=False)
+    assert "cannot be locked" in said
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output
+    assert NOTHING in copy.snakemake("-n")
+
+
+def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
+    status = ("python", "-m", "avbalance.status", "scale=small")
+    assert "no table was made by older code" in copy.run(*status, PYTHONPATH="src")
+    copy.edit("config/tables/two_rows.yaml", "concat: {}", "concat: {training: {learning_rate: 1.0e+30}}")
+    said = copy.snakemake(check=False)
+    assert "the loss term 'joint' is" in said  # the log of what failed is shown
+    said = copy.run(*status, PYTHONPATH="src")
+    assert "failed   avmnist-concat-linear-s0-" in said
+    assert "see results/logs/runs/avmnist-concat-linear-s0-" in said
+
+
+def test_an_error_in_the_configuration_is_one_line(clone: Checkout) -> None:
+    clone.edit("config/tables/two_rows.yaml", "ogm_ge", "ogm-ge")
+    said = clone.snakemake(check=False)
+    assert (
+        "error: config/tables/two_rows.yaml: rows.ogm.balancer: 'ogm-ge' is not a balancer; did you mean 'ogm_ge'?"
+        in said
+    )
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) <= 3  # two notices of Snakemake's about profile and --config, and our error

@@ -1,0 +1,94 @@
+"""Artifacts travel by DVC: a folder, and a plain HTTP server."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from checkout import NOTHING, Checkout
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+
+class Storage(SimpleHTTPRequestHandler):
+    """A web server that takes files by PUT, as nginx does with its DAV module."""
+
+    def do_PUT(self) -> None:
+        """Store the body."""
+        path = Path(self.translate_path(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or self._chunks())
+        self.send_response(201)
+        self.end_headers()
+
+    def _chunks(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return b""
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of a storage server."""
+    (tmp_path / "served").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Storage, directory=tmp_path / "served")) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["folder", "http"])
+def test_weights_and_packed_data_travel_by_the_users_own_remote(
+    kind: str, copy: Checkout, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = str(tmp_path / "store") if kind == "folder" else request.getfixturevalue("server")
+    copy.run("dvc", "remote", "add", "--default", "store", url)
+    copy.run("dvc", "remote", "modify", "store", "verify", "true")
+    if kind == "http":
+        copy.run("dvc", "remote", "modify", "store", "method", "PUT")
+    folders = copy.run("python", "-m", "avbalance.plan", "--all", "scale=small", PYTHONPATH="src").split()
+    copy.run("dvc", "add", "-q", *folders)
+    copy.run("dvc", "push", "-q")
+    copy.run("git", "add", "-A")
+    copy.run("git", "commit", "-qm", "all artifacts")
+    other = Checkout(tmp_path / "other")
+    copy.run("git", "clone", "-q", str(copy.path), str(other.path))
+    other.run("dvc", "pull", "-q")
+    for folder in ("raw", "prep", "runs", "weights", "probes"):
+        assert len(other.artifacts(folder)) == len(copy.artifacts(folder)) > 0
+    assert NOTHING in other.snakemake("-n")
+    said = other.run("python", "-m", "avbalance.verify", PYTHONPATH="src")
+    assert "artifacts verified" in said
+
+
+def test_one_row_is_pulled_alone(clone: Checkout) -> None:
+    record = sorted((clone.path / "results" / "runs").glob("*.dvc"))[0]
+    clone.run("dvc", "pull", "-q", str(record.relative_to(clone.path)))
+    assert [run.name for run in clone.artifacts("runs")] == [record.stem]
+
+
+def test_runs_of_ones_own_survive_a_pull(clone: Checkout) -> None:
+    mine = clone.path / "results" / "runs" / "mine-000000000000"
+    mine.mkdir(parents=True)
+    (mine / "metrics.json").write_text("{}")
+    clone.run("dvc", "pull", "-q")
+    assert (mine / "metrics.json").exists()
+    assert len(clone.artifacts("runs")) == 4
+
+
+def test_an_object_damaged_in_the_remote_is_noticed(clone: Checkout) -> None:
+    stored = max((clone.path / "results" / "remote").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    stored.chmod(0o644)
+    stored.write_bytes(b"x" + stored.read_bytes()[1:])
+    said = clone.run("dvc", "pull", check=False)
+    assert "ERROR" in said

@@ -1,0 +1,40 @@
+# The plan names every artifact; rules only say which step makes it.
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(os.path.relpath(workflow.basedir))
+sys.path.insert(0, f"{workflow.basedir}/src")
+
+import avbalance.plan
+from avbalance.cli import UserError
+
+# The code that was keyed is the code that runs.
+shell.prefix(f"export PYTHONPATH={workflow.basedir}/src:$PYTHONPATH; set -euo pipefail; ")
+
+try:
+    plan = avbalance.plan.make(ROOT, config)
+    plan.check()
+except UserError as error:
+    raise SystemExit(f"error: {error}")
+
+# One GPU a training job, as many at once as there are; a machine without any needs no setting.
+gpus = avbalance.plan.num_gpus(plan.project.settings.device)
+workflow.global_resources.setdefault("gpu", gpus)
+
+if cached := plan.cached_elsewhere():
+    print(f"{len(cached)} artifacts are cached, not pulled: dvc pull", file=sys.stderr)
+
+
+def needs(folder):
+    """The absent inputs of an absent artifact; with ancient(), so that times decide nothing."""
+    return lambda wildcards: [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
+
+
+wildcard_constraints:
+    name="[^/]+",
+    scale="[^/]+",
+
+
+onstart:
+    plan.write_recipes()

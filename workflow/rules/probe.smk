@@ -1,0 +1,18 @@
+# Linear probes on the frozen encoders of one run.
+rule probe_run:
+    input:
+        needs("probes"),
+    output:
+        "results/probes/{name}/manifest.json",
+    params:
+        device=plan.project.settings.device,
+    log:
+        "results/logs/probes/{name}.log",
+    benchmark:
+        "results/benchmarks/probes/{name}.tsv"
+    resources:
+        gpu=min(gpus, 1),
+    threads: plan.project.scale.threads
+    shell:
+        "python -m avbalance.probe --recipe results/recipes/{wildcards.name}.json"
+        " --out results/probes/{wildcards.name} --device {params.device} --threads {threads} > {log} 2>&1"

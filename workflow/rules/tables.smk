@@ -1,0 +1,46 @@
+# One table as md, csv, tex and json; the stamp beside them carries its key.
+rule build_table:
+    input:
+        lambda wildcards: needs(f"tables/{wildcards.scale}")(wildcards),
+    output:
+        "results/tables/{scale}/{name}.key",
+    params:
+        out=lambda wildcards: f"results/tables/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}",
+    log:
+        "results/logs/tables/{scale}/{name}.log",
+    threads: 1
+    shell:
+        "python -m avbalance.results.tables --recipe results/recipes/{wildcards.name}.json"
+        " --out {params.out} --stamp {output} > {log} 2>&1"
+
+
+# One figure as png and svg.
+rule draw_figure:
+    input:
+        lambda wildcards: needs(f"figures/{wildcards.scale}")(wildcards),
+    output:
+        "results/figures/{scale}/{name}.key",
+    params:
+        out=lambda wildcards: f"results/figures/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}",
+    log:
+        "results/logs/figures/{scale}/{name}.log",
+    threads: 1
+    shell:
+        "python -m avbalance.results.figures --recipe results/recipes/{wildcards.name}.json"
+        " --out {params.out} --stamp {output} > {log} 2>&1"
+
+
+# One self-contained page with all tables and figures of a scale.
+rule build_page:
+    input:
+        needs("page"),
+    output:
+        "results/page/{name}.key",
+    params:
+        scale=plan.project.settings.scale,
+    log:
+        "results/logs/page/{name}.log",
+    threads: 1
+    shell:
+        "python -m avbalance.results.page --recipe results/recipes/{wildcards.name}.json"
+        " --out results/page/{params.scale}.html --stamp {output} > {log} 2>&1"
