@@ -29,7 +29,6 @@ types: .venv/ready
 	then $(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements.lock; fi
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	-git config merge.dvc.driver "dvc git-hook merge-driver --ancestor %O --our %A --their %B"
 	touch $@
 
 clean:

@@ -88,6 +88,14 @@ def test_a_fusion_that_needs_equal_lengths_is_refused_unequal_ones(message: Call
     )
 
 
+def test_a_fusion_of_two_modalities_is_refused_one(message: Callable[..., str]) -> None:
+    said = message("concat: {}", "concat: {fusion: film, modalities: [audio]}")
+    assert said == (
+        "tables/mine.yaml: rows.concat.fusion: 'film' joins exactly two modalities, found audio; "
+        "choose two modalities or another fusion"
+    )
+
+
 def test_a_balancer_without_its_loss_is_refused(
     message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

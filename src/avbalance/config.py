@@ -1,178 +1,19 @@
-"""What the YAML files under `config/` may say; everything wrong is one line, raised before anything runs."""
+"""Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from avbalance import registry
 from avbalance.cli import UserError
 from avbalance.registry import Spec, nearest
-from avbalance.results.computed import COMPUTED
+from avbalance.schema import Dataset, Row, Scale, Settings, Table, Training
 
 Model = TypeVar("Model", bound=BaseModel)
-Relation = Literal[">", "<", "equals_paper"]
-
-
-class Strict(BaseModel):
-    """A mapping in which every key is known."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class SourceFile(Strict):
-    """One file to download; `contents` names a sha256 list for an archive whose own bytes may change."""
-
-    path: str
-    urls: list[str] = Field(min_length=1)
-    size: int | None = None
-    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    contents: str | None = None
-
-    @model_validator(mode="after")
-    def _is_verified(self) -> Self:
-        if (self.sha256 is None) == (self.contents is None):
-            raise ValueError("give either sha256 or contents, so that the download can be verified")
-        return self
-
-
-class Source(Strict):
-    """Where raw data come from: files to download, or a generator."""
-
-    files: list[SourceFile] = []
-    generator: Spec | None = None
-
-    @model_validator(mode="after")
-    def _is_one_of_both(self) -> Self:
-        if bool(self.files) == (self.generator is not None):
-            raise ValueError("give either files or generator")
-        return self
-
-
-class Dataset(Strict):
-    """`config/datasets/<name>.yaml`."""
-
-    title: str
-    licence: str
-    citation: str
-    num_classes: int = Field(ge=2)
-    modalities: list[str] = Field(min_length=1)
-    reader: Spec
-    sources: dict[str, Source] = Field(min_length=1)
-
-
-class Training(Strict):
-    """How a run is trained.
-
-    Attributes:
-        epochs: At most this many.
-        patience: Epochs without a lower validation loss after which training stops.
-        precision: Of the encoders; fusion, head, logits and losses are always float32.
-    """
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    patience: int = Field(ge=1)
-    precision: Literal["float32", "bfloat16"]
-
-
-class ScaleDataset(Strict):
-    """What a scale changes of a dataset: its source and its reader's options."""
-
-    source: str
-    reader: dict[str, Any] = {}
-
-
-class Scale(Strict):
-    """`config/scales/<name>.yaml`."""
-
-    seeds: list[int] = Field(min_length=1)
-    threads: int = Field(ge=1)
-    tables: Literal["all"] | list[str] = "all"
-    training: Training
-    datasets: dict[str, ScaleDataset]
-
-
-class Row(Strict):
-    """One line of a table: what is trained, on what, and how."""
-
-    label: str | None = None
-    dataset: str
-    modalities: list[str] | None = None
-    encoder: Spec | dict[str, Spec]
-    fusion: Spec = "concat"
-    head: Spec = "linear"
-    loss: Spec = "joint"
-    balancer: Spec = "joint"
-    pretrained: bool = False
-    training: dict[str, Any] = {}
-
-
-class Claim(Strict):
-    """A sentence of the paper as a predicate over rows.
-
-    Attributes:
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair.
-        right_metric: Instead of `right`: another column of the same rows.
-        tolerance: How near `equals_paper` has to be.
-    """
-
-    text: str
-    metric: str
-    relation: Relation
-    left: str | list[str] = []
-    right: str | list[str] = []
-    right_metric: str | None = None
-    tolerance: float | None = None
-
-    @model_validator(mode="after")
-    def _has_two_sides(self) -> Self:
-        if self.relation == "equals_paper":
-            if self.tolerance is None:
-                raise ValueError("equals_paper needs tolerance")
-            return self
-        if bool(self.right) == (self.right_metric is not None):
-            raise ValueError("give either right or right_metric")
-        left, right = (1 if isinstance(side, str) else len(side) for side in (self.left, self.right or self.left))
-        if min(left, right) == 0 or (min(left, right) > 1 and left != right):
-            raise ValueError(
-                f"left has {left} rows and right {right}; give one side a single row, or both equally many"
-            )
-        return self
-
-
-class Table(Strict):
-    """`config/tables/<name>.yaml`: a table, a figure of one row, or a computed table."""
-
-    title: str
-    paper: str
-    defaults: dict[str, Any] = {}
-    rows: dict[str, dict[str, Any]] = Field(min_length=1)
-    columns: list[str] = []
-    expected: dict[str, dict[str, float]] = {}
-    claims: dict[str, Claim] = {}
-    figure: dict[str, dict[str, Any]] | None = None
-    compute: str | None = None
-
-    @model_validator(mode="after")
-    def _has_content(self) -> Self:
-        if bool(self.columns) == (self.figure is not None):
-            raise ValueError("give either columns (a table) or figure")
-        return self
-
-
-class Settings(Strict):
-    """`config/config.yaml`; every key can be given by `--config key=value`."""
-
-    scale: str
-    tables: Literal["all"] | str | list[str] | None = None
-    seeds: int | list[int] | None = None
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    mirror: str | None = None
 
 
 @dataclass
@@ -297,22 +138,31 @@ def _check_methods(row: Row, path: Path, where: str) -> None:
             registry.resolve(kind, spec)
         except UserError as error:
             raise UserError(f"{path}: {where}.{key}: {error}") from error
-    fusion, _ = registry.parse(row.fusion)
-    dims = {modality: registry.feature_dim(spec) for modality, spec in chosen.items()}
-    known = {modality: dim for modality, dim in dims.items() if dim is not None}
-    if registry.describe("fusion", fusion).attributes.get("equal_dims") and len(set(known.values())) > 1:
-        lengths = ", ".join(f"{modality} {dim}" for modality, dim in known.items())
+    try:
+        _check_pairing(row, chosen)
+    except UserError as error:
+        raise UserError(f"{path}: {where}.{error}") from error
+
+
+def _check_pairing(row: Row, chosen: Mapping[str, Spec]) -> None:
+    """What a fusion needs of the encoders, and a balancer of the loss, by what their classes declare."""
+    fusion, balancer, loss = (registry.parse(spec)[0] for spec in (row.fusion, row.balancer, row.loss))
+    declared = registry.describe("fusion", fusion).attributes
+    if declared.get("two_modalities") and len(chosen) != 2:
         raise UserError(
-            f"{path}: {where}.fusion: {fusion!r} needs features of equal length, found {lengths}; "
+            f"fusion: {fusion!r} joins exactly two modalities, found {', '.join(chosen)}; "
+            f"choose two modalities or another fusion"
+        )
+    dims = {modality: registry.feature_dim(spec) for modality, spec in chosen.items()}
+    if declared.get("equal_dims") and len(set(dims.values()) - {None}) > 1:
+        lengths = ", ".join(f"{modality} {dim}" for modality, dim in dims.items())
+        raise UserError(
+            f"fusion: {fusion!r} needs features of equal length, found {lengths}; "
             f"choose encoders of one feature_dim or another fusion"
         )
-    balancer, _ = registry.parse(row.balancer)
-    loss, _ = registry.parse(row.loss)
     required = registry.describe("balancer", balancer).attributes.get("requires_loss", ())
     if required and loss not in required:
-        raise UserError(
-            f"{path}: {where}.balancer: {balancer!r} needs loss {' or '.join(map(repr, required))}, found {loss!r}"
-        )
+        raise UserError(f"balancer: {balancer!r} needs loss {' or '.join(map(repr, required))}, found {loss!r}")
 
 
 def _check_references(table: Table, path: Path, rows: dict[str, Row] | None) -> None:
@@ -338,7 +188,10 @@ def _check_references(table: Table, path: Path, rows: dict[str, Row] | None) -> 
     for kind in table.figure or {}:
         _member(path, "figure", "kind of figure", kind, ("curves", "confusion", "samples"))
     if table.compute is not None:
-        _member(path, "compute", "formula", table.compute, COMPUTED)
+        try:
+            registry.locate("formula", table.compute)
+        except UserError as error:
+            raise UserError(f"{path}: compute: {error}") from error
 
 
 def _member(path: Path | str, where: str, what: str, value: str, allowed: Any) -> None:  # noqa: ANN401

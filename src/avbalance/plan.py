@@ -1,10 +1,6 @@
-"""From the configuration to the names of all artifacts; needs no data on disk and no torch.
+"""From the configuration to the recipes of all artifacts; needs no data on disk and no torch.
 
-    raw -> prep -> runs + weights -> probes -> tables, figures -> page
-
-Every artifact is `results/<folder>/<slug>-<key>` with the key of its recipe (`avbalance.keys`). An artifact
-that is there needs nothing, and one that is there is never asked for: so cached results stand without the data
-and weights that they once were made from.
+raw -> prep -> runs + weights -> probes -> tables, figures -> page
 """
 
 import argparse
@@ -14,131 +10,16 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from avbalance import cli, config, keys, registry, store
+from avbalance.artifacts import Plan, weights
 from avbalance.cli import UserError
-from avbalance.config import Project, Row, Table
-
-RESULTS = Path("results")
-STAMPED = ("tables", "figures", "page")
-"""Folders of small files with fixed names; an empty stamp beside them carries the key."""
-
-
-@dataclass
-class Artifact:
-    """What one job leaves.
-
-    Attributes:
-        folder: Its folder below `results/`.
-        recipe: {"step", "name", "settings", "inputs": {role: path}, "code": {module: hash}}.
-    """
-
-    folder: str
-    recipe: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Slug and key."""
-        return str(self.recipe["name"])
-
-    @property
-    def path(self) -> str:
-        """The artifact's folder, relative to the repository root."""
-        return str(RESULTS / self.folder / self.name)
-
-    @property
-    def products(self) -> list[str]:
-        """The files that say the artifact is there; a run has its weights in a folder of their own."""
-        if self.folder.split("/")[0] in STAMPED:
-            return [f"{self.path}.key"]
-        folders = [self.path, weights(self.path)] if self.folder == "runs" else [self.path]
-        return [f"{folder}/{store.MANIFEST}" for folder in folders]
-
-
-def weights(run: str) -> str:
-    """Where the weights of a run lie."""
-    return run.replace("/runs/", "/weights/")
-
-
-@dataclass
-class Plan:
-    """All artifacts of a configuration, by path; `targets` are the stamps of what was asked for."""
-
-    project: Project
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    targets: list[str] = field(default_factory=list)
-
-    def needs(self, path: str) -> list[str]:
-        """The files a job has to wait for: the absent inputs of an absent artifact."""
-        artifact = self.artifacts[path]
-        if all(map(self._exists, artifact.products)):
-            return []
-        inputs = (f"{source}/{store.MANIFEST}" for source in artifact.recipe["inputs"].values())
-        stamps = (f"{source}.key" for source in artifact.recipe["inputs"].values())
-        files = stamps if artifact.folder == "page" else inputs
-        return [file for file in files if not self._exists(file)]
-
-    def _exists(self, file: str) -> bool:
-        return (self.project.root / file).exists()
-
-    def write_recipes(self) -> None:
-        """Write every recipe to `results/recipes/`, where the steps read them."""
-        folder = self.project.root / RESULTS / "recipes"
-        folder.mkdir(parents=True, exist_ok=True)
-        for artifact in self.artifacts.values():
-            file = folder / f"{artifact.name}.json"
-            if not file.exists():
-                unfinished = file.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n")
-                unfinished.rename(file)
-
-    def check(self) -> None:
-        """Look at the sizes of all artifacts that are there.
-
-        Raises:
-            UserError: One is damaged.
-        """
-        for artifact in self.artifacts.values():
-            for product in artifact.products:
-                if product.endswith(store.MANIFEST) and self._exists(product):
-                    store.read_manifest((self.project.root / product).parent)
-
-    def cached_elsewhere(self) -> list[str]:
-        """Artifacts that are absent here but recorded by DVC, so that `dvc pull` would bring them."""
-        return [
-            path
-            for path, artifact in self.artifacts.items()
-            if self._exists(f"{path}.dvc") and not self._exists(artifact.products[0])
-        ]
-
-    def add(
-        self,
-        folder: str,
-        slug: str,
-        step: str,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        modules: Iterable[str],
-    ) -> str:
-        """Enter an artifact; returns its path. The same recipe entered twice is one artifact."""
-        code = keys.code_of(modules, self.project.equivalent_code)
-        key = keys.digest({"step": step, "settings": settings, "inputs": dict(inputs), "code": code})
-        separator = "." if folder.split("/")[0] in STAMPED else "-"
-        recipe = {
-            "step": step,
-            "name": f"{slug}{separator}{key}",
-            "settings": settings,
-            "inputs": dict(inputs),
-            "code": code,
-        }
-        artifact = Artifact(folder, recipe)
-        self.artifacts[artifact.path] = artifact
-        return artifact.path
+from avbalance.config import Project
+from avbalance.schema import Row, Table
 
 
 def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -274,7 +155,10 @@ def _table(plan: Plan, name: str) -> str:
             ((_, row),) = project.rows[name].items()
             inputs["data"] = _prep(plan, row.dataset)
         return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, ["avbalance.results.figures"])
-    return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, ["avbalance.results.tables"])
+    modules = ["avbalance.results.tables"]
+    if table.compute is not None:
+        modules.append(registry.locate("formula", table.compute)[0])
+    return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
 
 
 def _cell(plan: Plan, table: Table, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:

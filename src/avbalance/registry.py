@@ -25,8 +25,9 @@ FOLDERS = {
     "loss": "losses",
     "balancer": "balancers",
     "data": "data",
+    "formula": "results",
 }
-GIVEN = {"encoder": 1, "fusion": 1, "head": 2, "loss": 2, "balancer": 2, "data": 0}
+GIVEN = {"encoder": 1, "fusion": 1, "head": 2, "loss": 2, "balancer": 2, "data": 0, "formula": 0}
 """How many leading constructor arguments the framework gives; the others are options."""
 Spec = str | Mapping[str, Mapping[str, Any] | None]
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avbalance import cli, plan, progress, store
-from avbalance.plan import Artifact, Plan
+from avbalance.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
 """A step on another host that has said nothing for so long counts as failed."""
@@ -37,7 +37,7 @@ def survey(planned: Plan) -> dict[str, State]:
     """{folder: State} of a plan's artifacts, from what lies on disk."""
     root = planned.project.root
     states: dict[str, State] = {}
-    wanted = _wanted(planned)
+    wanted = planned.wanted()
     for path, artifact in planned.artifacts.items():
         state = states.setdefault(artifact.folder, State())
         log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
@@ -51,19 +51,6 @@ def survey(planned: Plan) -> dict[str, State]:
         else:
             state.left.append(artifact)
     return states
-
-
-def _wanted(planned: Plan) -> set[str]:
-    """The absent artifacts that the absent targets need; an artifact nobody needs counts as done."""
-    by_product = {product: path for path, artifact in planned.artifacts.items() for product in artifact.products}
-    waiting = [by_product[target] for target in planned.targets]
-    wanted: set[str] = set()
-    while waiting:
-        path = waiting.pop()
-        if path not in wanted:
-            wanted.add(path)
-            waiting += [by_product[file] for file in planned.needs(path)]
-    return wanted
 
 
 def _running(file: Path) -> tuple[int, int] | None:
@@ -108,19 +95,18 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
             if artifact.folder not in (f"tables/{folder.name}", f"figures/{folder.name}"):
                 continue
             slug = artifact.name.rsplit(".", 1)[0]
-            stamps = [stamp.stem for stamp in (root / artifact.path).parent.glob(f"{slug}.*.key")]
-            if stamps and artifact.name not in stamps:
-                found.setdefault(folder.name, {})[slug] = _differences(planned, artifact)
+            for stamp in (root / artifact.path).parent.glob(f"{slug}.*.key"):
+                if stamp.stem != artifact.name:
+                    found.setdefault(folder.name, {})[slug] = _differences(planned, artifact, stamp)
     return found
 
 
-def _differences(planned: Plan, artifact: Artifact) -> list[str]:
+def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
     """One line each: a module whose hash differs, or a setting, in the table's or its inputs' recipes."""
     root = planned.project.root
-    file = (root / artifact.path).parent / f"{artifact.name.rsplit('.', 1)[0]}.json"
-    old = json.loads(file.read_text()).get("recipe", {}) if file.exists() else {}
+    old = json.loads(stamp.read_text())
     lines = _compare(old, artifact.recipe)
-    old_inputs = {Path(path).name.rsplit("-", 1)[0]: path for path in old.get("inputs", {}).values()}
+    old_inputs = {Path(path).name.rsplit("-", 1)[0]: path for path in old["inputs"].values()}
     for path in artifact.recipe["inputs"].values():
         before = old_inputs.get(Path(path).name.rsplit("-", 1)[0])
         if before is not None and before != path and (root / before / store.MANIFEST).exists():

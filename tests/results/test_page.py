@@ -17,10 +17,10 @@ PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
 def made(runs: Callable[..., str], settings: dict[str, Any]) -> None:
     """One table and one figure with their stamps."""
     settings["spec"]["title"] = "Better <b>and</b> worse"
-    files.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"))
+    files.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"), {})
     spec = settings["spec"] | {"figure": {"curves": {}}, "paper": "Demo (Doe, 2020): Figure 1"}
     figure = settings | {"table": "demo_fig1", "spec": spec, "rows": {"better": settings["rows"]["better"]}}
-    files.write(FIGURE, figures.report(figure, {}), Path(f"{PATHS[1]}.key"))
+    files.write(FIGURE, figures.report(figure, {}), Path(f"{PATHS[1]}.key"), {})
 
 
 def test_the_page_needs_no_network(made: None) -> None:

@@ -159,7 +159,7 @@ def test_no_stamp_stands_beside_unfinished_files(tmp_path: Path) -> None:
     stamp, older = tmp_path / "table.new.key", tmp_path / "table.old.key"
     older.touch()
     with pytest.raises(TypeError):
-        files.write(tmp_path / "table", {".md": "text", ".csv": None}, stamp)  # type: ignore[dict-item]
+        files.write(tmp_path / "table", {".md": "text", ".csv": None}, stamp, {})  # type: ignore[dict-item]
     assert not stamp.exists()
     assert not older.exists()
 
@@ -216,7 +216,7 @@ def test_a_computed_table_has_no_intervals() -> None:
 def test_an_unknown_formula_is_named() -> None:
     settings = contrastive()
     settings["spec"]["compute"] = "contrastive_factor"
-    with pytest.raises(UserError, match="'contrastive_factor' is not a formula; allowed: contrastive_factors"):
+    with pytest.raises(UserError, match=r"'contrastive_factor' is not a formula; did you mean 'contrastive_factors'\?"):
         report(settings)
 
 

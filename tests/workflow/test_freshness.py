@@ -18,7 +18,11 @@ def test_after_dvc_pull_there_is_nothing_to_do_and_all_verifies(pulled: Checkout
     assert NOTHING in pulled.snakemake("-n")
     assert len(pulled.artifacts("runs")) == 4  # two rows and each modality alone
     assert pulled.artifacts("weights") == pulled.artifacts("prep") == []
-    assert "6 artifacts verified" in pulled.run("python", "-m", "avbalance.verify", PYTHONPATH="src")
+    said = pulled.run("python", "-m", "avbalance.verify", PYTHONPATH="src")
+    assert "6 artifacts verified, 1 tables are what their runs say" in said
+    pulled.edit("results/tables/small/two_rows.csv", "concat", "other")
+    said = pulled.run("python", "-m", "avbalance.verify", check=False, PYTHONPATH="src")
+    assert "error: results/tables/small/two_rows.csv is not what its runs say; remove results/tables/small/" in said
 
 
 def test_scrambled_times_change_nothing(pulled: Checkout) -> None:

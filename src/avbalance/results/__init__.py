@@ -1,1 +1,5 @@
-"""Steps that turn runs into tables, figures and the page."""
+"""Steps that turn runs into tables, figures and the page; formulas by name: `name: module:function`."""
+
+REGISTRY = {
+    "contrastive_factors": "computed:contrastive_factors",
+}

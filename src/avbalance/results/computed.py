@@ -1,6 +1,8 @@
 """Tables that follow from formulas: one function a table, called with each row's arguments."""
 
-from collections.abc import Callable
+import torch
+
+from avbalance.losses import nt_logistic, nt_xent
 
 
 def contrastive_factors(sim_positive: float, sim_negative: float) -> dict[str, float]:
@@ -12,16 +14,8 @@ def contrastive_factors(sim_positive: float, sim_negative: float) -> dict[str, f
         sim_positive: sim(u, v+), the anchor's cosine with its positive sample.
         sim_negative: sim(u, v-), the anchor's cosine with its negative sample.
     """
-    # Imported here: all other tables are made without torch, which takes seconds to import.
-    import torch
-
-    from avbalance.losses import nt_logistic, nt_xent
-
     sims = torch.tensor([sim_positive, sim_negative], dtype=torch.float64)
     return {
         "f_xent": nt_xent.negative_factor(*sims).item(),
         "f_log": nt_logistic.negative_factor(*sims).item(),
     }
-
-
-COMPUTED: dict[str, Callable[..., dict[str, float]]] = {"contrastive_factors": contrastive_factors}

@@ -138,10 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: which runs make the figure")
     parser.add_argument("--out", type=Path, required=True, help="files written: OUT.png .svg .json")
-    parser.add_argument("--stamp", type=Path, required=True, help="empty file written last")
+    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    files.write(arguments.out, report(recipe["settings"], recipe["inputs"]), arguments.stamp)
+    files.write(arguments.out, report(recipe["settings"], recipe["inputs"]), arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

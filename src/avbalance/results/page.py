@@ -123,11 +123,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: the scale, and what is shown")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
-    parser.add_argument("--stamp", type=Path, required=True, help="empty file written last")
+    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
     page = render(recipe["settings"]["scale"], list(recipe["inputs"].values()))
-    files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp)
+    files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,19 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from avbalance.cli import UserError, run
+from avbalance.cli import run
+from avbalance.registry import locate
 from avbalance.results import columns as known
 from avbalance.results import files, formats, latex
 from avbalance.results.claims import CAPTION, compare, judge
 from avbalance.results.columns import Column, Measured, Values
-from avbalance.results.computed import COMPUTED
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import t_interval
 from avbalance.store import load_recipe
@@ -30,11 +31,11 @@ GENERATED = "Generated data: these numbers show that everything runs, and nothin
 
 def compute(spec: Mapping[str, Any]) -> Values:
     """The values of a computed table."""
-    if spec["compute"] not in COMPUTED:
-        raise UserError(f"compute: {spec['compute']!r} is not a formula; allowed: {', '.join(COMPUTED)}")
+    module, name = locate("formula", spec["compute"])
+    formula = getattr(import_module(module), name)
     values: Values = {}
     for row, arguments in spec["rows"].items():
-        found = COMPUTED[spec["compute"]](**{key: arguments[key] for key in arguments if key != "label"})
+        found = formula(**{key: arguments[key] for key in arguments if key != "label"})
         values[row] = {
             column: Measured({0: np.array([found[column]])}, num_seeds=1, exact=True) for column in spec["columns"]
         }
@@ -181,10 +182,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: which runs make which row")
     parser.add_argument("--out", type=Path, required=True, help="files written: OUT.md .csv .tex .json")
-    parser.add_argument("--stamp", type=Path, required=True, help="empty file written last")
+    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
-    settings = load_recipe(arguments.recipe)["settings"]
-    files.write(arguments.out, report(settings), arguments.stamp)
+    recipe = load_recipe(arguments.recipe)
+    files.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""The AV-MNIST clips and models that the measurements train."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avbalance.data.avmnist import AVMNIST
+from avbalance.data.avmnist_miniature import AVMNISTMiniature
+from avbalance.registry import Spec
+
+BATCH_SIZE = 64
+ENCODERS: dict[str, Spec] = {"visual": "conv2net", "audio": "conv1net"}
+MAX_GENERATED_BATCHES = 17
+"""The generated source has 1,437 training images: 17 batches of 64 and a quarter of that for val."""
+
+
+def pack(raw: Path | None, folder: Path, num_batches: int) -> tuple[Path, AVMNIST, dict[str, Any]]:
+    """Pack `num_batches` full training batches, and a quarter as many clips for val, into `folder`.
+
+    Args:
+        raw: A raw folder (mnist/*.gz, fsdd/recordings/*.wav); None for the generated source.
+        folder: An empty folder; it also takes the generated source.
+        num_batches: Of the training split.
+
+    Returns:
+        The raw folder, the reader, and what the packed data's description says.
+    """
+    if raw is None:
+        raw = folder / "raw"
+        AVMNISTMiniature().generate(raw)
+    reader = AVMNIST(num_train=num_batches * BATCH_SIZE * 5 // 4, num_test=100)
+    return raw, reader, {"num_classes": 10, **reader.pack(raw, folder)}
+
+
+def settings(encoders: Mapping[str, Spec], head: str, seed: int = 0) -> dict[str, Any]:
+    """A run's settings: concatenation, trained jointly."""
+    methods = {"fusion": "concat", "head": head, "loss": "joint", "balancer": "joint"}
+    return {"encoder": dict(encoders), **methods, "seed": seed}

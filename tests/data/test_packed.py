@@ -1,0 +1,139 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avbalance.data import packed
+from avbalance.data.packed import Batches, MappedArray, Split
+
+CPU = torch.device("cpu")
+
+
+def make_split(folder: Path, num_clips: int) -> Split:
+    """Clip i has the label i, the image [[i, i + 0.5]] and the sound [-i]."""
+    places = np.arange(num_clips)
+    np.save(folder / "train_label.npy", places)
+    np.save(folder / "train_visual.npy", np.stack([places, places + 0.5], axis=1)[:, None].astype(np.float16))
+    np.save(folder / "train_audio.npy", -places[:, None].astype(np.float16))
+    return Split(folder, "train", ["visual", "audio"], CPU)
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "batch_size", "sizes"),
+    [
+        (10, 5, [5, 5]),
+        (10, 4, [4, 3, 3]),  # 4 + 4 + 2 would leave a small one
+        (9, 8, [5, 4]),  # 8 + 1 would leave a single clip
+        (7, 7, [7]),
+        (3, 64, [3]),
+        (5, 1, [1, 1, 1, 1, 1]),
+    ],
+)
+@pytest.mark.parametrize("seed", [None, (0, 3)])
+def test_a_pass_has_every_clip_once_in_batches_of_nearly_equal_size(
+    tmp_path: Path, num_clips: int, batch_size: int, sizes: list[int], seed: tuple[int, ...] | None
+) -> None:
+    batches = Batches(make_split(tmp_path, num_clips), batch_size, seed)
+    passed = list(batches)
+    assert len(batches) == len(sizes)
+    assert [len(batch.labels) for batch in passed] == sizes
+    assert sorted(torch.cat([batch.index for batch in passed]).tolist()) == list(range(num_clips))
+
+
+def order(split: Split, seed: tuple[int, ...] | None) -> list[int]:
+    return torch.cat([batch.index for batch in Batches(split, 8, seed)]).tolist()
+
+
+def test_without_a_seed_the_order_is_that_of_the_disk(tmp_path: Path) -> None:
+    assert order(make_split(tmp_path, 30), None) == list(range(30))
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(tmp_path: Path) -> None:
+    split = make_split(tmp_path, 30)
+    orders = {seed: order(split, seed) for seed in ((0, 0), (0, 1), (1, 0), (1, 1))}
+    assert len({tuple(places) for places in orders.values()}) == 4
+    np.random.default_rng(9).random()
+    torch.manual_seed(9)
+    assert {seed: order(split, seed) for seed in orders} == orders
+
+
+def test_two_passes_of_the_same_batches_are_the_same(tmp_path: Path) -> None:
+    batches = Batches(make_split(tmp_path, 30), 8, (0, 0))
+    first, second = ([batch.index.tolist() for batch in batches] for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("seed", [None, (0, 0)])
+def test_a_batch_holds_the_clips_of_its_index_as_float32(tmp_path: Path, seed: tuple[int, ...] | None) -> None:
+    for batch in Batches(make_split(tmp_path, 30), 8, seed):
+        places = batch.index.float()
+        assert set(batch.inputs) == {"visual", "audio"}
+        assert batch.inputs["visual"].dtype == batch.inputs["audio"].dtype == torch.float32
+        assert torch.equal(batch.labels, batch.index)
+        assert torch.equal(batch.inputs["visual"], torch.stack([places, places + 0.5], dim=1).unsqueeze(1))
+        assert torch.equal(batch.inputs["audio"], -places.unsqueeze(1))
+
+
+def test_a_split_holds_the_modalities_asked_for_alone(prepared: Path) -> None:
+    split = Split(prepared, "val", ["audio"], CPU)
+    assert len(split) == 21
+    assert list(split.batch(np.arange(2)).inputs) == ["audio"]
+
+
+def test_a_mapped_array_is_the_file_whatever_its_type_and_shape(tmp_path: Path) -> None:
+    for array in (np.arange(24.0).reshape(4, 3, 2), np.arange(5), np.ones((2, 1, 1, 7), np.float16)):
+        np.save(tmp_path / "array.npy", array)
+        mapped = MappedArray(tmp_path / "array.npy").array
+        assert mapped.dtype == array.dtype
+        np.testing.assert_array_equal(mapped, array)
+
+
+def test_values_stay_right_and_changes_of_a_batch_stay_out_of_the_file_when_pages_are_handed_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.random.default_rng(0).normal(size=(64, 4096))
+    np.save(tmp_path / "array.npy", array)
+    monkeypatch.setattr(packed, "RELEASE_BYTES", 3 * array[0].nbytes)  # after every fourth row
+    mapped = MappedArray(tmp_path / "array.npy")
+    for _ in range(2):
+        for place in np.random.default_rng(1).permutation(64):
+            rows = mapped.rows(np.array([place]))
+            np.testing.assert_array_equal(rows, array[[place]])
+            rows[:] = 0
+    np.testing.assert_array_equal(np.load(tmp_path / "array.npy"), array)
+
+
+READ_ALL = """
+import mmap, sys
+from pathlib import Path
+import numpy as np
+from avbalance.data import packed
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+packed.RELEASE_BYTES = int(sys.argv[2])
+mapped = packed.MappedArray(Path(sys.argv[1]))
+order = np.random.default_rng(0).permutation(len(mapped.array))
+before, most = resident(), 0
+for index in np.array_split(order, 100):
+    mapped.rows(index)
+    most = max(most, resident() - before)
+print(most // 2**20)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc/self/statm here")
+@pytest.mark.parametrize(
+    ("release", "least", "most"),
+    [(16 * 2**20, 0, 80), (2**40, 180, 400)],
+    ids=["handed back", "kept, as a check of the measurement"],
+)
+def test_resident_memory_does_not_grow_with_the_file(tmp_path: Path, release: int, least: int, most: int) -> None:
+    np.lib.format.open_memmap(tmp_path / "zeros.npy", "w+", np.float16, (200, 2**19)).flush()  # 200 MiB, sparse
+    command = [sys.executable, "-c", READ_ALL, str(tmp_path / "zeros.npy"), str(release)]
+    mebibytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert least <= mebibytes <= most

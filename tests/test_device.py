@@ -1,0 +1,88 @@
+import threading
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import pytest
+import torch
+
+from avbalance import device
+from avbalance.cli import UserError
+from avbalance.device import claim
+
+
+def pretend(num_gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
+    monkeypatch.setattr(device, "POLL_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize(("wanted", "num_gpus"), [("auto", 0), ("cpu", 0), ("cpu", 2)])
+def test_the_cpu_is_shared(wanted: str, num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(num_gpus, monkeypatch)
+    with claim(wanted, tmp_path / "locks") as first, claim(wanted, tmp_path / "locks") as second:
+        assert first == second == torch.device("cpu")
+    assert not (tmp_path / "locks").exists()
+
+
+@pytest.mark.parametrize(("wanted", "num_gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_a_device_that_is_not_there_is_named(
+    wanted: str, num_gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(num_gpus, monkeypatch)
+    said = rf"device: '{wanted}' is not there \({num_gpus} CUDA devices found\); use 'auto' or 'cpu'"
+    with pytest.raises(UserError, match=said), claim(wanted, tmp_path):
+        pass
+
+
+def test_the_device_asked_for_is_given_and_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(2, monkeypatch)
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with claim("cuda:1", tmp_path) as given:
+        assert given == torch.device("cuda", 1)
+    assert chosen == [1]
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_two_steps_get_two_gpus_and_a_third_waits_for_the_first_that_is_free(
+    wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(2, monkeypatch)
+    claimed: SimpleQueue[torch.device] = SimpleQueue()
+
+    def third_step() -> None:
+        with claim(wanted, tmp_path) as given:
+            claimed.put(given)
+
+    third = threading.Thread(target=third_step, daemon=True)
+    with claim(wanted, tmp_path) as first:
+        with claim(wanted, tmp_path) as second:
+            assert {first, second} == {torch.device("cuda", 0), torch.device("cuda", 1)}
+            third.start()
+            with pytest.raises(Empty):
+                claimed.get(timeout=0.2)
+        assert claimed.get(timeout=10) == second
+    third.join(timeout=10)
+    assert not third.is_alive()
+
+
+def test_a_gpu_is_free_again_after_an_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(1, monkeypatch)
+    with pytest.raises(RuntimeError), claim("cuda", tmp_path):
+        raise RuntimeError
+    claimed: SimpleQueue[torch.device] = SimpleQueue()
+
+    def next_step() -> None:
+        with claim("cuda", tmp_path) as given:
+            claimed.put(given)
+
+    threading.Thread(target=next_step, daemon=True).start()
+    assert claimed.get(timeout=10) == torch.device("cuda", 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_tensors_live_on_the_claimed_gpu(tmp_path: Path) -> None:
+    with claim("auto", tmp_path) as given:
+        assert given.type == "cuda"
+        assert torch.cuda.current_device() == given.index
+        assert torch.ones(3, device=given).sum().item() == 3

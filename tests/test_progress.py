@@ -1,0 +1,65 @@
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbalance.progress import FILE, Progress
+
+
+def read(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((folder / FILE).read_text())
+    return state
+
+
+def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path) -> None:
+    folder, start = tmp_path / "resume" / "run-0", time.time()
+    progress = Progress(folder, 10, "epoch", done=4)
+    state = read(folder)
+    assert start <= state.pop("time") <= time.time()
+    assert state == {"pid": os.getpid(), "host": socket.gethostname(), "done": 4, "total": 10}
+    progress.advance(val_loss=0.5)
+    progress.advance(val_loss=0.25)
+    assert (read(folder)["done"], read(folder)["total"]) == (6, 10)
+    assert read(folder)["time"] >= start
+    progress.close()
+
+
+def test_the_file_is_gone_and_nothing_else_is_touched_when_the_step_has_finished(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_text("")
+    progress = Progress(tmp_path, 1, "epoch")
+    progress.advance()
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", FILE}
+    progress.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_log_stays_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(tmp_path, 3, "epoch")
+    for _ in range(3):
+        progress.advance(val_loss=0.5)
+    progress.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_the_step_and_its_figures(tmp_path: Path) -> None:
+    main, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    code = (
+        "import sys; from pathlib import Path; from avbalance.progress import Progress; "
+        "p = Progress(Path(sys.argv[1]), 2, 'epoch'); p.advance(val_loss=0.123456); p.advance(val_loss=2); p.close()"
+    )
+    folder = tmp_path / "run-0"
+    subprocess.run([sys.executable, "-c", code, str(folder)], stderr=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(main, 100_000).decode()
+    assert "run-0" in shown
+    assert "2/2" in shown
+    assert "val_loss=2" in shown

@@ -1,0 +1,279 @@
+import copy
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbalance import plan, status, store
+from avbalance.artifacts import Artifact, Plan
+from avbalance.cli import UserError
+from avbalance.status import SILENT_SECONDS, seconds_left, stale, survey
+
+ROOT = Path(__file__).parents[1]
+TABLE = """
+title: Two rows
+paper: ours
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+  film: {fusion: film}
+columns: [accuracy, acc_audio_probe]
+"""
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Plan:
+    """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
+
+
+def names(planned: Plan, folder: str) -> list[str]:
+    """Slug and key of a folder's artifacts, in the order of the plan."""
+    return [artifact.name for artifact in planned.artifacts.values() if artifact.folder == folder]
+
+
+def find(planned: Plan, name: str) -> Artifact:
+    (artifact,) = (artifact for artifact in planned.artifacts.values() if artifact.name == name)
+    return artifact
+
+
+def finish(planned: Plan, name: str, seconds: float = 1.0) -> None:
+    """What a step that took `seconds` leaves."""
+    artifact = find(planned, name)
+    for product in artifact.products:
+        file = planned.project.root / product
+        file.parent.mkdir(parents=True, exist_ok=True)
+        manifest = {"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}
+        file.write_text(json.dumps(manifest if file.name == store.MANIFEST else artifact.recipe))
+
+
+def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> None:  # noqa: ANN401
+    """What a step that has begun leaves: a log and how far it is."""
+    folder = planned.project.root / "results" / "resume" / name
+    folder.mkdir(parents=True)
+    state = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), "done": done, "total": total}
+    (folder / "progress.json").write_text(json.dumps({**state, **changes}))
+    log(planned, name)
+
+
+def log(planned: Plan, name: str) -> None:
+    file = planned.project.root / "results" / "logs" / find(planned, name).folder / f"{name}.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("")
+
+
+def dead_pid() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def counts(planned: Plan) -> dict[str, tuple[int, int, int, int]]:
+    """{folder: how many are done, running, failed, left}."""
+    return {
+        folder: (len(state.done), len(state.running), len(state.failed), len(state.left))
+        for folder, state in survey(planned).items()
+    }
+
+
+@pytest.fixture
+def half_way(planned: Plan) -> Plan:
+    """Two of four runs are done, one is at epoch 1 of 4 and one has failed; one of four probes is done."""
+    runs, probes = names(planned, "runs"), names(planned, "probes")
+    for name in (*names(planned, "raw"), *names(planned, "prep")):
+        finish(planned, name, 1000)
+    finish(planned, runs[0], 10)
+    finish(planned, runs[1], 20)
+    start(planned, runs[2], done=1, total=4)
+    log(planned, runs[3])
+    finish(planned, probes[0], 4)
+    return planned
+
+
+def test_before_anything_has_begun_all_is_left(planned: Plan) -> None:
+    assert counts(planned) == {
+        "raw": (0, 0, 0, 1),
+        "prep": (0, 0, 0, 1),
+        "runs": (0, 0, 0, 4),
+        "probes": (0, 0, 0, 4),
+        "tables/miniature": (0, 0, 0, 1),
+    }
+
+
+def test_half_way_every_artifact_is_in_its_place(half_way: Plan) -> None:
+    runs, states = names(half_way, "runs"), survey(half_way)
+    assert [artifact.name for artifact in states["runs"].done] == runs[:2]
+    assert states["runs"].running == [(runs[2], 1, 4)]
+    assert states["runs"].failed == [(runs[3], Path(f"results/logs/runs/{runs[3]}.log"))]
+    assert [artifact.name for artifact in states["probes"].left] == names(half_way, "probes")[1:]
+    assert counts(half_way)["raw"] == counts(half_way)["prep"] == (1, 0, 0, 0)
+    assert counts(half_way)["tables/miniature"] == (0, 0, 0, 1)
+
+
+def test_a_run_without_its_weights_is_not_done_where_a_probe_needs_them(half_way: Plan) -> None:
+    runs = names(half_way, "runs")
+    probe = find(half_way, names(half_way, "probes")[1])  # is left to do
+    assert probe.recipe["inputs"]["weights"] == f"results/weights/{runs[1]}"
+    shutil.rmtree(half_way.project.root / "results" / "weights" / runs[1])
+    assert counts(half_way)["runs"] == (1, 1, 1, 1)
+
+
+def test_what_no_absent_artifact_needs_counts_as_done(half_way: Plan) -> None:
+    # A probe that is there needs no weights, and a table that is there needs nothing at all.
+    runs = names(half_way, "runs")
+    shutil.rmtree(half_way.project.root / "results" / "weights" / runs[0])
+    assert counts(half_way)["runs"] == (2, 1, 1, 0)
+    finish(half_way, *names(half_way, "tables/miniature"))
+    assert all(state[1:] == (0, 0, 0) for state in counts(half_way).values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pid": dead_pid}, (0, 0, 1, 3)),
+        ({"host": lambda: "elsewhere"}, (0, 1, 0, 3)),
+        ({"host": lambda: "elsewhere", "pid": dead_pid}, (0, 1, 0, 3)),
+        ({"host": lambda: "elsewhere", "time": lambda: time.time() - SILENT_SECONDS - 1}, (0, 0, 1, 3)),
+        ({"time": lambda: time.time() - SILENT_SECONDS - 1}, (0, 1, 0, 3)),
+    ],
+    ids=["dead here", "alive elsewhere", "its pid means nothing here", "silent elsewhere", "silent but alive here"],
+)
+def test_a_step_runs_while_its_process_lives(
+    planned: Plan, changes: dict[str, Callable[[], Any]], expected: tuple[int, int, int, int]
+) -> None:
+    start(planned, names(planned, "runs")[0], 1, 4, **{name: make() for name, make in changes.items()})
+    assert counts(planned)["runs"] == expected
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here: a process counts as alive")
+def test_a_killed_step_without_a_log_is_left_to_do(planned: Plan) -> None:
+    name = names(planned, "runs")[0]
+    start(planned, name, 1, 4, pid=dead_pid())
+    (planned.project.root / "results" / "logs" / "runs" / f"{name}.log").unlink()
+    assert counts(planned)["runs"] == (0, 0, 0, 4)
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 38.25), (2, 19.125), (8, 4.78125), (None, 38.25)])
+def test_the_time_left_is_the_mean_of_what_is_done_times_what_is_not_shared_by_the_cores(
+    half_way: Plan, monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: float
+) -> None:
+    # runs: (10 + 20) / 2 s x (1 failed + 3/4 of the one that runs) = 15 x 1.75 = 26.25 s
+    # probes: 4 s x 3 left = 12 s; raw and prep do not count
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert seconds_left(survey(half_way), half_way) == pytest.approx(expected)
+
+
+def test_the_time_left_is_shared_by_as_many_steps_as_their_threads_admit(
+    half_way: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    half_way.project.scale.threads = 3
+    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25 / 2)  # 8 // 3
+    half_way.project.scale.threads = 16
+    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25)
+
+
+def test_the_time_left_is_shared_by_the_gpus(half_way: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "num_gpus", lambda device: 3)
+    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25 / 3)
+
+
+def test_the_time_left_is_unknown_before_a_run_and_a_probe_are_done(planned: Plan) -> None:
+    runs, probes = names(planned, "runs"), names(planned, "probes")
+    assert seconds_left(survey(planned), planned) is None
+    finish(planned, runs[0])
+    assert seconds_left(survey(planned), planned) is None
+    finish(planned, probes[0])
+    assert seconds_left(survey(planned), planned) is not None
+
+
+def test_no_time_is_left_when_all_runs_and_probes_are_done(planned: Plan) -> None:
+    for folder in ("raw", "prep", "runs", "probes"):
+        for name in names(planned, folder):
+            finish(planned, name)
+    assert seconds_left(survey(planned), planned) == 0
+
+
+def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Leave the stamp of an older table `mine` whose recipe differs by `change`; returns today's recipe."""
+    artifact = find(planned, *names(planned, "tables/miniature"))
+    older = copy.deepcopy(artifact.recipe)
+    change(older)
+    stamp = (planned.project.root / artifact.path).with_name("mine.000000000000.key")
+    stamp.parent.mkdir(parents=True)
+    stamp.write_text(json.dumps(older))
+    return artifact.recipe
+
+
+def test_a_table_of_older_code_is_named_with_the_line_that_would_judge_the_edit_harmless(planned: Plan) -> None:
+    today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
+    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
+
+
+def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) -> None:
+    today = leave_older(planned, lambda older: older["code"].pop("avbalance.results.tables"))
+    line = f"{today['code']['avbalance.results.tables']}: null  # avbalance.results.tables"
+    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
+
+
+def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
+    name = names(planned, "runs")[0]
+    older_run = f"{name.rsplit('-', 1)[0]}-000000000000"
+    leave_older(planned, lambda older: older.update(inputs={older_run: f"results/runs/{older_run}"}))
+    recipe = copy.deepcopy(find(planned, name).recipe)
+    training = recipe["settings"]["training"]
+    recipe["settings"]["training"] = {**training, "epochs": 99}
+    folder = planned.project.root / "results" / "runs" / older_run
+    folder.mkdir(parents=True)
+    (folder / store.MANIFEST).write_text(json.dumps({"recipe": recipe, "files": {}}))
+    found = stale(planned.project.root)["miniature"]["mine"]
+    assert f"setting training: { {**training, 'epochs': 99} } -> {training}" in found
+
+
+def test_a_table_of_other_rows_is_named_without_a_line_of_code(planned: Plan) -> None:
+    leave_older(planned, lambda older: older["settings"]["rows"].pop("film"))
+    assert stale(planned.project.root) == {"miniature": {"mine": ["its rows, seeds or settings"]}}
+
+
+def test_a_table_of_todays_code_is_not_named(planned: Plan) -> None:
+    today = plan.make(planned.project.root, {"scale": "miniature", "tables": "all"})
+    (name,) = (name for name in names(today, "tables/miniature") if name.startswith("mine."))
+    finish(today, name)
+    assert stale(planned.project.root) == {}
+
+
+def test_the_report_says_all_of_it(
+    half_way: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = names(half_way, "runs")
+    monkeypatch.chdir(half_way.project.root)
+    monkeypatch.setattr(sys, "argv", ["status", "tables=mine", "seeds=[0,1]", "device=cpu"])
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    status.main()
+    said = capsys.readouterr().out
+    rows = {words[1]: words[3::2] for words in map(str.split, said.splitlines()) if len(words) == 11}
+    assert rows["runs"] == ["2", "1", "1", "0"]
+    assert rows["probes"] == ["1", "0", "0", "3"]
+    assert f"running  {runs[2]}: 1 of at most 4" in said
+    assert f"failed   {runs[3]}: see results/logs/runs/{runs[3]}.log" in said
+    assert "about 1 min left" in said  # 38.25 s
+    assert "no table was made by older code" in said
+
+
+def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
+    manifest = half_way.project.root / "results" / "runs" / names(half_way, "runs")[0] / store.MANIFEST
+    manifest.write_text("{")
+    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+        seconds_left(survey(half_way), half_way)
