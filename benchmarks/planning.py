@@ -18,7 +18,7 @@ from statistics import median
 
 from measure import Usage, copy_project, print_conditions, print_table, run_command
 
-from avbalance import plan
+from avbalance import cli, plan
 
 TABLE = """title: Many rows
 paper: none
@@ -80,20 +80,11 @@ def main() -> None:
                 seconds = median(usage.seconds for usage in of_state)
                 user_seconds = median(usage.user_seconds for usage in of_state)
                 peak = median(usage.peak_bytes for usage in of_state) / 2**20
-                per_job = f"{1000 * seconds / num_jobs:.1f}"
-                table.append(
-                    (
-                        state,
-                        f"{size:,}",
-                        f"{num_jobs:,}",
-                        f"{seconds:.1f}",
-                        f"{user_seconds:.1f}",
-                        per_job,
-                        f"{peak:,.0f}",
-                    )
-                )
+                per_job = 1000 * seconds / num_jobs
+                figures = (f"{seconds:.1f}", f"{user_seconds:.1f}", f"{per_job:.1f}", f"{peak:,.0f}")
+                table.append((state, f"{size:,}", f"{num_jobs:,}", *figures))
     print_table(["state", "rows", "jobs", "seconds", "user seconds", "ms a job", "peak MiB"], table)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -2,7 +2,7 @@
 
 Speed: one step (forward, loss, backward, Adam) of ResNet-18 at widths 64 and 16 on 1 x 112 x 112, of Conv2Net on
 1 x 28 x 28 and of Conv1Net on 8,000 samples, in clips per second as a ratio to float32 in contiguous layout.
-No weight of Conv1Net has four dimensions, so the memory format changes nothing there: what its ratios differ by is noise.
+No weight of Conv1Net has four dimensions, so the memory format changes nothing there; that ratio shows the noise.
 
 Agreement: AV-MNIST by concatenation, the project's training with one seed in either precision; the accuracy on
 validation of the epoch that has the lowest loss there.
@@ -56,16 +56,13 @@ def steps(model: str, precision: str, layout: str, batch_size: int, num_steps: i
 
 
 def print_speed(models: Sequence[str], batch_size: int, num_steps: int, repetitions: int) -> None:
-    names = [f"{precision} {layout}" for precision, layout in VARIANTS]
     rows = []
     for model in models:
-        variants = {
-            name: steps(model, *variant, batch_size, num_steps) for name, variant in zip(names, VARIANTS, strict=True)
-        }
-        rates = alternate(variants, repetitions)
-        base = rates[names[0]]
-        rows.append((model, f"{median(base):,.0f}", *(f"{ratio(rates[name], base):.2f}" for name in names)))
-    print_table(["training step", "clips/s", *names], rows)
+        variants = {" ".join(variant): steps(model, *variant, batch_size, num_steps) for variant in VARIANTS}
+        base, *others = alternate(variants, repetitions).values()
+        rows.append((model, f"{median(base):,.0f}", *(f"{ratio(rates, base):.2f}" for rates in others)))
+    base_name, *names = map(" ".join, VARIANTS)
+    print_table(["training step", f"{base_name}, clips/s", *(f"{name}, ratio" for name in names)], rows)
 
 
 def val_accuracy(folder: Path, description: dict[str, Any], precision: str, seed: int, epochs: int) -> float:
@@ -79,16 +76,15 @@ def val_accuracy(folder: Path, description: dict[str, Any], precision: str, seed
 def print_agreement(raw: Path | None, num_batches: int, epochs: int, num_seeds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _, _, description = pack(raw, Path(folder), num_batches)
-        pairs = [
-            [val_accuracy(Path(folder), description, precision, seed, epochs) for precision in ("float32", "bfloat16")]
+        pairs = {
+            f"seed {seed}": [
+                val_accuracy(Path(folder), description, precision, seed, epochs)
+                for precision in ("float32", "bfloat16")
+            ]
             for seed in range(num_seeds)
-        ]
-    rows = [
-        (f"seed {seed}", *(f"{100 * a:.1f}", f"{100 * b:.1f}", f"{100 * (b - a):+.1f}"))
-        for seed, (a, b) in enumerate(pairs)
-    ]
-    means = [100 * mean(column) for column in zip(*pairs, strict=True)]
-    rows.append(("mean", f"{means[0]:.1f}", f"{means[1]:.1f}", f"{means[1] - means[0]:+.1f}"))
+        }
+    pairs["mean"] = [mean(column) for column in zip(*pairs.values(), strict=True)]
+    rows = [(name, f"{100 * a:.1f}", f"{100 * b:.1f}", f"{100 * (b - a):+.1f}") for name, (a, b) in pairs.items()]
     num_val = description["splits"]["val"]
     print_table([f"accuracy on {num_val} validation clips", "float32", "bfloat16", "difference"], rows)
 
@@ -106,7 +102,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, help="raw folder of AV-MNIST (default: the generated miniature)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print_conditions(batch=arguments.batch_size, steps=arguments.steps, repetitions=arguments.repetitions)
+    print_conditions(**{name: value for name, value in vars(arguments).items() if name not in ("models", "threads")})
     print_speed(arguments.models, arguments.batch_size, arguments.steps, arguments.repetitions)
     if arguments.seeds:
         print_agreement(arguments.raw, arguments.batches, arguments.epochs, arguments.seeds)

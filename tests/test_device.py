@@ -86,3 +86,10 @@ def test_tensors_live_on_the_claimed_gpu(tmp_path: Path) -> None:
         assert given.type == "cuda"
         assert torch.cuda.current_device() == given.index
         assert torch.ones(3, device=given).sum().item() == 3
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "mps", "cuda:x", "cuda:-1", "mps:0"])
+def test_a_name_that_is_no_device_is_refused(wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=f"'{wanted}' is no device; allowed: auto, cpu, cuda"), claim(wanted, tmp_path):
+        pass

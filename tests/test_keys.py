@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from avbalance import keys, registry
+from avbalance import keys, registry, source
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for cached in (keys._reach, keys._tree, keys.module_hash, keys._imports, keys._is_code):
+    for cached in (keys._reach, source.tree_of, keys.module_hash, keys._imports, keys._is_code):
         cached.cache_clear()
 
 
@@ -79,7 +79,7 @@ def test_a_new_module_judged_harmless_does_not_count(package: Path) -> None:
 
 def test_hashes_do_not_depend_on_the_python_version(package: Path) -> None:
     # The dump names fields that hold something; 3.12 gave functions and classes an empty `type_params`.
-    tree = keys._tree("pkg.deep")
+    tree = source.tree_of("pkg.deep")
     before = keys._dump(tree)
     tree.body[0].type_params = []  # type: ignore[attr-defined]
     tree.body[0]._fields += ("type_params",)
@@ -113,3 +113,12 @@ def test_a_key_is_twelve_digits_and_ignores_the_order_of_settings() -> None:
     assert keys.digest({"a": 1, "b": 2}) == keys.digest({"b": 2, "a": 1})
     # printf '{"a": 1}' | sha256sum
     assert keys.digest({"a": 1}) == "f9d86028c6e0"
+
+
+def test_the_code_of_an_outside_method_includes_what_it_inherits_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heir.py").write_text("from avbalance.balancers.ogm_ge import OGMGE\nclass Mine(OGMGE): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    assert {"heir", "avbalance.balancers.ogm_ge"} <= set(keys.code_of(["avbalance.train", "heir"], {}))

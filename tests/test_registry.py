@@ -9,7 +9,8 @@ import pytest
 
 from avbalance import registry
 from avbalance.cli import UserError
-from avbalance.registry import describe, feature_dim, nearest, resolve
+from avbalance.registry import nearest
+from avbalance.signature import GIVEN, describe, feature_dim, resolve
 
 ROOT = Path(__file__).parents[1]
 REGISTERED = [
@@ -79,7 +80,7 @@ def test_a_registered_name_leads_to_what_its_module_defines(kind: str, name: str
 def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor(kind: str, name: str) -> None:
     module, class_name = registry.locate(kind, name)
     signature = inspect.signature(getattr(import_module(module), class_name))
-    options = list(signature.parameters.values())[registry.GIVEN[kind] :]
+    options = list(signature.parameters.values())[GIVEN[kind] :]
     assert describe(kind, name).options == {
         option.name: (
             inspect.formatannotation(option.annotation),
@@ -242,3 +243,49 @@ def test_a_whole_plan_is_made_without_torch() -> None:
     num_artifacts, imported = done.stdout.split()
     assert int(num_artifacts) > 10
     assert imported == "False"
+
+
+def write_outside(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_an_outside_method_inherits_what_a_shipped_one_declares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+from avbalance.balancers.ogm_ge import OGMGE
+from avbalance.encoders.conv1net import Conv1Net
+from avbalance.fusions.addition import Addition
+class MyOGMGE(OGMGE): pass
+class MyConv1Net(Conv1Net): pass
+class MyAddition(Addition): pass
+class Wider(Conv1Net):
+    def __init__(self, shape, width: int = 4):
+        self.feature_dim = 2 * width
+"""
+    write_outside(tmp_path, "heirs", text, monkeypatch)
+    assert describe("balancer", "heirs:MyOGMGE").options == describe("balancer", "ogm_ge").options
+    assert describe("fusion", "heirs:MyAddition").attributes["equal_dims"] is True
+    assert feature_dim("heirs:MyConv1Net") == 128
+    assert feature_dim({"heirs:Wider": {"width": 5}}) == 10
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given"),
+    [("alpha=0.5", 1.0), ("alpha: float = math.pi", 1.0), ("alpha: Sequence[int] = (1, 2)", [3])],
+)
+def test_an_option_of_an_unusual_kind_is_left_to_the_constructor(
+    parameter: str, given: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"unusual{abs(hash(parameter))}"
+    text = f"import math\nfrom collections.abc import Sequence\nclass It:\n    def __init__(self, dims, {parameter}): ...\n"
+    write_outside(tmp_path, name, text, monkeypatch)
+    assert resolve("fusion", {f"{name}:It": {"alpha": given}}) == {f"{name}:It": {"alpha": given}}
+    assert f"{name}:It" in resolve("fusion", f"{name}:It")
+
+
+def test_an_outside_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_outside(tmp_path, "broken", "class It:\n    def __init__(self\n", monkeypatch)
+    with pytest.raises(UserError, match="module 'broken': line 2: "):
+        describe("fusion", "broken:It")

@@ -231,7 +231,7 @@ def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) 
 def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
     name = names(planned, "runs")[0]
     older_run = f"{name.rsplit('-', 1)[0]}-000000000000"
-    leave_older(planned, lambda older: older.update(inputs={older_run: f"results/runs/{older_run}"}))
+    leave_older(planned, lambda older: older.update(inputs={role_of(planned, name): f"results/runs/{older_run}"}))
     recipe = copy.deepcopy(find(planned, name).recipe)
     training = recipe["settings"]["training"]
     recipe["settings"]["training"] = {**training, "epochs": 99}
@@ -240,6 +240,21 @@ def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
     (folder / store.MANIFEST).write_text(json.dumps({"recipe": recipe, "files": {}}))
     found = stale(planned.project.root)["miniature"]["mine"]
     assert f"setting training: { {**training, 'epochs': 99} } -> {training}" in found
+
+
+def role_of(planned: Plan, name: str) -> str:
+    """Under which role the table has a run as its input."""
+    (table,) = (artifact for artifact in planned.artifacts.values() if artifact.name.startswith("mine."))
+    return next(role for role, path in table.recipe["inputs"].items() if path.endswith(name))
+
+
+def test_an_edit_of_the_tables_code_names_no_module_of_its_runs(planned: Plan) -> None:
+    for folder in ("raw", "prep", "runs", "probes"):
+        for name in names(planned, folder):
+            finish(planned, name)
+    today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
+    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
 def test_a_table_of_other_rows_is_named_without_a_line_of_code(planned: Plan) -> None:

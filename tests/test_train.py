@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from avbalance import registry, store
+from avbalance import signature, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.cli import UserError
@@ -165,7 +165,7 @@ def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path) -
     for name in BALANCERS:
         settings = recipe(balancer=name)["settings"]
         assert isinstance(build_balancer(settings, describe(prepared), CPU), Balancer)
-        assert registry.describe("balancer", name).attributes["requires_loss"] == ()
+        assert signature.describe("balancer", name).attributes["requires_loss"] == ()
 
 
 def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: Path) -> None:

@@ -68,9 +68,8 @@ class Plan:
         artifact = self.artifacts[path]
         if all(map(self._exists, artifact.products)):
             return []
-        inputs = (f"{source}/{store.MANIFEST}" for source in artifact.recipe["inputs"].values())
-        stamps = (f"{source}.key" for source in artifact.recipe["inputs"].values())
-        files = stamps if artifact.folder == "page" else inputs
+        sources = sorted(set(artifact.recipe["inputs"].values()))
+        files = [f"{source}.key" if artifact.folder == "page" else f"{source}/{store.MANIFEST}" for source in sources]
         return [file for file in files if not self._exists(file)]
 
     def _exists(self, file: str) -> bool:

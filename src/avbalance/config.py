@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from avbalance import registry
+from avbalance import registry, signature
 from avbalance.cli import UserError
 from avbalance.registry import Spec, nearest
 from avbalance.schema import Dataset, Row, Scale, Settings, Table, Training
@@ -135,7 +135,7 @@ def _check_methods(row: Row, path: Path, where: str) -> None:
     parts += [(kind, kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")]
     for key, kind, spec in parts:
         try:
-            registry.resolve(kind, spec)
+            signature.resolve(kind, spec)
         except UserError as error:
             raise UserError(f"{path}: {where}.{key}: {error}") from error
     try:
@@ -147,20 +147,20 @@ def _check_methods(row: Row, path: Path, where: str) -> None:
 def _check_pairing(row: Row, chosen: Mapping[str, Spec]) -> None:
     """What a fusion needs of the encoders, and a balancer of the loss, by what their classes declare."""
     fusion, balancer, loss = (registry.parse(spec)[0] for spec in (row.fusion, row.balancer, row.loss))
-    declared = registry.describe("fusion", fusion).attributes
+    declared = signature.describe("fusion", fusion).attributes
     if declared.get("two_modalities") and len(chosen) != 2:
         raise UserError(
             f"fusion: {fusion!r} joins exactly two modalities, found {', '.join(chosen)}; "
             f"choose two modalities or another fusion"
         )
-    dims = {modality: registry.feature_dim(spec) for modality, spec in chosen.items()}
+    dims = {modality: signature.feature_dim(spec) for modality, spec in chosen.items()}
     if declared.get("equal_dims") and len(set(dims.values()) - {None}) > 1:
         lengths = ", ".join(f"{modality} {dim}" for modality, dim in dims.items())
         raise UserError(
             f"fusion: {fusion!r} needs features of equal length, found {lengths}; "
             f"choose encoders of one feature_dim or another fusion"
         )
-    required = registry.describe("balancer", balancer).attributes.get("requires_loss", ())
+    required = signature.describe("balancer", balancer).attributes.get("requires_loss", ())
     if required and loss not in required:
         raise UserError(f"balancer: {balancer!r} needs loss {' or '.join(map(repr, required))}, found {loss!r}")
 

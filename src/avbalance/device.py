@@ -1,5 +1,6 @@
 """Which device a step computes on."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ def claim(wanted: str, folder: Path) -> Iterator[torch.device]:
     Raises:
         UserError: A CUDA device is wanted that is not there.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        raise UserError(f"device: {wanted!r} is no device; allowed: auto, cpu, cuda, cuda:<index>")
     num_gpus = torch.cuda.device_count()
     if wanted == "cpu" or (wanted == "auto" and num_gpus == 0):
         yield torch.device("cpu")

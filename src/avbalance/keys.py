@@ -15,9 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from avbalance.registry import source_of
+from avbalance.source import is_ours, origin_of, source_of, tree_of
 
-PLUMBING = {f"avbalance.{name}" for name in ("cli", "device", "keys", "progress", "provenance", "registry", "store")}
+PLUMBING = {
+    f"avbalance.{name}"
+    for name in ("cli", "device", "keys", "progress", "provenance", "registry", "signature", "source", "store")
+}
 
 
 def digest(value: Any) -> str:  # noqa: ANN401
@@ -54,29 +57,22 @@ def _reach(modules: tuple[str, ...]) -> frozenset[str]:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(source_of(module).read_text())
-
-
-@cache
 def module_hash(module: str) -> str:
     """Hash of a module's syntax tree: no comments, no layout, no docstrings, no Python version."""
-    return hashlib.sha256(_dump(_tree(module)).encode()).hexdigest()[:12]
+    return hashlib.sha256(_dump(tree_of(module)).encode()).hexdigest()[:12]
 
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """The modules of the same top-level package that a module imports."""
-    package = module.split(".")[0]
+    """The modules of avbalance and of its own package that a module imports."""
     names: list[str] = []
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            parent = module.split(".")[: -node.level] if node.level else []
-            origin = ".".join([*parent, node.module] if node.module else parent)
+            origin = origin_of(module, node)
             names += [f"{origin}.{alias.name}" for alias in node.names] + [origin]
-    return tuple(sorted({name for name in names if name.split(".")[0] == package and _is_code(name)}))
+    return tuple(sorted({name for name in names if is_ours(name, module) and _is_code(name)}))
 
 
 @cache

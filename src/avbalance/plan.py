@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from avbalance import cli, config, keys, registry, store
+from avbalance import cli, config, keys, registry, signature, store
 from avbalance.artifacts import Plan, weights
 from avbalance.cli import UserError
 from avbalance.config import Project
@@ -51,7 +51,7 @@ def seeds(project: Project) -> list[int]:
 def _raw(plan: Plan, dataset: str, source: str) -> str:
     spec = plan.project.datasets[dataset].sources[source]
     if spec.generator is not None:
-        generator = registry.resolve("data", spec.generator)
+        generator = signature.resolve("data", spec.generator)
         settings: dict[str, Any] = {"generator": generator}
         modules = [registry.locate("data", name)[0] for name in generator]
     else:
@@ -74,14 +74,14 @@ def _prep(plan: Plan, dataset: str) -> str:
     spec = project.datasets[dataset]
     scaled = project.scale.datasets.get(dataset)
     source = scaled.source if scaled else next(iter(spec.sources))
-    ((reader, options),) = registry.resolve("data", spec.reader).items()
+    ((reader, options),) = signature.resolve("data", spec.reader).items()
     own = scaled.reader if scaled else {}
     where = project.root / "config" / "scales" / f"{project.settings.scale}.yaml"
     try:
         settings = {
             "dataset": dataset,
             "num_classes": spec.num_classes,
-            "reader": registry.resolve("data", {reader: {**options, **own}}),
+            "reader": signature.resolve("data", {reader: {**options, **own}}),
         }
     except UserError as error:
         raise UserError(f"{where}: datasets.{dataset}.reader: {error}") from error
@@ -91,8 +91,8 @@ def _prep(plan: Plan, dataset: str) -> str:
 
 def _run(plan: Plan, row: Row, seed: int) -> str:
     project = plan.project
-    methods = {kind: registry.resolve(kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")}
-    encoders = {modality: registry.resolve("encoder", spec) for modality, spec in config.encoders(row).items()}
+    methods = {kind: signature.resolve(kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")}
+    encoders = {modality: signature.resolve("encoder", spec) for modality, spec in config.encoders(row).items()}
     settings = {
         "dataset": row.dataset,
         "encoder": encoders,
@@ -144,7 +144,7 @@ def _table(plan: Plan, name: str) -> str:
     inputs: dict[str, str] = {}
     if table.compute is None:
         settings["rows"] = {
-            row_name: [_cell(plan, table, row, seed, inputs) for seed in seeds(project)]
+            row_name: [_cell(plan, table, row_name, row, seed, inputs) for seed in seeds(project)]
             for row_name, row in project.rows[name].items()
         }
         for row_name, row in project.rows[name].items():
@@ -161,8 +161,8 @@ def _table(plan: Plan, name: str) -> str:
     return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
 
 
-def _cell(plan: Plan, table: Table, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:
-    """The artifacts behind one row and seed; they are added to the table's inputs."""
+def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:
+    """The artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<what>`."""
     modalities = row.modalities or []
     joint = len(modalities) > 1
     run = _run(plan, row, seed)
@@ -171,9 +171,8 @@ def _cell(plan: Plan, table: Table, row: Row, seed: int, inputs: dict[str, str])
         cell["probe"] = _probe(plan, run)
     if any(column.endswith("_alone") for column in table.columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
-    for path in [run, cell["probe"], *cell["alone"].values()]:
-        if path is not None:
-            inputs[Path(path).name] = path
+    behind = {"run": run, "probe": cell["probe"], **{f"alone_{m}": path for m, path in cell["alone"].items()}}
+    inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
     return cell
 
 
@@ -198,7 +197,9 @@ def num_gpus(device: str) -> int:
         return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name])
+    count = (
+        listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name and name != "-1"])
+    )
     return min(count, 1) if ":" in device else count
 
 

@@ -42,6 +42,8 @@ def survey(planned: Plan) -> dict[str, State]:
         state = states.setdefault(artifact.folder, State())
         log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
         steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
+        if steps is None and store.is_being_made(root / path):
+            steps = (0, 1)
         if all((root / product).exists() for product in artifact.products) or path not in wanted:
             state.done.append(artifact)
         elif steps is not None:
@@ -60,7 +62,7 @@ def _running(file: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     if state["host"] == socket.gethostname():
-        alive = Path(f"/proc/{state['pid']}").exists() if Path("/proc").exists() else True
+        alive = store.is_alive(state["pid"])
     else:
         alive = time.time() - state["time"] < SILENT_SECONDS
     return (state["done"], state["total"]) if alive else None
@@ -102,15 +104,19 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
-    """One line each: a module whose hash differs, or a setting, in the table's or its inputs' recipes."""
-    root = planned.project.root
-    old = json.loads(stamp.read_text())
-    lines = _compare(old, artifact.recipe)
-    old_inputs = {Path(path).name.rsplit("-", 1)[0]: path for path in old["inputs"].values()}
-    for path in artifact.recipe["inputs"].values():
-        before = old_inputs.get(Path(path).name.rsplit("-", 1)[0])
-        if before is not None and before != path and (root / before / store.MANIFEST).exists():
-            lines += _compare(store.read_manifest(root / before)["recipe"], planned.artifacts[path].recipe)
+    """One line each: a module whose hash differs, or a setting, in the recipes of the table and of its inputs."""
+    lines: list[str] = []
+    waiting = [(json.loads(stamp.read_text()), artifact.recipe)]
+    seen: set[str] = set()
+    while waiting:
+        old, new = waiting.pop()
+        lines += _compare(old, new)
+        for role, path in new["inputs"].items():
+            before, after = (given.replace("/weights/", "/runs/") for given in (old["inputs"].get(role, path), path))
+            manifest = planned.project.root / before / store.MANIFEST
+            if before != after and before not in seen and manifest.exists():
+                seen.add(before)
+                waiting.append((store.read_manifest(manifest.parent)["recipe"], planned.artifacts[after].recipe))
     return sorted(set(lines)) or ["its rows, seeds or settings"]
 
 

@@ -7,6 +7,7 @@ complete. Reading an artifact checks it.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +41,9 @@ def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
     """
     provenance = Provenance()
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.parent / f".{out.name}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for left in out.parent.glob(f".{out.name}.*.unfinished"):
+        shutil.rmtree(left)  # of a step that was killed
+    unfinished = out.parent / f".{out.name}.{os.getpid()}.unfinished"
     unfinished.mkdir()
     try:
         yield unfinished
@@ -57,6 +59,23 @@ def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def is_being_made(path: Path) -> bool:
+    """Whether a step on this machine is at work on the artifact."""
+    owners = (left.name.split(".")[-2] for left in path.parent.glob(f".{path.name}.*.unfinished"))
+    return any(is_alive(int(owner)) for owner in owners)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

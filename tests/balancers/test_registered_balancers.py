@@ -10,7 +10,8 @@ from avbalance.balancers import REGISTRY
 from avbalance.balancers.base import Balancer
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
-from avbalance.registry import describe, load
+from avbalance.registry import load
+from avbalance.signature import describe
 from avbalance.types import Batch, Loaders
 
 # Settings at which a method must be plain joint training, bit for bit.

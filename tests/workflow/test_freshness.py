@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,12 @@ def test_weights_that_are_missing_are_made_again_only_where_they_are_needed(pull
     planned = pulled.planned()
     assert planned["probe_run"] == planned["train_run"] == 2
     assert planned["download_raw"] == planned["pack_clips"] == 1
+
+
+def test_a_table_is_written_in_four_formats_and_says_how_well_its_probes_are_solved(built: Checkout) -> None:
+    folder = built.path / "results" / "tables" / "small"
+    assert {file.suffix for file in folder.iterdir()} == {".md", ".csv", ".tex", ".json", ".key"}
+    said = (folder / "two_rows.md").read_text()
+    found = re.search(r"no entry of the gradient exceeds (\S+)\.\s", said)
+    assert found is not None
+    assert 0 < float(found[1]) < 1e-5

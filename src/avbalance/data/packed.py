@@ -13,8 +13,10 @@ from torch import Tensor
 
 from avbalance.types import Batch
 
-RELEASE_BYTES = 256 * 2**20
-"""How much of a mapped array may be read before its pages are handed back."""
+RELEASE_BYTES = 64 * 2**20
+"""How much of a mapped array may become resident before its pages are handed back."""
+FAULT_BYTES = 64 * 2**10
+"""What the kernel maps around an address that is read; a row can touch two such windows more than it fills."""
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -32,15 +34,16 @@ class MappedArray:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.array: NDArray[Any] = np.ndarray(shape, dtype, self._map, file.tell())
-        self._bytes_read = 0
+        self._row_bytes = self.array[:1].nbytes + 2 * FAULT_BYTES
+        self._resident_bytes = 0
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Copies of rows, [len(index), *shape]."""
         gathered: NDArray[Any] = self.array[index]
-        self._bytes_read += gathered.nbytes
-        if self._bytes_read > RELEASE_BYTES:
+        self._resident_bytes += len(index) * self._row_bytes
+        if self._resident_bytes > RELEASE_BYTES:
             self._map.madvise(mmap.MADV_DONTNEED)
-            self._bytes_read = 0
+            self._resident_bytes = 0
         return gathered
 
 

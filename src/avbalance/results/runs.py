@@ -58,13 +58,17 @@ class Runs:
         return content
 
     def provenance(self) -> dict[str, Any]:
-        """Of everything read: number of runs, their training seconds, commits, versions, devices, test clips."""
+        """Of everything read: number of runs, their seconds, commits, versions, devices, test clips, and the
+        largest entry of a probe's gradient at its solution (None without probes)."""
         runs = [manifest["provenance"] for manifest in self.manifests.values() if manifest["recipe"]["step"] == "train"]
+        probes = [folder for folder, manifest in self.manifests.items() if manifest["recipe"]["step"] == "probe"]
+        gradients = [probe["gradient_norm"] for folder in probes for probe in self.metrics(folder).values()]
         made = [manifest["provenance"] for manifest in self.manifests.values()]
         return {
             "num_runs": len(runs),
             "seconds": round(sum(run["seconds"] for run in runs), 1),
             "num_clips": None if self.labels is None else len(self.labels),
+            "probe_gradient": max(gradients, default=None),
             "commits": sorted({each["commit"] for each in made}),
             "devices": sorted({each["device"] for each in made}),
             "versions": {

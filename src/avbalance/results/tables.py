@@ -98,11 +98,13 @@ def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     """One line: scale, seeds, clips, runs, time, device."""
     seeds = sorted({entry["seed"] for entries in settings["rows"].values() for entry in entries})
     clips = "no" if provenance["num_clips"] is None else f"{provenance['num_clips']:,}"
+    gradient = provenance["probe_gradient"]
+    solved = "" if gradient is None else f" Probes are solved until no entry of the gradient exceeds {gradient:.0e}."
     warning = GENERATED if settings["scale"] == "miniature" else ""
     return (
         f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips; "
         f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training on "
-        f"{' and '.join(provenance['devices']) or 'no device'}."
+        f"{' and '.join(provenance['devices']) or 'no device'}.{solved}"
     )
 
 

@@ -1,0 +1,160 @@
+"""What a method takes and declares, read from its source: a configuration is checked without importing torch."""
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from avbalance.cli import UserError
+from avbalance.registry import Spec, locate, nearest, parse
+from avbalance.source import is_ours, origin_of, tree_of
+
+GIVEN = {"encoder": 1, "fusion": 1, "head": 2, "loss": 2, "balancer": 2, "data": 0, "formula": 0}
+"""How many leading constructor arguments the framework gives; the others are options."""
+UNKNOWN = object()
+"""The default of an option whose source is no literal; the constructor knows it."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a method's source says of it.
+
+    Attributes:
+        module: The module that holds it.
+        options: {option: (annotation, default)}, default `...` where the option must be given.
+        attributes: Class attributes with literal values, inherited ones included.
+        feature_dim: The expression an encoder assigns to `feature_dim`, a number or in terms of its options.
+    """
+
+    module: str
+    options: dict[str, tuple[str, Any]]
+    attributes: dict[str, Any]
+    feature_dim: ast.expr | None
+
+
+def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
+    """The specification with every option spelled out, checked against the method's signature."""
+    name, given = parse(spec)
+    options = describe(kind, name).options
+    for option in given:
+        if option not in options:
+            raise UserError(f"{name!r} has no option {option!r}; {nearest(option, list(options))}")
+    resolved: dict[str, Any] = {}
+    for option, (annotation, default) in options.items():
+        value = given.get(option, default)
+        if value is ...:
+            raise UserError(f"{name!r} needs the option {option!r} ({annotation})")
+        if value is UNKNOWN:
+            continue
+        try:
+            resolved[option] = _adapter(annotation).validate_python(value)
+        except ValidationError as error:
+            raise UserError(f"{name}.{option}: {value!r} is no {annotation}") from error
+    return {name: resolved}
+
+
+@cache
+def _adapter(annotation: str) -> TypeAdapter[Any]:
+    """What checks a value; an annotation other than of plain types admits anything."""
+    plain = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "Literal": Literal}
+    try:
+        return TypeAdapter(eval(annotation, {"__builtins__": plain}), config=ConfigDict(strict=True))
+    except (NameError, AttributeError, TypeError):
+        return TypeAdapter(Any)
+
+
+@cache
+def describe(kind: str, name: str) -> Description:
+    """What a method takes and declares, read from its syntax tree."""
+    module, class_name = locate(kind, name)
+    options: dict[str, tuple[str, Any]] | None = None
+    attributes: dict[str, Any] = {}
+    feature_dim: ast.expr | None = None
+    for node in _lineage(module, class_name):
+        for statement in node.body:
+            target, value = _assignment(statement)
+            if target and value is not None and target not in attributes:
+                try:
+                    attributes[target] = ast.literal_eval(value)
+                except ValueError:
+                    continue
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__init__" and options is None:
+                options = _options(statement, GIVEN[kind])
+        feature_dim = feature_dim or _feature_dim(node)
+    return Description(module, options or {}, attributes, feature_dim)
+
+
+def feature_dim(spec: Spec) -> int | None:
+    """An encoder's feature length, where its source states it in terms of its options; else None."""
+    name, given = parse(spec)
+    description = describe("encoder", name)
+    if description.feature_dim is None:
+        return None
+    values = {option: default for option, (_, default) in description.options.items()} | given
+    try:
+        return int(eval(compile(ast.Expression(description.feature_dim), name, "eval"), {"__builtins__": {}}, values))
+    except (NameError, AttributeError, TypeError):
+        return None
+
+
+def _feature_dim(node: ast.ClassDef) -> ast.expr | None:
+    """What a class assigns to `feature_dim`: in its `__init__`, else in its body."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assign) and ast.unparse(inner.targets[0]) == "self.feature_dim":
+            return inner.value
+    return next((value for name, value in map(_assignment, node.body) if name == "feature_dim"), None)
+
+
+def _lineage(module: str, class_name: str) -> list[ast.ClassDef]:
+    """The class and its bases, as far as their source is reachable by plain imports."""
+    tree = tree_of(module)
+    origins = {
+        alias.asname or alias.name: (origin_of(module, statement), alias.name)
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if class_name not in classes:
+        raise UserError(f"{module}: has no class {class_name!r}; {nearest(class_name, list(classes))}")
+    lineage = [classes[class_name]]
+    for base in classes[class_name].bases:
+        name = ast.unparse(base)
+        if name in classes:
+            lineage += _lineage(module, name)
+        elif name in origins and is_ours(origins[name][0], module):
+            lineage += _lineage(*origins[name])
+    return lineage
+
+
+def _assignment(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id, statement.value
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return statement.target.id, statement.value
+    return None, None
+
+
+def _options(init: ast.FunctionDef, num_given: int) -> dict[str, tuple[str, Any]]:
+    """The parameters of `__init__` that a configuration may set."""
+    positional = init.args.args[1:]
+    padded = [None] * (len(positional) - len(init.args.defaults)) + list(init.args.defaults)
+    pairs = list(zip(positional, padded, strict=True))[num_given:] + list(
+        zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+    )
+    return {
+        parameter.arg: (
+            ast.unparse(parameter.annotation) if parameter.annotation else "Any",
+            ... if default is None else _value(default),
+        )
+        for parameter, default in pairs
+    }
+
+
+def _value(default: ast.expr) -> Any:  # noqa: ANN401
+    try:
+        return ast.literal_eval(default)
+    except ValueError:
+        return UNKNOWN

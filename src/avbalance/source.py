@@ -1,0 +1,41 @@
+"""The source of a module, found and parsed without running it."""
+
+import ast
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from avbalance.cli import UserError
+
+
+def source_of(module: str) -> Path:
+    """The file of a module."""
+    try:
+        found = find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    if found is None or found.origin is None:
+        raise UserError(f"module {module!r} cannot be found; is it installed, or its folder in PYTHONPATH?")
+    return Path(found.origin)
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of a module."""
+    try:
+        return ast.parse(source_of(module).read_text())
+    except SyntaxError as error:
+        raise UserError(f"module {module!r}: line {error.lineno}: {error.msg}") from error
+
+
+def origin_of(module: str, statement: ast.ImportFrom) -> str:
+    """The module from which a statement in `module` imports."""
+    if not statement.level:
+        return statement.module or ""
+    parents = module.split(".")[: -statement.level]
+    return ".".join([*parents, statement.module] if statement.module else parents)
+
+
+def is_ours(name: str, module: str) -> bool:
+    """Whether what `module` imports by this dotted name is avbalance's or of the same package."""
+    return name.split(".")[0] in (module.split(".")[0], "avbalance")
