@@ -279,7 +279,8 @@ def test_an_option_of_an_unusual_kind_is_left_to_the_constructor(
     parameter: str, given: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"unusual{abs(hash(parameter))}"
-    text = f"import math\nfrom collections.abc import Sequence\nclass It:\n    def __init__(self, dims, {parameter}): ...\n"
+    imports = "import math\nfrom collections.abc import Sequence\n"
+    text = f"{imports}class It:\n    def __init__(self, dims, {parameter}): ...\n"
     write_outside(tmp_path, name, text, monkeypatch)
     assert resolve("fusion", {f"{name}:It": {"alpha": given}}) == {f"{name}:It": {"alpha": given}}
     assert f"{name}:It" in resolve("fusion", f"{name}:It")

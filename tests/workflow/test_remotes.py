@@ -71,10 +71,16 @@ def test_weights_and_packed_data_travel_by_the_users_own_remote(
     assert "artifacts verified" in said
 
 
-def test_one_row_is_pulled_alone(clone: Checkout) -> None:
+def test_one_row_is_pulled_and_pushed_alone(clone: Checkout, tmp_path: Path) -> None:
     record = sorted((clone.path / "results" / "runs").glob("*.dvc"))[0]
-    clone.run("dvc", "pull", "-q", str(record.relative_to(clone.path)))
-    assert [run.name for run in clone.artifacts("runs")] == [record.stem]
+    name = str(record.relative_to(clone.path))
+    clone.run("dvc", "pull", "-q", name)
+    (run,) = clone.artifacts("runs")
+    assert run.name == record.stem
+    clone.run("dvc", "remote", "add", "elsewhere", str(tmp_path / "elsewhere"))
+    clone.run("dvc", "push", "-q", "--remote", "elsewhere", name)
+    pushed = [file for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()]
+    assert len(pushed) == len(list(run.iterdir())) + 1  # and the listing of the folder
 
 
 def test_runs_of_ones_own_survive_a_pull(clone: Checkout) -> None:
