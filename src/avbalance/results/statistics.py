@@ -68,14 +68,15 @@ def paired_bootstrap(
     num_seeds, num_clips = d.shape
     w = _weights(num_seeds, num_resamples, seed)
     v = _weights(num_clips, num_resamples, seed + 1)
-    resampled = np.einsum("sb,bs->b", d.astype(np.float32) @ v.T, w) / (num_seeds * num_clips)
+    resampled = np.einsum("sb,bs->b", d @ v.T, w) / (num_seeds * num_clips)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(float(d.mean()), float(low), float(high))
+    # Rounded so that the order of summation, which differs with the number of threads, does not show.
+    return Difference(round(float(d.mean()), 9), round(float(low), 9), round(float(high), 9))
 
 
 @cache
-def _weights(n: int, num_resamples: int, seed: int) -> NDArray[np.float32]:
+def _weights(n: int, num_resamples: int, seed: int) -> NDArray[np.float64]:
     """How often each of n things is drawn when n are drawn with replacement, [resamples, n]."""
     rng = np.random.default_rng(seed)
     draws = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(num_resamples))
-    return np.array(list(draws), np.float32)
+    return np.array(list(draws), np.float64)
