@@ -32,4 +32,4 @@ types: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake results/recipes results/resume results/logs results/benchmarks
+	rm -rf .venv .snakemake results/recipes results/resume results/logs

@@ -100,7 +100,9 @@ def _run(plan: Plan, row: Row, seed: int) -> str:
         "training": {**project.scale.training.model_dump(), **row.training},
         "seed": seed,
     }
-    inputs = {"data": _prep(plan, row.dataset)}
+    if row.dataset not in plan.prepared:
+        plan.prepared[row.dataset] = _prep(plan, row.dataset)
+    inputs = {"data": plan.prepared[row.dataset]}
     if row.pretrained:
         inputs |= {f"pretrained_{modality}": weights(_run(plan, alone(row, modality), seed)) for modality in encoders}
     modules = ["avbalance.train"] + [

@@ -8,8 +8,6 @@ rule download_raw:
         mirror=lambda _: f"--mirror {plan.project.settings.mirror}" if plan.project.settings.mirror else "",
     log:
         "results/logs/raw/{name}.log",
-    benchmark:
-        "results/benchmarks/raw/{name}.tsv"
     threads: 1
     shell:
         "python -m avbalance.prepare.download --recipe results/recipes/{wildcards.name}.json"
@@ -24,8 +22,6 @@ rule pack_clips:
         "results/prep/{name}/manifest.json",
     log:
         "results/logs/prep/{name}.log",
-    benchmark:
-        "results/benchmarks/prep/{name}.tsv"
     threads: 1
     shell:
         "python -m avbalance.prepare.pack --recipe results/recipes/{wildcards.name}.json"

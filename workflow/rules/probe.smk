@@ -8,8 +8,6 @@ rule probe_run:
         device=plan.project.settings.device,
     log:
         "results/logs/probes/{name}.log",
-    benchmark:
-        "results/benchmarks/probes/{name}.tsv"
     resources:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads

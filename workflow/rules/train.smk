@@ -9,8 +9,6 @@ rule train_run:
         device=plan.project.settings.device,
     log:
         "results/logs/runs/{name}.log",
-    benchmark:
-        "results/benchmarks/runs/{name}.tsv"
     resources:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
