@@ -149,14 +149,14 @@ def test_bfloat16_and_float32_agree_within_noise(recipe: Make, tmp_path: Path) -
 def test_an_outside_method_is_found_by_module_and_class(
     recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "outside.py").write_text(
+    (tmp_path / "halving.py").write_text(
         "from avbalance.balancers.base import Balancer\n"
         "class Halved(Balancer):\n"
         "    def losses(self, output, batch):\n"
         "        return {k: 0.5 * v for k, v in super().losses(output, batch).items()}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    result = train_run(recipe(balancer="outside:Halved"), tmp_path / "r")
+    result = train_run(recipe(balancer="halving:Halved"), tmp_path / "r")
     plain = train_run(recipe(), tmp_path / "p")
     assert result["history"][0]["train_loss"] == pytest.approx(plain["history"][0]["train_loss"] / 2, rel=0.2)
 

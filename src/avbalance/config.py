@@ -55,6 +55,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise UserError(f"{path}: line {line}: no valid YAML: {error.problem}") from error
+    if content is None:
+        return {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {content!r}, not a mapping of keys to values")
     return content
