@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from collections.abc import Callable
@@ -24,49 +25,49 @@ def made(runs: Callable[..., str], settings: dict[str, Any]) -> None:
 
 
 def test_the_page_needs_no_network(made: None) -> None:
-    html = page.render("laptop", PATHS)
-    addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
+    shown = page.render("laptop", PATHS)
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', shown)
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
-    assert "@import" not in html
-    assert "url(" not in html
-    assert "<script" not in html
+    assert "@import" not in shown
+    assert "url(" not in shown
+    assert "<script" not in shown
 
 
 def test_the_page_shows_every_number_of_the_table(made: None) -> None:
-    html = page.render("laptop", PATHS)
+    shown = page.render("laptop", PATHS)
     markdown = TABLE.with_suffix(".md").read_text()
     table = [line for line in markdown.splitlines() if line.startswith(("| Better_row", "| Worse row"))]
     numbers = re.findall(r"[+−]?\d+\.\d+", " ".join(table))
     assert numbers
-    assert all(f"{number}" in html for number in numbers)
-    assert '<td class="best">93.8 ± 79.4</td>' in html
+    assert all(f"{number}" in shown for number in numbers)
+    assert '<td class="best">93.8 ± 79.4</td>' in shown
 
 
 def test_claims_are_counted_and_shown_with_their_interval(made: None) -> None:
-    html = page.render("laptop", PATHS)
-    assert '<span class="holds"><b>1</b>✓ holds</span>' in html
-    assert '<span class="fails"><b>0</b>✗ fails</span>' in html
+    shown = page.render("laptop", PATHS)
+    assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
+    assert '<span class="fails"><b>0</b>✗ fails</span>' in shown
     (claim,) = json.loads(TABLE.with_suffix(".json").read_text())["claims"]
-    assert f"Test accuracy: Better_row − Worse row = +{claim['difference']:.2f} points, +{claim['low']:.2f} to" in html
+    assert f"Test accuracy: Better_row − Worse row = +{claim['difference']:.2f} points, +{claim['low']:.2f} to" in shown
 
 
 def test_tables_and_figures_of_one_paper_stand_together(made: None) -> None:
-    html = page.render("laptop", PATHS)
-    assert re.findall(r"<h2>(.*?)</h2>", html) == ["Demo (Doe, 2020)"]
-    assert html.index('id="demo_table1"') < html.index('id="demo_fig1"')
+    shown = page.render("laptop", PATHS)
+    assert re.findall(r"<h2>(.*?)</h2>", shown) == ["Demo (Doe, 2020)"]
+    assert shown.index('id="demo_table1"') < shown.index('id="demo_fig1"')
 
 
 def test_text_is_escaped(made: None) -> None:
-    html = page.render("laptop", PATHS)
-    assert "Better &lt;b&gt;and&lt;/b&gt; worse" in html
-    assert "<b>and</b>" not in html
+    shown = page.render("laptop", PATHS)
+    assert "Better &lt;b&gt;and&lt;/b&gt; worse" in shown
+    assert "<b>and</b>" not in shown
 
 
 def test_what_older_code_made_is_marked(made: None) -> None:
     assert "Made by older code" not in page.render("laptop", PATHS)
-    html = page.render("laptop", [f"{TABLE}.ba9876543210", PATHS[1]])
-    assert html.count("Made by older code") == 1
+    shown = page.render("laptop", [f"{TABLE}.ba9876543210", PATHS[1]])
+    assert shown.count("Made by older code") == 1
 
 
 def test_a_table_that_is_not_there_is_an_error(made: None) -> None:
@@ -101,3 +102,10 @@ def test_step_writes_the_page_and_its_stamp(made: None, monkeypatch: pytest.Monk
     page.main()
     assert Path(out).read_text() == page.render("laptop", PATHS)
     assert Path(stamp).exists()
+
+
+def test_the_head_of_the_page_says_what_older_code_made(made: None) -> None:
+    assert "none of them made by older code" in page.render("laptop", PATHS)
+    Path(f"{PATHS[0]}.key").unlink()
+    title = html.escape(json.loads(TABLE.with_suffix(".json").read_text())["title"])
+    assert f"of which older code or settings made: {title}." in page.render("laptop", PATHS)

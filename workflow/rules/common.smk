@@ -3,6 +3,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 # Planning makes millions of objects that all stay; looking for garbage among them takes a third of its time.
 gc.disable()

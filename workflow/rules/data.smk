@@ -5,7 +5,7 @@ rule download_raw:
     output:
         "results/raw/{name}/manifest.json",
     params:
-        mirror=lambda _: f"--mirror {plan.project.settings.mirror}" if plan.project.settings.mirror else "",
+        mirror=lambda _: f"--mirror {quote(mirror)}" if (mirror := plan.project.settings.mirror) else "",
     log:
         "results/logs/raw/{name}.log",
     threads: 1

@@ -94,6 +94,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
     return {
         "papers": dict(sorted(papers.items())),
         "verdicts": sum((item["verdicts"] for item in shown if "verdicts" in item), Counter()),
+        "stale_titles": [item["title"] for item in shown if item["stale"]],
         "num_tables": sum("verdicts" in item for item in shown),
         "num_figures": sum("verdicts" not in item for item in shown),
         "devices": sorted({device for each in made for device in each["devices"]}),
