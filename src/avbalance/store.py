@@ -41,8 +41,9 @@ def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
     """
     provenance = Provenance()
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(f".{out.name}.*.unfinished"):
-        shutil.rmtree(left)  # of a step that was killed
+    for left, owner in _unfinished(out):
+        if not is_alive(owner):  # a step that was killed
+            shutil.rmtree(left)
     unfinished = out.parent / f".{out.name}.{os.getpid()}.unfinished"
     unfinished.mkdir()
     try:
@@ -63,8 +64,12 @@ def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
 
 def is_being_made(path: Path) -> bool:
     """Whether a step on this machine is at work on the artifact."""
-    owners = (left.name.split(".")[-2] for left in path.parent.glob(f".{path.name}.*.unfinished"))
-    return any(is_alive(int(owner)) for owner in owners)
+    return any(is_alive(owner) for _, owner in _unfinished(path))
+
+
+def _unfinished(path: Path) -> list[tuple[Path, int]]:
+    """The unfinished folders of an artifact, and the process that fills or filled each."""
+    return [(left, int(left.name.split(".")[-2])) for left in path.parent.glob(f".{path.name}.*.unfinished")]
 
 
 def is_alive(pid: int) -> bool:
