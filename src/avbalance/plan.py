@@ -61,6 +61,7 @@ def _raw(plan: Plan, dataset: str, source: str) -> str:
                 listed = plan.project.root / "config" / "datasets" / file["contents"]
                 file["contents"] = {"list": file["contents"], "entries": read_checksums(listed)}
         settings, modules = {"files": files}, []
+    # Variants of a data set, named <data set>_<variant>, share their raw files.
     return plan.add("raw", dataset.split("_")[0], "prepare.download", settings, {}, modules)
 
 
