@@ -228,6 +228,11 @@ def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) 
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
+def test_a_module_that_is_no_longer_used_is_named_and_no_line_of_code(planned: Plan) -> None:
+    leave_older(planned, lambda older: older["code"].update({"avbalance.gone": "0123456789ab"}))
+    assert stale(planned.project.root) == {"miniature": {"mine": ["module avbalance.gone is no longer used"]}}
+
+
 def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
     name = names(planned, "runs")[0]
     older_run = f"{name.rsplit('-', 1)[0]}-000000000000"

@@ -87,7 +87,7 @@ def seconds_left(states: dict[str, State], planned: Plan) -> float | None:
 
 
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
-    """{scale: {table: [what differs]}} of the tables, figures and pages that today's code would make anew."""
+    """{scale: {table: [what differs]}} of the tables and figures that today's code would make anew."""
     found: dict[str, dict[str, list[str]]] = {}
     for folder in sorted((root / "results" / "tables").glob("*")):
         if not (root / "config" / "scales" / f"{folder.name}.yaml").exists():
@@ -123,10 +123,11 @@ def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
 def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, after = old.get("code", {}), new["code"]
     lines = [
-        f"{after.get(module, 'null')}: {before.get(module, 'null')}  # {module}"
-        for module in sorted(set(before) | set(after))
-        if before.get(module) != after.get(module)
+        f"{code}: {before.get(module, 'null')}  # {module}"
+        for module, code in after.items()
+        if before.get(module) != code
     ]
+    lines += [f"module {module} is no longer used" for module in before if module not in after]
     for name, value in new["settings"].items():
         if name not in ("rows", "spec", "command") and old.get("settings", {}).get(name, value) != value:
             lines.append(f"setting {name}: {old['settings'][name]!r} -> {value!r}")
