@@ -16,18 +16,39 @@ class Strict(BaseModel):
 
 
 class SourceFile(Strict):
-    """One file to download; `contents` names a sha256 list for an archive whose own bytes may change."""
+    """One file to download, or with `list` many of them.
 
-    path: str
-    urls: list[str] = Field(min_length=1)
+    Attributes:
+        path: Where it lies below the raw folder and below a mirror; with `list`, the folder of all its files.
+        list: Files in the format of sha256sum, beside the YAML.
+        urls: Addresses, tried in turn; `{path}` stands for the path of a listed file.
+        request: Instead of `urls`, for files that are given out on request: what to do to get them.
+        index: Lists of addresses, each an address itself or a file beside the YAML, from which
+            `avbalance.prepare.record` makes `list`.
+        sha256, md5: Of the file.
+        contents: A list of the files in an archive whose own bytes may change; only they are unpacked.
+        unpack: Whether this is an archive to be unpacked into the folder of its `path`.
+    """
+
+    path: str | None = None
+    urls: list[str] = []
+    request: str | None = None
+    index: list[str] | None = None
     size: int | None = None
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
     contents: str | None = None
+    unpack: bool | None = None
+    list: str | None = None  # last, for the name hides the type
 
     @model_validator(mode="after")
     def _is_verified(self) -> Self:
-        if (self.sha256 is None) == (self.contents is None):
-            raise ValueError("give either sha256 or contents, so that the download can be verified")
+        if self.path is None and self.list is None:
+            raise ValueError("give path or list")
+        if [self.sha256, self.md5, self.contents, self.list].count(None) != 3:
+            raise ValueError("give one of sha256, md5, contents and list, so that the download can be verified")
+        if bool(self.urls) == (self.request is not None):
+            raise ValueError("give either urls or request")
         return self
 
 
@@ -44,16 +65,71 @@ class Source(Strict):
         return self
 
 
-class Dataset(Strict):
-    """`config/datasets/<name>.yaml`."""
+class Weights(Strict):
+    """`config/models/<name>.yaml`: trained weights that a preparation uses."""
 
     title: str
     licence: str
     citation: str
+    files: list[SourceFile] = Field(min_length=1)
+
+
+class Preparation(Strict):
+    """How clips of media become arrays.
+
+    Attributes:
+        views: {modality: what it is shown as}.
+        clip_seconds: Length of the windows that are cut from a clip; None for one window, the whole clip.
+        windows: {split: how many windows are cut, evenly spaced}; one, from the middle, where nothing is said.
+        val_fraction: Share of the training clips of every class that becomes val, where the reader gives no val.
+        seed: Of that choice.
+        max_seconds: A longer clip is dropped.
+        max_dropped: Share of the clips that may be dropped.
+        drop_duplicates: Whether clips of one file under two labels are dropped from train and val.
+    """
+
+    views: dict[str, Spec] = Field(min_length=1)
+    clip_seconds: float | None = Field(default=None, gt=0)
+    windows: dict[Literal["train", "val", "test"], int] = {}
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    seed: int = 0
+    max_seconds: float = Field(default=600.0, gt=0)
+    max_dropped: float = Field(default=0.02, ge=0, le=1)
+    drop_duplicates: bool = True
+
+
+Task = Literal["single_label", "multi_label", "verification"]
+
+
+class Dataset(Strict):
+    """`config/datasets/<name>.yaml`.
+
+    Attributes:
+        reader: Knows where clips lie and what their labels are.
+        prepare: How they become arrays, where the reader does not make arrays itself.
+        sources: Where raw files come from, by name; or the dataset that shares its own.
+    """
+
+    title: str
+    licence: str
+    citation: str
+    task: Task = "single_label"
     num_classes: int = Field(ge=2)
+    classes: list[str] | None = None
     modalities: list[str] = Field(min_length=1)
     reader: Spec
-    sources: dict[str, Source] = Field(min_length=1)
+    prepare: Preparation | None = None
+    sources: dict[str, Source] | str
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.prepare is not None and list(self.prepare.views) != self.modalities:
+            raise ValueError(f"modalities are {self.modalities}, but prepare.views has {list(self.prepare.views)}")
+        if self.task == "verification" and self.prepare is not None and self.prepare.windows.get("test", 1) != 1:
+            raise ValueError("a trial compares whole clips: leave prepare.windows.test at 1")
+        if self.classes is not None and len(self.classes) != self.num_classes:
+            raise ValueError(f"num_classes is {self.num_classes}, but classes has {len(self.classes)} names")
+        return self
 
 
 class Training(Strict):
@@ -73,10 +149,13 @@ class Training(Strict):
 
 
 class ScaleDataset(Strict):
-    """What a scale changes of a dataset: its source and its reader's options."""
+    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on."""
 
     source: str
     reader: dict[str, Any] = {}
+    prepare: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    num_classes: int | None = Field(default=None, ge=2)
 
 
 class Scale(Strict):
@@ -136,16 +215,31 @@ class Claim(Strict):
             )
         return self
 
+    def of(self, value: str) -> "Claim":
+        """The claim about the rows that `each` made for a value."""
+
+        def renamed(side: str | list[str]) -> str | list[str]:
+            return f"{value}_{side}" if isinstance(side, str) and side else [f"{value}_{row}" for row in side]
+
+        sides = {"left": renamed(self.left), "right": renamed(self.right)}
+        return self.model_copy(update={"text": f"{value}: {self.text}", **sides})
+
 
 class Table(Strict):
-    """`config/tables/<name>.yaml`: a table, a figure of one row, or a computed table."""
+    """`config/tables/<name>.yaml`: a table, a figure of one row, or a computed table.
+
+    Attributes:
+        each: {key of a row: values}: all rows and claims stand once for each value, such as for each of several
+            datasets. Row `concat` becomes `<value>_concat`, and so in `expected`, which is by value, then by row.
+    """
 
     title: str
     paper: str
     defaults: dict[str, Any] = {}
+    each: dict[str, list[str]] | None = Field(default=None, min_length=1, max_length=1)
     rows: dict[str, dict[str, Any]] = Field(min_length=1)
     columns: list[str] = []
-    expected: dict[str, dict[str, float]] = {}
+    expected: dict[str, dict[str, float | dict[str, float]]] = {}
     claims: dict[str, Claim] = {}
     figure: dict[str, dict[str, Any]] | None = None
     compute: str | None = None
@@ -156,12 +250,25 @@ class Table(Strict):
             raise ValueError("give either columns (a table) or figure")
         return self
 
+    def spread(self) -> "Table":
+        """The table with its rows, expected numbers and claims written out for each value of `each`."""
+        if self.each is None:
+            return self
+        ((key, values),) = self.each.items()
+        rows = {f"{value}_{name}": {key: value, **row} for value in values for name, row in self.rows.items()}
+        expected = {
+            f"{value}_{name}": numbers for value in values for name, numbers in self.expected.get(value, {}).items()
+        }
+        claims = {f"{value}_{name}": claim.of(value) for value in values for name, claim in self.claims.items()}
+        return self.model_copy(update={"each": None, "rows": rows, "expected": expected, "claims": claims})
+
 
 class Settings(Strict):
     """`config/config.yaml`; every key can be given by `--config key=value`."""
 
     scale: str
     tables: Literal["all"] | str | list[str] | None = None
+    datasets: str | list[str] | None = None
     seeds: int | list[int] | None = None
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     mirror: str | None = None

@@ -3,10 +3,14 @@
 import hashlib
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,9 +22,13 @@ import pytest
 from avbalance import store
 from avbalance.cli import UserError
 from avbalance.prepare import download as step
+from avbalance.prepare import fetch
 from avbalance.prepare.download import download
 
 BYTES = bytes(range(256)) * 2000  # 512,000
+
+
+LOCK = threading.Lock()
 
 
 class Server(ThreadingHTTPServer):
@@ -32,8 +40,12 @@ class Server(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None]] = []
         self.answers: list[int] = []  # status codes to give first
         self.cuts: list[int] = []  # the next answers end after so many bytes
+        self.excess = 0  # bytes that every Content-Length says too many
         self.ranges = True
-        self.pause_seconds = 0.0  # in the middle of every answer
+        self.pauses: list[float] = []  # seconds in the middle of the next answers
+        self.pause_seconds = 0.0  # in the middle of every other answer
+        self.absence_seconds = 0.0  # before every 404
+        self.num_busy = self.most_busy = 0  # answers on their way
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -41,11 +53,24 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        with LOCK:
+            self.server.num_busy += 1
+            self.server.most_busy = max(self.server.most_busy, self.server.num_busy)
+        try:
+            self.answer()
+        except ConnectionError:
+            pass  # the client has gone
+        finally:
+            with LOCK:
+                self.server.num_busy -= 1
+
+    def answer(self) -> None:
         wanted = self.headers.get("Range")
         self.server.requests.append((self.path, wanted))
         content = self.server.files.get(self.path)
         status = self.server.answers.pop(0) if self.server.answers else 200 if content is not None else 404
         if status != 200 or content is None:
+            time.sleep(self.server.absence_seconds)
             self.send_error(status)
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
@@ -53,12 +78,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Length", str(len(content) - start + self.server.excess))
         self.end_headers()
         end = start + self.server.cuts.pop(0) if self.server.cuts else len(content)
         middle = (start + end) // 2
         self.wfile.write(content[start:middle])
-        time.sleep(self.server.pause_seconds)
+        self.wfile.flush()
+        time.sleep(self.server.pauses.pop(0) if self.server.pauses else self.server.pause_seconds)
         self.wfile.write(content[middle:end])
 
     def log_message(self, *arguments: object) -> None:
@@ -78,19 +104,28 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(fetch, "RETRY_SECONDS", (0.0, 0.0, 0.0))
 
 
 def one_file(*urls: str, content: bytes = BYTES) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
     file = {"path": "sub/a.bin", "urls": list(urls), "size": len(content), "sha256": digest}
-    return {"step": "download", "name": "x", "settings": {"dataset": "x", "files": [file]}, "inputs": {}}
+    return files_recipe(file)
+
+
+def files_recipe(*files: dict[str, Any]) -> dict[str, Any]:
+    return {"step": "download", "name": "x", "settings": {"dataset": "x", "files": list(files)}, "inputs": {}}
+
+
+def one_list(contents: dict[str, bytes], *urls: str, **others: Any) -> dict[str, Any]:  # noqa: ANN401
+    entries = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return files_recipe({"list": {"list": "all.sha256", "entries": entries}, "urls": list(urls), **others})
 
 
 def one_archive(url: str, entries: dict[str, bytes]) -> dict[str, Any]:
     listed = {name: hashlib.sha256(content).hexdigest() for name, content in entries.items()}
     file = {"path": "sound/all.tar", "urls": [url], "contents": {"list": "sound.sha256", "entries": listed}}
-    return {"step": "download", "name": "x", "settings": {"dataset": "x", "files": [file]}, "inputs": {}}
+    return files_recipe(file)
 
 
 def tar(members: dict[str, bytes | str], mode: str = "w") -> bytes:
@@ -118,7 +153,7 @@ def test_a_file_is_fetched_verified_and_published_with_its_recipe(server: Server
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
     assert store.open_artifact(tmp_path / "raw")["recipe"] == recipe
-    assert [name for name in names(tmp_path / "cache") if not name.endswith(".lock")] == []
+    assert without_locks(tmp_path / "cache") == []
 
 
 def test_a_connection_cut_midway_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
@@ -134,7 +169,7 @@ def test_a_connection_cut_midway_is_resumed_where_it_broke(server: Server, tmp_p
 
 def test_an_interrupted_download_is_resumed_by_the_next_call(server: Server, tmp_path: Path) -> None:
     server.files["/a.bin"] = BYTES
-    server.cuts = [200_000, 0, 0, 0]  # every one of the 4 attempts breaks
+    server.cuts = [200_000, 0, 0, 0, 0]  # after what comes, 4 attempts bring nothing more
     recipe = one_file(f"{server.url}/a.bin")
     with pytest.raises(UserError, match="after 4 attempts"):
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
@@ -156,6 +191,7 @@ def test_what_was_complete_is_not_fetched_again_when_a_later_file_failed(server:
     server.files["/a.bin"] = BYTES
     recipe = one_file(f"{server.url}/a.bin")
     recipe["settings"]["files"].append(recipe["settings"]["files"][0] | {"path": "b", "urls": [f"{server.url}/b"]})
+    server.absence_seconds = 0.3  # so that the first is complete by then
     with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404 Not Found\)"):
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert not (tmp_path / "raw").exists()
@@ -226,10 +262,10 @@ def test_wrong_bytes_are_named_removed_and_never_published(server: Server, tmp_p
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     digests = hashlib.sha256(BYTES).hexdigest(), hashlib.sha256(wrong).hexdigest()
     expected, found = digests if len(wrong) == len(BYTES) else (str(len(BYTES)), str(len(wrong)))
-    assert str(error.value).startswith(f"{server.url}/a.bin: expected ")
+    assert f"{server.url}/a.bin (expected " in str(error.value)
     assert expected in str(error.value)
     assert f"found {found}" in str(error.value)
-    assert names(tmp_path / "cache") == [name for name in names(tmp_path / "cache") if name.endswith(".lock")]
+    assert without_locks(tmp_path / "cache") == []
     assert not (tmp_path / "raw").exists()
     server.files["/a.bin"] = BYTES  # mended: the next call succeeds
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
@@ -247,7 +283,7 @@ def test_a_mirror_folder_is_used_before_the_urls(tmp_path: Path) -> None:
 def test_wrong_bytes_in_a_mirror_folder_are_named_and_the_mirror_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mirror/sub").mkdir(parents=True)
     (tmp_path / "mirror/sub/a.bin").write_bytes(BYTES[:-1] + b"!")
-    with pytest.raises(UserError, match=r"mirror/sub/a\.bin: expected sha256"):
+    with pytest.raises(UserError, match=r"mirror/sub/a\.bin \(expected sha256"):
         download(one_file("http://127.0.0.1:9/a.bin"), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
     assert (tmp_path / "mirror/sub/a.bin").exists()
 
@@ -257,6 +293,10 @@ def test_a_mirror_url_is_used_before_the_urls(server: Server, tmp_path: Path) ->
     recipe = one_file(f"{server.url}/a.bin")
     download(recipe, tmp_path / "raw", mirror=f"{server.url}/mirror/", cache=tmp_path / "cache")
     assert [path for path, _ in server.requests] == ["/mirror/sub/a.bin"]
+
+
+def without_locks(cache: Path) -> list[str]:
+    return [name for name in names(cache) if not name.endswith(".lock")]
 
 
 WAVS = {"recordings/a.wav": b"first", "recordings/b.wav": b"second"}
@@ -316,9 +356,212 @@ def test_a_wrong_and_a_missing_wav_are_named_and_the_archive_is_fetched_anew(ser
 )
 def test_a_damaged_archive_is_an_error_that_names_it(server: Server, tmp_path: Path, damage: bytes) -> None:
     server.files["/all"] = damage
-    with pytest.raises(UserError, match=rf"^{server.url}/all: "):
+    with pytest.raises(UserError, match=rf"{server.url}/all \(is no readable tar, zip or rar archive: "):
         download(one_archive(f"{server.url}/all", WAVS), tmp_path / "raw", cache=tmp_path / "cache")
     assert not (tmp_path / "raw").exists()
+
+
+def test_wrong_bytes_at_one_address_are_sought_at_the_next(server: Server, tmp_path: Path) -> None:
+    server.files |= {"/wrong": BYTES[:-1] + b"!", "/long": BYTES + b"!", "/right": BYTES}
+    (tmp_path / "mirror/sub").mkdir(parents=True)
+    (tmp_path / "mirror/sub/a.bin").write_bytes(b"wrong too")
+    recipe = one_file(f"{server.url}/wrong", f"{server.url}/long", f"{server.url}/right")
+    download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/wrong", "/long", "/right"]
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+    assert without_locks(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_file_is_verified_by_its_md5_where_that_is_published(server: Server, tmp_path: Path, right: bool) -> None:
+    server.files["/a.bin"] = BYTES
+    md5 = hashlib.md5(BYTES if right else b"other").hexdigest()
+    recipe = files_recipe({"path": "a.bin", "urls": [f"{server.url}/a.bin"], "md5": md5})
+    if right:
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+        assert (tmp_path / "raw/a.bin").read_bytes() == BYTES
+        return
+    found = hashlib.md5(BYTES).hexdigest()
+    with pytest.raises(UserError, match=f"expected md5 {md5}, found {found}"):
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT_SECONDS", (1.0, 0.2))
+    server.files["/a.bin"] = BYTES
+    server.pauses = [1.0]
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert server.requests == [("/a.bin", None), ("/a.bin", "bytes=196608-")]  # 3 x 65,536 of the first half
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+@pytest.mark.parametrize(
+    ("excess", "problem"),
+    [(100, "ChunkedEncodingError after 4 attempts"), (-100, "expected 512000 bytes, found 511900")],
+)
+def test_a_wrong_content_length_is_an_error_and_never_published(
+    server: Server, tmp_path: Path, excess: int, problem: str
+) -> None:
+    server.files["/a.bin"] = BYTES
+    server.excess = excess
+    with pytest.raises(UserError, match=problem):
+        download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert not (tmp_path / "raw").exists()
+    server.excess = 0
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+def test_patience_is_for_a_connection_that_brings_nothing(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = BYTES
+    server.cuts = [70_000] * 7  # each brings one chunk of 65,536; three attempts would not do
+    download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert [wanted for _, wanted in server.requests][-1] == "bytes=458752-"  # 7 x 65,536
+    assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
+
+
+MANY = {f"sub {i % 3}/{i}.wav": f"sound {i}".encode() for i in range(100)}
+
+
+def test_a_list_is_fetched_eight_files_at_once(server: Server, tmp_path: Path) -> None:
+    server.files |= {f"/x/{name.replace(' ', '%20')}": content for name, content in MANY.items()}
+    server.pause_seconds = 0.01
+    recipe = one_list(MANY, f"{server.url}/x/{{path}}", path="all")
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert {name: (tmp_path / "raw/all" / name).read_bytes() for name in MANY} == MANY
+    assert 2 <= server.most_busy <= 8
+    assert without_locks(tmp_path / "cache") == []
+    assert len(names(tmp_path / "cache")) <= 256
+
+
+def test_a_list_is_taken_from_the_mirror_by_the_same_paths(tmp_path: Path) -> None:
+    for name, content in MANY.items():
+        (tmp_path / "mirror/all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mirror/all" / name).write_bytes(content)
+    recipe = one_list(MANY, path="all", request="ask for them")
+    download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert {name: (tmp_path / "raw/all" / name).read_bytes() for name in MANY} == MANY
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil"])
+def test_a_listed_path_outside_the_folder_is_refused(server: Server, tmp_path: Path, name: str) -> None:
+    server.files |= {"/evil": b"!", "/x//evil": b"!"}
+    with pytest.raises(UserError, match="lies outside the folder"):
+        download(one_list({name: b"!"}, f"{server.url}/x/{{path}}"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_complete_when_the_step_was_stopped_is_not_fetched_again(
+    server: Server, tmp_path: Path, sent: signal.Signals
+) -> None:
+    server.files |= {f"/x/{name.replace(' ', '%20')}": content for name, content in MANY.items()}
+    server.pause_seconds = 0.1
+    (tmp_path / "recipe.json").write_text(json.dumps(one_list(MANY, f"{server.url}/x/{{path}}")))
+    arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
+    command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(step.__file__).parents[2])}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    while len(server.requests) < 40 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    assert process.wait(timeout=20) != 0
+    assert process.stderr is not None
+    if sent == signal.SIGINT:
+        assert process.stderr.read().endswith("interrupted; what was finished is kept, run the same command to go on\n")
+        assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".unfinished")] == []
+    process.stderr.close()
+    complete = [name for name in without_locks(tmp_path / "cache") if not name.endswith(".part")]
+    assert 20 <= len(complete) < 100
+    server.pause_seconds = 0.0
+    while server.num_busy:
+        time.sleep(0.01)
+    server.requests.clear()
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert len(server.requests) == len(MANY) - len(complete)
+    assert {name: (tmp_path / "raw" / name).read_bytes() for name in MANY} == MANY
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw", "recipe.json"]
+    assert without_locks(tmp_path / "cache") == []
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_an_archive_is_unpacked_below_the_folder_of_its_path(server: Server, tmp_path: Path, kind: str) -> None:
+    content = tar(dict(WAVS)) if kind == "tar" else zipped(WAVS)
+    server.files["/all"] = content
+    digest = hashlib.sha256(content).hexdigest()
+    file = {"path": "sound/all", "urls": [f"{server.url}/all"], "sha256": digest, "unpack": True}
+    download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
+    assert names(tmp_path / "raw") == ["manifest.json", "sound/recordings/a.wav", "sound/recordings/b.wav"]
+
+
+def test_the_archives_of_a_list_are_unpacked_each_below_its_own_folder(server: Server, tmp_path: Path) -> None:
+    archives = {"train/1.tar.gz": tar({"a.mp4": b"a"}, "w:gz"), "val/1.tar.gz": tar({"b.mp4": b"b"}, "w:gz")}
+    server.files |= {f"/{name}": content for name, content in archives.items()}
+    download(one_list(archives, f"{server.url}/{{path}}", unpack=True), tmp_path / "raw", cache=tmp_path / "cache")
+    assert names(tmp_path / "raw") == ["manifest.json", "train/a.mp4", "val/b.mp4"]
+
+
+@pytest.mark.parametrize("evil", ["../evil", "/tmp/avbalance-evil"])
+def test_an_archive_that_leaves_its_folder_is_never_published_but_kept(
+    server: Server, tmp_path: Path, evil: str
+) -> None:
+    content = zipped({"good": b"!", evil: b"!"})
+    server.files["/all"] = content
+    digest = hashlib.sha256(content).hexdigest()
+    file = {"path": "sound/all", "urls": [f"{server.url}/all"], "sha256": digest, "unpack": True}
+    for _ in range(2):
+        with pytest.raises(UserError, match="lies outside the folder"):
+            download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
+    assert len(server.requests) == 1  # its bytes are right; to fetch them again would not mend it
+    assert [name for name in names(tmp_path) if not name.startswith("cache")] == []
+    assert not Path("/tmp/avbalance-evil").exists()
+
+
+REQUEST = "fill in the form at https://example.org/form"
+
+
+def test_a_file_given_out_on_request_says_where_to_ask_where_to_put_it_and_what_is_expected(tmp_path: Path) -> None:
+    recipe = files_recipe({"path": "vox/a.zip", "urls": [], "request": REQUEST, "md5": "0" * 32, "unpack": True})
+    with pytest.raises(UserError) as error:
+        download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert str(error.value) == (
+        "vox/a.zip cannot be had; it is given out on request: fill in the form at https://example.org/form; put the "
+        f"file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set AVBALANCE_MIRROR, a "
+        "folder or a URL"
+    )
+    with pytest.raises(UserError, match=r"; tried .*/mirror/vox/a\.zip \(no such file\); it is given out on request: "):
+        download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+
+
+def test_of_a_list_given_out_on_request_the_list_and_the_number_of_its_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"expected: sha256 [0-9a-f]{64}, one of the 100 files in all\.sha256\) at MIRROR/v/"
+    ):
+        download(one_list(MANY, path="v", request=REQUEST), tmp_path / "raw", cache=tmp_path / "cache")
+
+
+def test_a_file_brought_by_the_user_is_verified_and_unpacked(tmp_path: Path) -> None:
+    content = zipped(WAVS)
+    md5 = hashlib.md5(content).hexdigest()
+    recipe = files_recipe({"path": "vox/a.zip", "urls": [], "request": REQUEST, "md5": md5, "unpack": True})
+    (tmp_path / "mirror/vox").mkdir(parents=True)
+    (tmp_path / "mirror/vox/a.zip").write_bytes(b"a login page")
+    with pytest.raises(UserError, match=f"expected md5 {md5}, found .*; it is given out on request"):
+        download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    (tmp_path / "mirror/vox/a.zip").write_bytes(content)
+    download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert names(tmp_path / "raw") == ["manifest.json", "vox/recordings/a.wav", "vox/recordings/b.wav"]
+    assert (tmp_path / "mirror/vox/a.zip").exists()
 
 
 def test_the_command_line_reads_recipe_and_mirror(

@@ -1,0 +1,106 @@
+"""Make the lists of checksums of files that are published without any: `python -m avbalance.prepare.record NAME`.
+
+For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that is not there yet:
+
+- with `index`, the list holds what the addresses in the index, one a line, have at the place where the first of `urls`
+  has `{path}`; an index is an address itself, or a file beside the YAML;
+- with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that.
+
+Whoever records trusts what comes; from then on every download is verified against it. What was fetched stays in the
+cache, so that the raw folder is made of it.
+"""
+
+import argparse
+import os
+import re
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote
+
+from avbalance import cli, config, registry, store
+from avbalance.cli import UserError
+from avbalance.prepare.download import CACHE, listed
+from avbalance.prepare.fetch import Fetcher, File
+from avbalance.schema import SourceFile
+
+
+def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE) -> list[Path]:
+    """Write the lists that a dataset or a model lacks; returns them.
+
+    Raises:
+        UserError: There is no such dataset or model, a file cannot be had, or an index is not as it should be.
+    """
+    project = config.load(root, {})
+    if name in project.models:
+        folder, entries = root / "config" / "models", project.models[name].files
+    elif name in project.datasets:
+        sources = config.sources(project.datasets, name).values()
+        folder, entries = root / "config" / "datasets", [file for source in sources for file in source.files]
+    else:
+        known = [*project.datasets, *project.models]
+        raise UserError(f"{name!r} is no dataset and no model; {registry.nearest(name, known)}")
+    fetcher = Fetcher(mirror, cache)
+    written = []
+    for entry in entries:
+        if entry.list is not None and not (path := folder / entry.list).exists():
+            names = _in_index(entry, folder, fetcher) if entry.index else _in_mirror(entry, path, mirror)
+            contents = {"list": entry.list, "entries": dict.fromkeys(names, "")}
+            files = listed(entry.model_dump(exclude_none=True) | {"list": contents})
+            digests: dict[str, str] = {}
+            fetcher.fetch(files, partial(_note, digests))
+            unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+            lines = (f"{digests[file['path']]}  {name}\n" for name, file in zip(names, files, strict=True))
+            unfinished.write_text("".join(lines))
+            unfinished.rename(path)
+            written.append(path)
+    return written
+
+
+def _note(digests: dict[str, str], file: File, found: Path) -> None:
+    digests[file["path"]] = store.sha256(found)
+
+
+def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
+    """What the addresses of an index have in the place of `{path}`, sorted."""
+    form = re.compile("(.+)".join(map(re.escape, entry.urls[0].split("{path}", 1))))
+    indexes = entry.index or []
+    places = [folder / index for index in indexes if "://" not in index]
+    files = [{"path": index.rpartition("/")[2], "urls": [index]} for index in indexes if "://" in index]
+    fetched = fetcher.fetch(files, lambda _, found: places.append(found))
+    lines = {line.strip() for place in places for line in place.read_text("utf-8-sig").splitlines()} - {""}
+    for path in fetched:
+        path.unlink()
+    names = []
+    for line in lines:
+        if (match := form.fullmatch(line)) is None:
+            raise UserError(f"{', '.join(indexes)}: {line!r} has not the form {entry.urls[0]!r}")
+        names.append(unquote(match[1]))
+    return sorted(names)
+
+
+def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
+    """All files below a folder of the mirror, sorted."""
+    if entry.request is None or entry.path is None:
+        raise UserError(f"{path}: cannot be made: give its entry urls and index, or request and path")
+    if mirror is None or "://" in mirror:
+        raise UserError(f"{path}: is made from {entry.path} in your mirror; give --mirror MIRROR, a folder")
+    media = Path(mirror) / entry.path
+    names = sorted(str(file.relative_to(media)) for file in media.rglob("*") if file.is_file())
+    if not names:
+        raise UserError(f"{media}: holds no files; {entry.request}")
+    return names
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Make the lists of checksums that a dataset or a model lacks.")
+    parser.add_argument("name", help="of a file in config/datasets or config/models")
+    parser.add_argument("--mirror", default=os.environ.get("AVBALANCE_MIRROR"), help="folder or URL to try first")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of unfinished downloads")
+    arguments = parser.parse_args()
+    written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache)
+    print(f"wrote {', '.join(map(str, written))}" if written else f"{arguments.name}: no list is missing")
+
+
+if __name__ == "__main__":
+    cli.run(main)

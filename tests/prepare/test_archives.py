@@ -1,0 +1,224 @@
+"""Archives of every kind, well-behaved and not."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbalance.cli import UserError
+from avbalance.prepare import archives
+from avbalance.prepare.archives import WrongBytesError, unpack
+
+FILES = {"clips/a.mp4": b"first", "clips/deep/b.mp4": b"second", "c.txt": b""}
+
+
+def tar(folder: Path, members: dict[str, bytes | tarfile.TarInfo], mode: str = "w") -> Path:
+    path = folder / "archive.tar"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            member.name = name
+            if isinstance(content, bytes):
+                member.size = len(content)
+            archive.addfile(member, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return path
+
+
+def special(kind: bytes, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo()
+    member.type, member.linkname = kind, target
+    return member
+
+
+def zipped(folder: Path, members: dict[str, bytes], modes: dict[str, int] | None = None) -> Path:
+    path = folder / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (modes or {}).get(name, stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, content)
+    return path
+
+
+def rar(folder: Path, members: dict[str, bytes]) -> Path:
+    """Version 4 of the format, its members stored as they are."""
+
+    def block(kind: int, flags: int, rest: bytes) -> bytes:
+        header = struct.pack("<BHH", kind, flags, 7 + len(rest)) + rest
+        return struct.pack("<H", zlib.crc32(header) & 0xFFFF) + header
+
+    blocks = [b"Rar!\x1a\x07\x00", block(0x73, 0, bytes(6))]
+    for name, content in members.items():
+        fields = (len(content), len(content), 3, zlib.crc32(content), 0, 20, 0x30, len(name), stat.S_IFREG | 0o644)
+        blocks += [block(0x74, 0x8000, struct.pack("<IIBIIBBHI", *fields) + name.encode()), content]
+    path = folder / "archive.rar"
+    path.write_bytes(b"".join([*blocks, block(0x7B, 0x4000, b"")]))
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def listed(files: dict[str, bytes]) -> dict[str, Any]:
+    entries = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {"list": "files.sha256", "entries": entries}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
+def test_everything_is_unpacked_whatever_the_kind_and_the_name(tmp_path: Path, mode: str) -> None:
+    made = zipped(tmp_path, FILES) if mode == "zip" else tar(tmp_path, dict(FILES), mode)
+    unpack(made.rename(tmp_path / "nameless"), tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+
+
+@pytest.mark.parametrize("kind", [tar, zipped])
+def test_of_listed_contents_only_these_are_unpacked_with_or_without_a_top_folder(tmp_path: Path, kind: Any) -> None:  # noqa: ANN401
+    made = kind(tmp_path, {"top-1.0/clips/a.mp4": b"first", "clips/deep/b.mp4": b"second", "../evil": b"!", "x": b"x"})
+    wanted = {name: FILES[name] for name in ("clips/a.mp4", "clips/deep/b.mp4")}
+    unpack(made, tmp_path / "out", listed(wanted))
+    assert contents(tmp_path / "out") == wanted
+    with pytest.raises(
+        WrongBytesError, match=r"of the 3 files in files.sha256, 1 are missing \(c.txt\) and 1 have other"
+    ):
+        unpack(made, tmp_path / "again", listed(wanted | {"clips/a.mp4": b"fir5t", "c.txt": b""}))
+
+
+@pytest.mark.parametrize("kind", [tar, zipped])
+@pytest.mark.parametrize("name", ["../evil", "clips/../../evil", "/tmp/avbalance-evil", ".."])
+def test_a_member_outside_the_folder_is_refused_and_not_written(tmp_path: Path, kind: Any, name: str) -> None:  # noqa: ANN401
+    made = kind(tmp_path, {name: b"!"})
+    with pytest.raises(UserError, match="lies outside the folder it belongs to"):
+        unpack(made, tmp_path / "work/out")
+    assert contents(tmp_path) == {made.name: made.read_bytes()}
+    assert not Path("/tmp/avbalance-evil").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    made = tar(tmp_path, {"clips": special(kind, "/etc"), "clips/passwd": b"!"})
+    with pytest.raises(UserError, match=r"archive\.tar: holds 'clips', a link or a device"):
+        unpack(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK | 0o777, stat.S_IFCHR | 0o666])
+def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, mode: int) -> None:
+    made = zipped(tmp_path, {"clips": b"/etc", "clips/passwd": b"!"}, {"clips": mode})
+    with pytest.raises(UserError, match=r"archive\.zip: holds 'clips', a link or a device"):
+        unpack(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["w:gz", "w:xz", "zip"])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, kind: str) -> None:
+    members = {"zeros": bytes(5_000_000)}
+    made = zipped(tmp_path, members) if kind == "zip" else tar(tmp_path, dict(members), kind)
+    assert made.stat().st_size < 50_000  # else it were no bomb: 100 x 50,000 = 5,000,000
+    with pytest.raises(UserError, match="as a bomb does"):
+        unpack(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("limit", ["MAX_MEMBERS", "MAX_BYTES"])
+def test_an_archive_of_too_many_files_or_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    made = tar(tmp_path, {"a": b"123", "b": b"456", "c": b"789"})
+    monkeypatch.setattr(archives, limit, {"MAX_MEMBERS": 3, "MAX_BYTES": 9}[limit])
+    unpack(made, tmp_path / "out")
+    monkeypatch.setattr(archives, limit, {"MAX_MEMBERS": 2, "MAX_BYTES": 8}[limit])
+    with pytest.raises(UserError, match="grows beyond all measure"):
+        unpack(made, tmp_path / "out")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    made = zipped(tmp_path, {"a": b"secret"})
+    damaged = bytearray(made.read_bytes())
+    damaged[6] |= 1  # the flag, in the header of the file
+    damaged[damaged.index(b"PK\x01\x02") + 8] |= 1  # and in the directory
+    made.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"archive\.zip: is encrypted"):
+        unpack(made, tmp_path / "out")
+
+
+NOISE = hashlib.shake_128(b"noise").digest(300_000)
+
+
+@pytest.mark.parametrize("kind", ["tar", "gz", "bz2", "xz", "zip", "html", "empty", "rotten bz2", "rotten zip"])
+def test_a_damaged_archive_is_one_line(tmp_path: Path, kind: str) -> None:
+    plain = tar(tmp_path, {"a": NOISE, "b": b"!"}).read_bytes()
+    packed = zipped(tmp_path, {"a": NOISE}).read_bytes()
+    middle = slice(150_000, 150_100)
+    damaged = {
+        "tar": plain[:200_000],
+        "gz": gzip.compress(plain)[:200_000],
+        "bz2": bz2.compress(plain)[:200_000],
+        "xz": lzma.compress(plain)[:200_000],
+        "zip": packed[:200_000],
+        "html": b"<html>Not found</html>",
+        "empty": b"",
+        "rotten bz2": bz2.compress(plain).replace(bz2.compress(plain)[middle], bytes(100)),
+        "rotten zip": packed.replace(packed[middle], bytes(100)),
+    }[kind]
+    (tmp_path / "damaged").write_bytes(damaged)
+    with pytest.raises(WrongBytesError, match=r"^is no readable tar, zip or rar archive: [^\n]+$"):
+        unpack(tmp_path / "damaged", tmp_path / "out")
+
+
+def test_a_full_disk_is_no_fault_of_the_archive(tmp_path: Path) -> None:
+    made = tar(tmp_path, {"a": b"first"})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        unpack(made, tmp_path / "out")
+
+
+@pytest.mark.skipif(shutil.which("bsdtar") is None, reason="bsdtar is not installed")
+def test_a_rar_is_unpacked_as_safely_by_bsdtar(tmp_path: Path) -> None:
+    unpack(rar(tmp_path, FILES), tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+    with pytest.raises(UserError, match="lies outside the folder"):
+        unpack(rar(tmp_path, {"../evil": b"!"}), tmp_path / "work/out")
+    made = rar(tmp_path, {"a": NOISE})
+    made.write_bytes(made.read_bytes()[:1000])
+    with pytest.raises(WrongBytesError, match="is no readable tar, zip or rar archive"):
+        unpack(made, tmp_path / "again")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_bsdtar_writes_is_read_to_its_end_and_its_failure_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    stand_in = tmp_path / "bin/bsdtar"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f"#!/bin/sh\n/bin/cat {tar(tmp_path, dict(FILES))}\n/usr/bin/head -c 1000000 /dev/zero\nexit {code}\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
+    if code == 0:
+        unpack(rar(tmp_path, {}), tmp_path / "out")
+        assert contents(tmp_path / "out") == FILES
+        return
+    with pytest.raises(WrongBytesError, match="bsdtar ended with code 1"):
+        unpack(rar(tmp_path, {}), tmp_path / "out")
+
+
+def test_a_rar_without_bsdtar_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="apt install libarchive-tools") as error:
+        unpack(rar(tmp_path, FILES), tmp_path / "out")
+    assert not isinstance(error.value, WrongBytesError)  # the file is kept
