@@ -83,7 +83,7 @@ def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor
     options = list(signature.parameters.values())[GIVEN[kind] :]
     assert describe(kind, name).options == {
         option.name: (
-            inspect.formatannotation(option.annotation),
+            inspect.formatannotation(option.annotation).replace("typing.", ""),
             ... if option.default is option.empty else option.default,
         )
         for option in options
@@ -101,6 +101,11 @@ def test_the_attributes_of_a_registered_method_are_those_of_its_class(kind: str,
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
 def test_a_registered_method_without_options_resolves_to_its_defaults(kind: str, name: str) -> None:
     defaults = {option: default for option, (_, default) in describe(kind, name).options.items()}
+    if ... in defaults.values():
+        missing = next(option for option, default in defaults.items() if default is ...)
+        with pytest.raises(UserError, match=f"^{name!r} needs the option {missing!r}"):
+            resolve(kind, name)
+        return
     assert resolve(kind, name) == resolve(kind, {name: None}) == resolve(kind, {name: {}}) == {name: defaults}
 
 

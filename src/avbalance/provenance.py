@@ -11,7 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchaudio", "torchvision", "pandas", "snakemake")
+PACKAGES = (
+    *("numpy", "scipy", "scikit-learn", "torch", "torchaudio", "torchvision", "pandas", "snakemake"),
+    *("av", "opencv-contrib-python-headless", "retina-face"),
+)
 
 
 @cache

@@ -18,6 +18,8 @@ FOLDERS = {
     "loss": "losses",
     "balancer": "balancers",
     "data": "data",
+    "view": "prepare",
+    "detector": "prepare.detectors",
     "formula": "results",
 }
 Spec = str | Mapping[str, Mapping[str, Any] | None]

@@ -8,10 +8,20 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avbalance.cli import UserError
-from avbalance.registry import Spec, locate, nearest, parse
+from avbalance.registry import FOLDERS, Spec, locate, nearest, parse
 from avbalance.source import is_ours, origin_of, tree_of
 
-GIVEN = {"encoder": 1, "fusion": 1, "head": 2, "loss": 2, "balancer": 2, "data": 0, "formula": 0}
+GIVEN = {
+    "encoder": 1,
+    "fusion": 1,
+    "head": 2,
+    "loss": 2,
+    "balancer": 2,
+    "data": 0,
+    "view": 1,
+    "detector": 1,
+    "formula": 0,
+}
 """How many leading constructor arguments the framework gives; the others are options."""
 UNKNOWN = object()
 """The default of an option whose source is no literal; the constructor knows it."""
@@ -35,7 +45,10 @@ class Description:
 
 
 def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
-    """The specification with every option spelled out, checked against the method's signature."""
+    """The specification with every option spelled out, checked against the method's signature.
+
+    An option that is named like a kind of method holds such a method.
+    """
     name, given = parse(spec)
     options = describe(kind, name).options
     for option in given:
@@ -47,6 +60,9 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
         if value is ...:
             raise UserError(f"{name!r} needs the option {option!r} ({annotation})")
         if value is UNKNOWN:
+            continue
+        if option in FOLDERS:  # such as the detector of a view
+            resolved[option] = resolve(option, value)
             continue
         try:
             resolved[option] = _adapter(annotation).validate_python(value)
@@ -71,11 +87,13 @@ def describe(kind: str, name: str) -> Description:
     module, class_name = locate(kind, name)
     options: dict[str, tuple[str, Any]] | None = None
     attributes: dict[str, Any] = {}
+    seen: set[str] = set()
     feature_dim: ast.expr | None = None
     for node in _lineage(module, class_name):
         for statement in node.body:
             target, value = _assignment(statement)
-            if target and value is not None and target not in attributes:
+            if target and value is not None and target not in seen:
+                seen.add(target)  # what a subclass computes hides what its base says
                 try:
                     attributes[target] = ast.literal_eval(value)
                 except ValueError:

@@ -1,0 +1,332 @@
+"""Reads pictures and sound from files of media, on one time line in seconds.
+
+Pictures are addressed by presentation time, so a variable frame rate needs no care. What libav cannot use becomes
+`ClipError`; what libav would print is silenced by PyAV.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from avbalance.data.clips import ClipError
+
+# Formats that do not store the presentation time of every picture. What libav makes up is in disorder in AVI with
+# B-frames, and differs after a seek in MPEG program streams.
+UNTIMED = ("avi", "mpeg")
+LONGEST_STILL = 1.0  # seconds for which a picture may stand in for one that does not come
+LONGEST_JITTER = 0.04  # seconds by which a time stamp of sound may be off without being a gap
+WARM_UP = 0.5  # seconds decoded ahead of a piece of sound, for decoders that look back
+# libswresample's polyphase filter under a Kaiser window of beta 9, twice as long as by default: errors below -90 dB up
+# to 7/8 of the lower Nyquist frequency, no delay. Without the limit, float channels would be added up, not averaged.
+RESAMPLING = {"filter_size": "64", "rematrix_maxval": "1.0"}
+
+Kind = Literal["video", "audio"]
+Stream = VideoStream | AudioStream
+Ticks = TypeVar("Ticks", float, NDArray[np.float64])
+
+
+@dataclass
+class Media:
+    """What a file holds, known without decoding it.
+
+    Attributes:
+        path: The file.
+        frame_seconds: [n], ascending, when each picture is first shown; empty if there are none.
+        has_audio: Whether there is sound.
+        start, end: Of pictures and sound together, in seconds.
+        repairs: What is wrong with a file that can be used all the same, one short sentence each.
+        keys: [k, 2], presentation and decoding time of the pictures at which decoding can begin; empty where time
+            stamps cannot be trusted, so that pictures are counted from the first.
+    """
+
+    path: Path
+    frame_seconds: NDArray[np.float64]
+    has_audio: bool
+    start: float
+    end: float
+    repairs: list[str] = field(default_factory=list)
+    keys: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+
+
+class Stamp(NamedTuple):
+    """Time stamps of a packet, in ticks of its stream."""
+
+    pts: int | None
+    dts: int | None
+    duration: int
+    is_key: bool
+
+
+@contextmanager
+def _clip_errors() -> Iterator[None]:
+    """What libav has against a file becomes a `ClipError`."""
+    try:
+        yield
+    except FFmpegError as error:
+        raise ClipError(f"cannot be read: {error.strerror}") from error
+
+
+@_clip_errors()
+def inspect(path: Path) -> Media:
+    """What a file holds.
+
+    Of several streams libav's best is used. A picture that is attached to sound, such as a cover, is none.
+
+    Raises:
+        ClipError: The file cannot be opened, or holds neither pictures nor sound.
+    """
+    media = Media(path, np.empty(0), False, np.inf, -np.inf)
+    with _open(path) as container:
+        streams = [stream for stream in (_best(container, "video"), _best(container, "audio")) if stream is not None]
+        stamps: dict[int, list[Stamp]] = {stream.index: [] for stream in streams}
+        for packet in _packets(container, streams):
+            if not packet.is_discard and not packet.is_corrupt:
+                stamp = Stamp(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe)
+                stamps[packet.stream_index].append(stamp)
+        for stream in streams:
+            if not stamps[stream.index]:
+                continue
+            assert stream.time_base is not None
+            seconds, end = _times(stamps[stream.index], stream.time_base)
+            if stream.type == "video":
+                media.frame_seconds = seconds
+                if container.format.name not in UNTIMED and _has_times(stamps[stream.index]):
+                    media.keys = _keys(stamps[stream.index], stream.time_base)
+            else:
+                media.has_audio = True
+            first = float(seconds[0])
+            if stream.start_time is not None:  # knows what a decoder of sound leaves out at the beginning
+                first = max(first, _seconds(float(stream.start_time), stream.time_base))
+            media.start, media.end = min(media.start, first), max(media.end, end)
+        stated = (container.duration or 0) / av.time_base
+    held = media.end - media.start
+    if held < 0:
+        raise ClipError("holds neither pictures nor sound")
+    if held < 0.9 * stated - 0.1:
+        media.repairs.append(f"holds {held:.1f} s of the {stated:.1f} s that its header states")
+    return media
+
+
+@_clip_errors()
+def read_frames(media: Media, seconds: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Pictures by time.
+
+    One that was announced but not coded, as where nothing changed, is shown by the one before.
+
+    Args:
+        seconds: [n], entries of `media.frame_seconds` in any order, repeats allowed; n >= 1.
+
+    Returns:
+        [n, height, width, 3], RGB, upright, all in the size of the first; pixels as stored, even if not square.
+
+    Raises:
+        ClipError: One of them cannot be decoded.
+    """
+    pending = sorted(zip(seconds.tolist(), range(len(seconds)), strict=True))
+    keys = media.keys[media.keys[:, 0] <= pending[0][0]]
+    target = float(keys[-1, 1]) if len(keys) > 1 else None  # before the second key, the beginning is as near
+    images: NDArray[np.uint8] | None = None
+    before: tuple[float, VideoFrame | None] = (-np.inf, None)
+    for current in chain(_frames_since(media, "video", pending[0][0], target), [(np.inf, None)]):
+        while pending and pending[0][0] <= current[0]:
+            wanted, place = pending.pop(0)
+            shown, frame = current if current[0] == wanted or before[1] is None else before
+            if frame is None or abs(wanted - shown) > LONGEST_STILL:
+                raise ClipError(f"no picture can be decoded at {wanted:.2f} s")
+            if images is None:
+                width, height, quarters = frame.width, frame.height, round(frame.rotation / 90)
+            image = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24", width=width, height=height, threads=1))
+            image = np.rot90(image, quarters)
+            if images is None:
+                images = np.empty((len(seconds), *image.shape), dtype=np.uint8)
+            images[place] = image
+        if not pending:
+            break
+        before = current
+    assert images is not None
+    return images
+
+
+@_clip_errors()
+def read_audio(media: Media, sample_rate: int, start: float, end: float) -> NDArray[np.float32]:
+    """Sound as one channel: the mean of stereo; more channels are weighted as libswresample does.
+
+    Args:
+        sample_rate: Of the result, Hz.
+        start, end: In the media's time base; sample 0 belongs to `start`.
+
+    Returns:
+        [round((end - start) * sample_rate)], full scale 1; silence wherever the file has no sound.
+
+    Raises:
+        ClipError: There is no sound, or it cannot be decoded.
+    """
+    if not media.has_audio:
+        raise ClipError("has no sound")
+    wave = np.zeros(round((end - start) * sample_rate), dtype=np.float32)
+    target = start - WARM_UP if start - WARM_UP > media.start else None
+    resampler: AudioResampler | None = None
+    form, due, position = ("", "", 0), 0.0, 0
+    for seconds, frame in _frames_since(media, "audio", start, target):
+        if seconds >= end:
+            break
+        if resampler is None or _form(frame) != form or abs(seconds - due) > LONGEST_JITTER:
+            if resampler is not None:  # a gap, a jump back or another format
+                _write(resampler.resample(None), wave, position)
+            resampler = AudioResampler(format="flt", layout="mono", rate=sample_rate, options=RESAMPLING)
+            form, due, position = _form(frame), seconds, round((seconds - start) * sample_rate)
+        position = _write(resampler.resample(frame), wave, position)
+        due += frame.samples / frame.sample_rate
+    if resampler is not None:
+        _write(resampler.resample(None), wave, position)
+    return wave
+
+
+def _open(path: Path) -> InputContainer:
+    return av.open(path, metadata_errors="replace")  # not all tags are UTF-8
+
+
+def _best(container: InputContainer, kind: Kind) -> Stream | None:
+    """The stream to use; attached pictures and unknown codecs are out of the question."""
+    candidates: list[Stream] = [
+        stream
+        for stream in container.streams
+        if isinstance(stream, VideoStream if kind == "video" else AudioStream)
+        and stream.codec_context is not None
+        and not stream.disposition & Disposition.attached_pic
+    ]
+    best = container.streams.best(kind)
+    return next((stream for stream in candidates if stream is best), candidates[0] if candidates else None)
+
+
+def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[Any]:
+    """Packets that hold something, as far as the file can be read."""
+    packets = container.demux(streams) if streams else iter(())  # of no streams, demux would give all
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, FFmpegError, IndexError):  # the last is PyAV's at the end, if a stream appeared late
+            return
+        if packet.size > 0:
+            yield packet
+
+
+def _has_times(stamps: list[Stamp]) -> bool:
+    """Whether every packet has a presentation time of its own."""
+    return None not in (times := {stamp.pts for stamp in stamps}) and len(times) == len(stamps)
+
+
+def _times(stamps: list[Stamp], time_base: Fraction) -> tuple[NDArray[np.float64], float]:
+    """When packets are presented, [n], ascending, and when the last one ends, in seconds."""
+    durations = np.array([stamp.duration for stamp in stamps], dtype=np.float64)
+    decoded = [stamp.dts for stamp in stamps]
+    if _has_times(stamps):
+        ticks = np.array([stamp.pts for stamp in stamps], dtype=np.float64)
+    elif None not in decoded:
+        ticks = np.array(decoded, dtype=np.float64)
+    else:  # a stream without a container
+        ticks = np.arange(len(stamps), dtype=np.float64) * max(1.0, float(np.median(durations)))
+    seconds = _seconds(np.unique(ticks), time_base)
+    last = _seconds(float(durations[ticks.argmax()]), time_base)
+    if last == 0:
+        last = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.04
+    return seconds, float(seconds[-1]) + last
+
+
+def _keys(stamps: list[Stamp], time_base: Fraction) -> NDArray[np.float64]:
+    """See `Media.keys`."""
+    keys = [(stamp.pts, stamp.pts if stamp.dts is None else stamp.dts) for stamp in stamps if stamp.is_key]
+    return _seconds(np.array(keys, dtype=np.float64).reshape(-1, 2), time_base)
+
+
+def _seconds(ticks: Ticks, time_base: Fraction) -> Ticks:
+    """Ticks in seconds; always by the same arithmetic, since times are compared exactly."""
+    return ticks * time_base.numerator / time_base.denominator
+
+
+def _frames_since(media: Media, kind: Kind, since: float, target: float | None) -> Iterator[tuple[float, Any]]:
+    """Decoded frames with their times, from `target` on, or from the first where that fails or leads past `since`."""
+    if target is not None:
+        frames = _frames(media, kind, target)
+        try:
+            head = next(frames, None)
+        except FFmpegError:
+            head = None
+        if head is not None and head[0] <= since:
+            return chain([head], frames)
+    return _frames(media, kind, None)
+
+
+def _frames(media: Media, kind: Kind, target: float | None) -> Iterator[tuple[float, Any]]:
+    """Decoded frames with their times, from a decoding time on."""
+    with _open(media.path) as container:
+        stream = _best(container, kind)
+        assert stream is not None
+        time_base = stream.time_base
+        assert time_base is not None
+        stream.codec_context.thread_count = 1
+        if target is not None and container.format.name not in UNTIMED:
+            container.seek(round(target / time_base), stream=stream)
+        is_counted = kind == "video" and len(media.keys) == 0
+        due = media.start
+        for count, frame in enumerate(_decoded(container, stream)):
+            if is_counted:
+                seconds = float(media.frame_seconds[min(count, len(media.frame_seconds) - 1)])
+            else:
+                seconds = due if frame.pts is None else _seconds(float(frame.pts), time_base)
+            yield seconds, frame
+            due = seconds + _seconds(float(frame.duration), time_base)
+
+
+def _decoded(container: InputContainer, stream: Stream) -> Iterator[VideoFrame | AudioFrame]:
+    """All frames from where the file stands.
+
+    A damaged packet is an error unless it is the first or the last: then the file was cut there.
+    """
+    problem: FFmpegError | None = None
+    has_begun = False
+    for packet in chain(_packets(container, [stream]), [None]):
+        if problem is not None and has_begun and packet is not None:
+            raise problem
+        try:
+            frames = stream.decode(packet)
+        except FFmpegError as error:
+            problem = error
+            continue
+        for frame in frames:
+            if not has_begun:
+                has_begun, problem = True, None
+            yield frame
+    if problem is not None and not has_begun:
+        raise problem
+
+
+def _form(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _write(pieces: list[AudioFrame], wave: NDArray[np.float32], position: int) -> int:
+    """Put pieces into a wave from a position on, which may lie outside; returns where they end."""
+    for piece in pieces:
+        samples = piece.to_ndarray()[0]
+        first, last = max(position, 0), min(position + len(samples), len(wave))
+        if first < last:
+            wave[first:last] = samples[first - position : last - position]
+        position += len(samples)
+    return position

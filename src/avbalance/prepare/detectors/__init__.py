@@ -1,0 +1,7 @@
+"""Face detectors by name: `name: module:Class`."""
+
+REGISTRY = {
+    "given": "given:Given",
+    "retinaface": "retinaface:RetinaFace",
+    "yunet": "yunet:YuNet",
+}

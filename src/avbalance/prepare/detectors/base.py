@@ -1,0 +1,52 @@
+"""What every face detector promises."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avbalance.cli import UserError
+from avbalance.prepare.view import Pictures
+
+
+@dataclass
+class Face:
+    """One face in one frame.
+
+    Attributes:
+        box: x, y, width, height in pixels of the frame.
+        landmarks: [5, 2], x and y in pixels: right eye, left eye, nose, right and left corner of the mouth; right is
+            the person's, so left in the picture.
+        score: In [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: NDArray[np.float64]
+    score: float
+
+
+class Detector:
+    """Finds faces. A subclass takes `weights`, the folder of its weights or None, first; options follow by keyword.
+
+    Attributes:
+        model: Which file of `config/models/` says where its weights come from; empty where it needs none.
+    """
+
+    model: ClassVar[str] = ""
+
+    def detect(self, pictures: Pictures) -> list[list[Face]]:
+        """The faces of every frame, in no particular order."""
+        raise NotImplementedError
+
+
+def weights_file(weights: Path | None, path: str) -> Path:
+    """The file `path` below the folder of a detector's weights.
+
+    Raises:
+        UserError: It is not there.
+    """
+    if weights is None or not (weights / path).is_file():
+        raise UserError(f"{path}: these weights of a face detector are not in {weights}; download its model first")
+    return weights / path

@@ -1,0 +1,106 @@
+"""A few frames of a clip, chosen by presentation time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avbalance.cli import UserError
+from avbalance.prepare.view import Pictures, Rendered, VisualView
+
+# For pixels of 0 to 255: ImageNet's mean and deviation; gray is brought to [-1, 1].
+MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+MEAN_GRAY, STD_GRAY = (127.5,), (127.5,)
+
+
+class Frames(VisualView):
+    """Frames, each cropped to the square in its middle and resized.
+
+    Args:
+        models: Not used.
+        size: Height and width, in pixels, >= 1.
+        num_frames: How many, >= 1; see `choose_frames`.
+        fps: Of the grid they are chosen from, > 0; None for no grid.
+        gray: Whether the colours become one channel (ITU-R BT.601).
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Path],
+        size: int,
+        num_frames: int = 1,
+        fps: float | None = None,
+        gray: bool = False,
+    ) -> None:
+        check_counts("frames", size, num_frames)
+        if fps is not None and not fps > 0:
+            raise UserError(f"frames.fps is {fps}; allowed: more than 0, or null")
+        self.size, self.num_frames, self.fps, self.gray = size, num_frames, fps, gray
+        self.mean, self.std = (MEAN_GRAY, STD_GRAY) if gray else (MEAN_RGB, STD_RGB)
+        self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)
+
+    def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
+        """As `choose_frames` does."""
+        return choose_frames(seconds, start, end, self.num_frames, self.fps)
+
+    def render(self, pictures: Pictures) -> Rendered:
+        """The squares, one after another."""
+        squares = [square(frame, self.size, self.gray) for frame in pictures.frames]
+        return Rendered(np.stack(squares, axis=1).reshape(self.shape), describe_repeats(pictures.seconds))
+
+
+def check_counts(view: str, size: int, num_frames: int) -> None:
+    """Raises UserError where a view's size or number of frames is no positive number."""
+    for option, value in {"size": size, "num_frames": num_frames}.items():
+        if value < 1:
+            raise UserError(f"{view}.{option} is {value}; allowed: 1 or more")
+
+
+def choose_frames(
+    seconds: NDArray[np.float64], start: float, end: float, num_frames: int, fps: float | None
+) -> NDArray[np.float64]:
+    """The frames that are on the screen at evenly spaced moments of a clip.
+
+    Without `fps` these are the middles of `num_frames` equal parts. With it, they are taken from the grid
+    start + (i + 1/2) / fps: of more than `num_frames` points those in the middles of equal parts; of fewer all, and the
+    last one again and again. A clip shorter than 1 / fps is a grid of one point, its middle.
+
+    Args:
+        seconds: [n], ascending, when each frame of the file is first shown.
+        start, end: The clip, in seconds.
+        num_frames, fps: As in `Frames`.
+
+    Returns:
+        [num_frames], entries of `seconds`, ascending. Before the first frame, it is on the screen already.
+    """
+    parts = (np.arange(num_frames) + 0.5) / num_frames
+    if fps is None:
+        moments = start + parts * (end - start)
+    else:
+        step = min(1 / fps, end - start)
+        num_points = int(np.ceil((end - start) / step - 0.5 - 1e-6))
+        points = np.floor(parts * num_points) if num_points > num_frames else np.arange(num_frames)
+        moments = start + (np.minimum(points, num_points - 1) + 0.5) * step
+    shown = np.searchsorted(seconds, moments + 1e-6, side="right") - 1
+    return seconds[np.maximum(shown, 0)]
+
+
+def describe_repeats(seconds: NDArray[np.float64]) -> list[str]:
+    """The repair, if any, that one frame stands for several."""
+    num_different = len(np.unique(seconds))
+    return [] if num_different == len(seconds) else [f"{num_different} different frames instead of {len(seconds)}"]
+
+
+def square(frame: NDArray[np.uint8], size: int, gray: bool) -> NDArray[np.uint8]:
+    """The square in the middle of a frame [height, width, 3], resized: [3 or 1, size, size]."""
+    height, width, _ = frame.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    cut = frame[top : top + side, left : left + side]
+    shrinks = size < side
+    image = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if gray:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.uint8)
