@@ -115,7 +115,7 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "num_train: 400", "num_trian: 400", "scales/miniature.yaml: datasets.avmnist.reader: 'avmnist' has no option 'num_trian'; did you mean 'num_train'?"),
         ("datasets/avmnist.yaml", "num_classes: 10", "num_classes: ten", "datasets/avmnist.yaml: num_classes: found 'ten'; input should be a valid integer"),
         ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: licence: is missing"),
-        ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, path, sha256, size, urls"),
+        ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, index, list, md5, path, request, sha256, size, unpack, urls"),
         ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
     ],
 )  # fmt: skip
@@ -143,7 +143,7 @@ def test_the_command_line_is_checked(project: Path, overrides: dict[str, Any], e
 @pytest.mark.parametrize("scale", [path.stem for path in (ROOT / "config" / "scales").glob("*.yaml")])
 def test_the_shipped_configuration_is_right_at_every_scale(scale: str) -> None:
     made = plan.make(ROOT, {"scale": scale, "tables": "all"})
-    assert len(made.targets) == len(made.project.tables) + 1  # and the page
+    assert len(made.targets) == len(made.project.tables) + 1 + len(made.prepared)  # the page, an audit a data set
 
 
 def test_the_same_row_in_two_tables_is_one_run(project: Path) -> None:

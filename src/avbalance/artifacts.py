@@ -16,7 +16,7 @@ from avbalance import keys, store
 from avbalance.config import Project
 
 RESULTS = Path("results")
-STAMPED = ("tables", "figures", "page")
+STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
 
 

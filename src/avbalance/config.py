@@ -1,5 +1,6 @@
 """Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from avbalance import registry, signature
 from avbalance.cli import UserError
 from avbalance.registry import Spec, nearest
-from avbalance.schema import Dataset, Row, Scale, Settings, Table, Training
+from avbalance.schema import Dataset, Row, Scale, ScaleDataset, Settings, Source, Table, Training, Weights
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -22,12 +23,15 @@ class Project:
 
     Attributes:
         rows: {table: {row: Row}} of the tables that are trained.
+        datasets: As they are at this scale.
+        models: Trained weights that preparations use.
     """
 
     root: Path
     settings: Settings
     scale: Scale
     datasets: dict[str, Dataset]
+    models: dict[str, Weights]
     tables: dict[str, Table]
     rows: dict[str, dict[str, Row]]
     equivalent_code: dict[str, str | None]
@@ -82,20 +86,72 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     datasets = {
         path.stem: _validate(Dataset, read_yaml(path), path) for path in sorted((config / "datasets").glob("*.yaml"))
     }
+    for name, dataset in datasets.items():
+        file = config / "datasets" / f"{name}.yaml"
+        if isinstance(dataset.sources, str):
+            _member(file, "sources", "dataset", dataset.sources, datasets)
+        _check_preparation(dataset, file)
     for name, chosen in scale.datasets.items():
         _member(scale_file, f"datasets.{name}", "dataset", name, datasets)
-        _member(scale_file, f"datasets.{name}.source", "source", chosen.source, datasets[name].sources)
+        _member(scale_file, f"datasets.{name}.source", "source", chosen.source, sources(datasets, name))
+        _validate(Training, {**scale.training.model_dump(), **chosen.training}, scale_file, f"datasets.{name}.training")
+        datasets[name] = _scaled(datasets[name], chosen, scale_file, f"datasets.{name}")
+    models = {
+        path.stem: _validate(Weights, read_yaml(path), path) for path in sorted((config / "models").glob("*.yaml"))
+    }
     paths = {path.stem: path for path in sorted((config / "tables").glob("*.yaml"))}
-    tables = {name: _validate(Table, read_yaml(path), path) for name, path in paths.items()}
+    tables = {name: _validate(Table, read_yaml(path), path).spread() for name, path in paths.items()}
     rows = {name: _rows(table, paths[name], datasets, scale) for name, table in tables.items() if table.compute is None}
     for name, table in tables.items():
-        _check_references(table, paths[name], rows.get(name))
+        _check_references(table, paths[name], rows.get(name), datasets)
     chosen_tables = scale.tables if settings.tables is None else settings.tables
     for name in [chosen_tables] if isinstance(chosen_tables, str) else chosen_tables:
         if name != "all":
             _member(main if settings.tables else scale_file, "tables", "table", name, paths)
-    equivalent = config / "equivalent_code.yaml"
-    return Project(root, settings, scale, datasets, tables, rows, read_yaml(equivalent) if equivalent.exists() else {})
+    for name in [settings.datasets] if isinstance(settings.datasets, str) else settings.datasets or []:
+        _member(main, "datasets", "dataset", name, datasets)
+    equivalent = read_yaml(path) if (path := config / "equivalent_code.yaml").exists() else {}
+    return Project(root, settings, scale, datasets, models, tables, rows, equivalent)
+
+
+def sources(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
+    """A dataset's sources, its own or those that it shares."""
+    found = datasets[name].sources
+    return sources(datasets, found) if isinstance(found, str) else found
+
+
+def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
+    """A dataset with a scale's options in the place of its own."""
+    content = dataset.model_dump(exclude_none=True)
+    reader, options = registry.parse(dataset.reader)
+    content["reader"] = {reader: {**options, **chosen.reader}}
+    if chosen.num_classes is not None and chosen.num_classes != dataset.num_classes:
+        content = {**content, "num_classes": chosen.num_classes, "classes": None}
+    if chosen.prepare:
+        if dataset.prepare is None:
+            raise UserError(f"{path}: {where}.prepare: the reader of this dataset makes arrays itself; leave it out")
+        views = {name: registry.parse(spec) for name, spec in dataset.prepare.views.items()}
+        for name, spec in chosen.prepare.get("views", {}).items():
+            _member(path, f"{where}.prepare.views", "modality", name, views)
+            view, own = registry.parse(spec)
+            views[name] = (view, {**(views[name][1] if views[name][0] == view else {}), **own})
+        merged = {name: {view: options} for name, (view, options) in views.items()}
+        content["prepare"] = {**content["prepare"], **chosen.prepare, "views": merged}
+    scaled = _validate(Dataset, content, path, where)
+    _check_preparation(scaled, path, f"{where}.")
+    return scaled
+
+
+def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
+    """Reader and views exist and take the options that they are given."""
+    parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
+    if dataset.prepare is not None:
+        parts += [(f"prepare.views.{name}", "view", spec) for name, spec in dataset.prepare.views.items()]
+    for key, kind, spec in parts:
+        try:
+            signature.resolve(kind, spec)
+        except UserError as error:
+            raise UserError(f"{path}: {where}{key}: {error}") from error
 
 
 def _rows(table: Table, path: Path, datasets: dict[str, Dataset], scale: Scale) -> dict[str, Row]:
@@ -109,10 +165,16 @@ def _rows(table: Table, path: Path, datasets: dict[str, Dataset], scale: Scale) 
         for modality in row.modalities or []:
             _member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
         row.modalities = row.modalities or dataset.modalities
-        _validate(Training, {**scale.training.model_dump(), **row.training}, path, f"{where}.training")
+        _validate(Training, training(row, scale), path, f"{where}.training")
         _check_methods(row, path, where)
         rows[name] = row
     return rows
+
+
+def training(row: Row, scale: Scale) -> dict[str, Any]:
+    """How a row is trained: as the scale says, as it says for the dataset, as the row says."""
+    own = scale.datasets[row.dataset].training if row.dataset in scale.datasets else {}
+    return {**scale.training.model_dump(), **own, **row.training}
 
 
 def encoders(row: Row) -> dict[str, Spec]:
@@ -167,14 +229,30 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec]) -> None:
         raise UserError(f"balancer: {balancer!r} needs loss {' or '.join(map(repr, required))}, found {loss!r}")
 
 
-def _check_references(table: Table, path: Path, rows: dict[str, Row] | None) -> None:
-    """Columns, expected numbers and claims name what exists."""
+def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
+    """The columns that a data set's task has; `<list>` stands for the name of a list of trials."""
+    if dataset.task == "verification":
+        return [name + ending for name in ("eer", "min_dcf", "min_dcf05") for ending in ("", "_<list>")]
+    measure = "map" if dataset.task == "multi_label" else "acc"
+    names = [f"{measure}_{modality}_{kind}" for modality in modalities for kind in ("alone", "masked", "probe")]
+    if dataset.task == "multi_label":
+        return ["map", "mauc", "loss", *names]
+    of_videos = ["video_accuracy", "video_top5"] if dataset.prepare is not None else []
+    return ["accuracy", "top5", *of_videos, "loss", "probe_gap", *names]
+
+
+def _check_references(table: Table, path: Path, rows: dict[str, Row] | None, datasets: Mapping[str, Dataset]) -> None:
+    """Columns, expected numbers and claims name what exists; a column, for the task of at least one row's data set."""
     if rows is not None:
         modalities = sorted({modality for row in rows.values() for modality in row.modalities or []})
-        kinds = ("alone", "masked", "probe")
-        allowed = ["accuracy", "loss", "probe_gap"] + [f"acc_{m}_{kind}" for m in modalities for kind in kinds]
+        used = {row.dataset: datasets[row.dataset] for row in rows.values()}
+        allowed = [column for dataset in used.values() for column in _columns(dataset, modalities)]
+        tasks = ", ".join(f"{name} is {dataset.task}" for name, dataset in used.items())
         for column in table.columns:
-            _member(path, "columns", "column", column, allowed)
+            if re.sub(r"^(eer|min_dcf|min_dcf05)_\w+$", r"\1_<list>", column) not in allowed:
+                raise UserError(f"{path}: columns: {column!r} is not a column; {nearest(column, allowed)} ({tasks})")
+        if table.figure is not None and {dataset.task for dataset in used.values()} != {"single_label"}:
+            raise UserError(f"{path}: figure: a figure shows single_label data; {tasks}")
     for row, numbers in table.expected.items():
         _member(path, f"expected.{row}", "row", row, table.rows)
         for column in numbers:
@@ -232,7 +310,13 @@ def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:
     here: Any = model
     for key in keys:
         fields = getattr(here, "model_fields", None)
-        annotation = fields[key].annotation if fields and key in fields else here
-        nested = [part for part in [annotation, *getattr(annotation, "__args__", ())] if hasattr(part, "model_fields")]
-        here = nested[0] if nested else annotation
+        nested = _models(fields[key].annotation if fields and key in fields else here)
+        here = nested[0] if nested else None
     return list(getattr(here, "model_fields", {}))
+
+
+def _models(annotation: Any) -> list[Any]:  # noqa: ANN401
+    """The models in an annotation, however deep."""
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from avbalance import cli, config, keys, registry, signature, store
 from avbalance.artifacts import Plan, weights
 from avbalance.cli import UserError
 from avbalance.config import Project
-from avbalance.schema import Row, Table
+from avbalance.schema import Row, SourceFile, Table
 
 
 def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -30,12 +30,18 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     """
     project = config.load(root, overrides)
     plan = Plan(project)
+    if project.settings.datasets is not None:
+        chosen = project.settings.datasets
+        audits = [_audit(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        plan.targets = [plan.artifacts[path].products[0] for path in audits]
+        return plan
     asked = project.settings.tables if project.settings.tables is not None else project.scale.tables
     whole = asked == project.scale.tables or asked == "all"
     names = list(project.tables) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
     paths = [_table(plan, name) for name in names]
     if whole:
         paths.append(_page(plan, paths))
+        paths += [_audit(plan, name) for name in sorted(plan.prepared)]
     plan.targets = [plan.artifacts[path].products[0] for path in paths]
     return plan
 
@@ -49,20 +55,31 @@ def seeds(project: Project) -> list[int]:
 
 
 def _raw(plan: Plan, dataset: str, source: str) -> str:
-    spec = plan.project.datasets[dataset].sources[source]
+    project = plan.project
+    while isinstance(shared := project.datasets[dataset].sources, str):
+        dataset = shared  # variants of a data set share its raw files
+    spec = shared[source]
     if spec.generator is not None:
         generator = signature.resolve("data", spec.generator)
-        settings: dict[str, Any] = {"generator": generator}
         modules = [registry.locate("data", name)[0] for name in generator]
-    else:
-        files = [file.model_dump(exclude_none=True) for file in spec.files]
-        for file in files:
-            if "contents" in file:
-                listed = plan.project.root / "config" / "datasets" / file["contents"]
-                file["contents"] = {"list": file["contents"], "entries": read_checksums(listed)}
-        settings, modules = {"files": files}, []
-    # Variants of a data set, named <data set>_<variant>, share their raw files.
-    return plan.add("raw", dataset.split("_")[0], "prepare.download", settings, {}, modules)
+        return plan.add("raw", dataset, "prepare.download", {"generator": generator}, {}, modules)
+    files = _files(project.root / "config" / "datasets", dataset, spec.files)
+    return plan.add("raw", dataset, "prepare.download", {"files": files}, {}, [])
+
+
+def _files(folder: Path, name: str, files: list[SourceFile]) -> list[dict[str, Any]]:
+    """Files to download, with the entries of the lists of checksums that they name; the lists lie in `folder`."""
+    described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
+    for file in described:
+        for key in {"contents", "list"} & set(file):
+            path = folder / file[key]
+            if not path.exists():
+                raise UserError(
+                    f"{path}: no such list of checksums; its files are published without any: make the list with "
+                    f"'python -m avbalance.prepare.record {name}'"
+                )
+            file[key] = {"list": file[key], "entries": read_checksums(path)}
+    return described
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -71,23 +88,47 @@ def read_checksums(path: Path) -> dict[str, str]:
 
 
 def _prep(plan: Plan, dataset: str) -> str:
-    project = plan.project
-    spec = project.datasets[dataset]
-    scaled = project.scale.datasets.get(dataset)
-    source = scaled.source if scaled else next(iter(spec.sources))
-    ((reader, options),) = signature.resolve("data", spec.reader).items()
-    own = scaled.reader if scaled else {}
-    where = project.root / "config" / "scales" / f"{project.settings.scale}.yaml"
-    try:
-        settings = {
-            "dataset": dataset,
-            "num_classes": spec.num_classes,
-            "reader": signature.resolve("data", {reader: {**options, **own}}),
-        }
-    except UserError as error:
-        raise UserError(f"{where}: datasets.{dataset}.reader: {error}") from error
-    modules = ["avbalance.prepare.pack", registry.locate("data", reader)[0]]
-    return plan.add("prep", dataset, "prepare.pack", settings, {"raw": _raw(plan, dataset, source)}, modules)
+    if dataset not in plan.prepared:
+        project = plan.project
+        spec = project.datasets[dataset]
+        scaled = project.scale.datasets.get(dataset)
+        source = scaled.source if scaled else next(iter(config.sources(project.datasets, dataset)))
+        reader = signature.resolve("data", spec.reader)
+        settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
+        inputs = {"raw": _raw(plan, dataset, source)}
+        modules = [registry.locate("data", name)[0] for name in reader]
+        if spec.prepare is None:
+            path = plan.add("prep", dataset, "prepare.pack", settings, inputs, ["avbalance.prepare.pack", *modules])
+        else:
+            path = _media(plan, dataset, settings, inputs, modules)
+        plan.prepared[dataset] = path
+    return plan.prepared[dataset]
+
+
+def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], modules: list[str]) -> str:
+    """The arrays that a dataset's views make of its clips."""
+    spec = plan.project.datasets[dataset]
+    assert spec.prepare is not None
+    views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
+    modules = ["avbalance.prepare.media", *modules]
+    for kind, method, _ in _methods("view", views.values()):
+        modules.append(registry.locate(kind, method)[0])
+        model = signature.describe(kind, method).attributes.get("model")
+        if model:
+            files = _files(plan.project.root / "config" / "models", model, plan.project.models[model].files)
+            inputs[f"model_{model}"] = plan.add("raw", model, "prepare.download", {"files": files}, {}, [])
+    settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
+    return plan.add("prep", dataset, "prepare.media", settings, inputs, modules)
+
+
+def _methods(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(kind, name, options) of resolved specifications and of those among their options."""
+    for spec in resolved:
+        for name, options in spec.items():
+            yield kind, name, options
+            for option, value in options.items():
+                if option in registry.FOLDERS:
+                    yield from _methods(option, [value])
 
 
 def _run(plan: Plan, row: Row, seed: int) -> str:
@@ -98,12 +139,10 @@ def _run(plan: Plan, row: Row, seed: int) -> str:
         "dataset": row.dataset,
         "encoder": encoders,
         **methods,
-        "training": {**project.scale.training.model_dump(), **row.training},
+        "training": config.training(row, project.scale),
         "seed": seed,
     }
-    if row.dataset not in plan.prepared:
-        plan.prepared[row.dataset] = _prep(plan, row.dataset)
-    inputs = {"data": plan.prepared[row.dataset]}
+    inputs = {"data": _prep(plan, row.dataset)}
     if row.pretrained:
         inputs |= {f"pretrained_{modality}": weights(_run(plan, alone(row, modality), seed)) for modality in encoders}
     modules = ["avbalance.train"] + [
@@ -140,7 +179,7 @@ def _table(plan: Plan, name: str) -> str:
     scale = project.settings.scale
     settings: dict[str, Any] = {
         "table": name,
-        "spec": table.model_dump(exclude_none=True, exclude={"defaults"}),
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each"}),
         "scale": scale,
         "command": _command(project, name),
     }
@@ -151,7 +190,7 @@ def _table(plan: Plan, name: str) -> str:
             for row_name, row in project.rows[name].items()
         }
         for row_name, row in project.rows[name].items():
-            settings["spec"]["rows"][row_name] = {"label": row.label or row_name.replace("_", " ")}
+            settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
     if table.figure is not None:
         ((kind, _),) = table.figure.items()
         if kind == "samples":
@@ -164,13 +203,22 @@ def _table(plan: Plan, name: str) -> str:
     return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
 
 
+def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:
+    """How a row is named; rows of several datasets are told apart."""
+    label = row.label or name.replace("_", " ")
+    if len({each.dataset for each in project.rows[table].values()}) == 1:
+        return {"label": label}
+    return {"label": f"{project.datasets[row.dataset].title}: {label}"}
+
+
 def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:
     """The artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<what>`."""
     modalities = row.modalities or []
     joint = len(modalities) > 1
     run = _run(plan, row, seed)
     cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
-    if any(column.endswith("_probe") for column in table.columns) and joint:
+    labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
+    if any(column.endswith("_probe") for column in table.columns) and joint and labelled:
         cell["probe"] = _probe(plan, run)
     if any(column.endswith("_alone") for column in table.columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
@@ -192,6 +240,25 @@ def _page(plan: Plan, paths: list[str]) -> str:
     settings = {"scale": scale, "template": keys.data_hash(template)}
     inputs = {Path(path).name: path for path in paths}
     return plan.add("page", scale, "results.page", settings, inputs, ["avbalance.results.page"])
+
+
+def _audit(plan: Plan, dataset: str) -> str:
+    """The page that says how a dataset was prepared and what became of its clips."""
+    project, spec = plan.project, plan.project.datasets[dataset]
+    scale, data = project.settings.scale, _prep(plan, dataset)
+    raw = plan.artifacts[plan.artifacts[data].recipe["inputs"]["raw"]].recipe["settings"]
+    template = Path(__file__).parent / "prepare" / "audit.html.j2"
+    if "generator" in raw:
+        source = {"generator": raw["generator"]}
+    else:  # lists by name, without their thousands of entries
+        files = [
+            {key: value["list"] if isinstance(value, dict) else value for key, value in file.items()}
+            for file in raw["files"]
+        ]
+        source = {"files": files}
+    about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
+    settings = {"about": about, "template": keys.data_hash(template)}
+    return plan.add(f"audit/{scale}", dataset, "prepare.audit", settings, {"data": data}, ["avbalance.prepare.audit"])
 
 
 def num_gpus(device: str) -> int:

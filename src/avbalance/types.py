@@ -13,7 +13,7 @@ class Batch:
 
     Attributes:
         inputs: {modality: [batch, *shape]}, float32.
-        labels: [batch], int64.
+        labels: [batch], int64; where a clip has several, [batch, num_classes], float32, of zeros and ones.
         index: [batch], int64, the clips' places in their split.
     """
 

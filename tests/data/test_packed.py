@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from avbalance.data import packed
-from avbalance.data.packed import Batches, MappedArray, Split
+from avbalance.data.packed import Batches, MappedArray, Split, files_of
 
 CPU = torch.device("cpu")
 
@@ -18,6 +19,8 @@ def make_split(folder: Path, num_clips: int) -> Split:
     np.save(folder / "train_label.npy", places)
     np.save(folder / "train_visual.npy", np.stack([places, places + 0.5], axis=1)[:, None].astype(np.float16))
     np.save(folder / "train_audio.npy", -places[:, None].astype(np.float16))
+    shapes = {"visual": {"shape": [1, 2]}, "audio": {"shape": [1]}}
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}))
     return Split(folder, "train", ["visual", "audio"], CPU)
 
 
@@ -86,7 +89,7 @@ def test_a_split_holds_the_modalities_asked_for_alone(prepared: Path) -> None:
 def test_a_mapped_array_is_the_file_whatever_its_type_and_shape(tmp_path: Path) -> None:
     for array in (np.arange(24.0).reshape(4, 3, 2), np.arange(5), np.ones((2, 1, 1, 7), np.float16)):
         np.save(tmp_path / "array.npy", array)
-        mapped = MappedArray(tmp_path / "array.npy").array
+        (mapped,) = MappedArray([tmp_path / "array.npy"]).shards
         assert mapped.dtype == array.dtype
         np.testing.assert_array_equal(mapped, array)
 
@@ -97,13 +100,36 @@ def test_values_stay_right_and_changes_of_a_batch_stay_out_of_the_file_when_page
     array = np.random.default_rng(0).normal(size=(64, 4096))
     np.save(tmp_path / "array.npy", array)
     monkeypatch.setattr(packed, "RELEASE_BYTES", 3 * array[0].nbytes)  # after every fourth row
-    mapped = MappedArray(tmp_path / "array.npy")
+    mapped = MappedArray([tmp_path / "array.npy"])
     for _ in range(2):
         for place in np.random.default_rng(1).permutation(64):
             rows = mapped.rows(np.array([place]))
             np.testing.assert_array_equal(rows, array[[place]])
             rows[:] = 0
     np.testing.assert_array_equal(np.load(tmp_path / "array.npy"), array)
+
+
+def test_shards_are_one_array_in_the_order_of_their_names(tmp_path: Path) -> None:
+    rows = np.arange(70).reshape(10, 7)
+    for number, (start, end) in enumerate(((0, 4), (4, 5), (5, 10))):
+        np.save(tmp_path / f"train_flow-{number:04d}.npy", rows[start:end])
+    mapped = MappedArray(files_of(tmp_path, "train", "flow"))
+    index = np.array([9, 0, 4, 3, 5, 4])
+    np.testing.assert_array_equal(mapped.rows(index), rows[index])
+    assert mapped.nbytes == rows.nbytes
+
+
+def test_what_the_description_standardises_is_standardised_by_channel(tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    np.save(tmp_path / "val_visual.npy", pixels)
+    np.save(tmp_path / "val_label.npy", np.array([[1, 0], [1, 1]], dtype=np.uint8))
+    described = {"shape": [3, 2, 2], "mean": [0.0, 1.0, 2.0], "std": [1.0, 2.0, 4.0]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"num_classes": 2, "modalities": {"visual": described}}))
+    batch = Split(tmp_path, "val", ["visual"], CPU).batch(np.array([1]))
+    # Clip 1 holds 12 to 23; of its last channel, 20 to 23, the first value is (20 - 2) / 4.
+    assert batch.inputs["visual"][0, :, 0, 0].tolist() == [12.0, (16 - 1) / 2, (20 - 2) / 4]
+    assert batch.labels.tolist() == [[1.0, 1.0]]
+    assert batch.labels.dtype == torch.float32
 
 
 READ_ALL = """
@@ -116,8 +142,8 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 packed.RELEASE_BYTES = int(sys.argv[2])
-mapped = packed.MappedArray(Path(sys.argv[1]))
-order = np.random.default_rng(0).permutation(len(mapped.array))
+mapped = packed.MappedArray([Path(sys.argv[1])])
+order = np.random.default_rng(0).permutation(len(mapped.shards[0]))
 before, most = resident(), 0
 for index in np.array_split(order, 100):
     mapped.rows(index)

@@ -14,15 +14,33 @@ rule download_raw:
         " --out results/raw/{wildcards.name} {params.mirror} > {log} 2>&1"
 
 
-# Raw files to packed arrays.
+# Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
 rule pack_clips:
     input:
         needs("prep"),
     output:
         "results/prep/{name}/manifest.json",
+    params:
+        step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}"].recipe["step"],
     log:
         "results/logs/prep/{name}.log",
+    threads: workflow.cores
+    shell:
+        "python -m avbalance.{params.step} --recipe results/recipes/{wildcards.name}.json"
+        " --out results/prep/{wildcards.name} --threads {threads} > {log} 2>&1"
+
+
+# What was prepared, and how: counts, dropped and repaired clips, samples.
+rule audit_dataset:
+    input:
+        lambda wildcards: needs(f"audit/{wildcards.scale}")(wildcards),
+    output:
+        "results/audit/{scale}/{name}.key",
+    params:
+        out=lambda wildcards: f"results/audit/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}.html",
+    log:
+        "results/logs/audit/{scale}/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.prepare.pack --recipe results/recipes/{wildcards.name}.json"
-        " --out results/prep/{wildcards.name} > {log} 2>&1"
+        "python -m avbalance.prepare.audit --recipe results/recipes/{wildcards.name}.json"
+        " --out {params.out} --stamp {output} > {log} 2>&1"

@@ -14,9 +14,9 @@ from torch import Tensor
 from avbalance.types import Batch
 
 RELEASE_BYTES = 64 * 2**20
-"""How much of a mapped array may become resident before its pages are handed back."""
+"""After how much reading the pages of mapped arrays are handed back."""
 FAULT_BYTES = 64 * 2**10
-"""What the kernel maps around an address that is read; a row can touch two such windows more than it fills."""
+"""What a read maps besides its row, about: the kernel maps around an address, more where it keeps large folios."""
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -25,25 +25,52 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-class MappedArray:
-    """A `.npy` file, mapped; reads rows and keeps the resident memory bounded."""
+def files_of(folder: Path, split: str, modality: str) -> list[Path]:
+    """The `.npy` files that hold a split's clips one after another: `<split>_<modality>.npy`, or its shards."""
+    whole = folder / f"{split}_{modality}.npy"
+    return [whole] if whole.exists() else sorted(folder.glob(f"{split}_{modality}-*.npy"))
 
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self.array: NDArray[Any] = np.ndarray(shape, dtype, self._map, file.tell())
-        self._row_bytes = self.array[:1].nbytes + 2 * FAULT_BYTES
-        self._resident_bytes = 0
+
+class MappedArray:
+    """The rows of `.npy` files one after another, mapped; reading them keeps little resident, however many there are.
+
+    Args:
+        paths: At least one file; all hold rows of one shape and type.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._maps: list[mmap.mmap] = []
+        self.shards: list[NDArray[Any]] = []
+        for path in paths:
+            with path.open("rb") as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                self.shards.append(np.ndarray(shape, dtype, self._maps[-1], file.tell()))
+        self._ends = np.cumsum([len(shard) for shard in self.shards])
+        self._row_bytes = self.shards[0][:1].nbytes + 2 * FAULT_BYTES
+        self._read_bytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Of all rows."""
+        return sum(shard.nbytes for shard in self.shards)
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Copies of rows, [len(index), *shape]."""
-        gathered: NDArray[Any] = self.array[index]
-        self._resident_bytes += len(index) * self._row_bytes
-        if self._resident_bytes > RELEASE_BYTES:
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._resident_bytes = 0
+        if len(self.shards) == 1:
+            gathered: NDArray[Any] = self.shards[0][index]
+        else:
+            gathered = np.empty((len(index), *self.shards[0].shape[1:]), self.shards[0].dtype)
+            holders = np.searchsorted(self._ends, index, side="right")
+            for k in np.unique(holders):
+                here = holders == k
+                gathered[here] = self.shards[k][index[here] - self._ends[k]]  # counted from the shard's end
+        self._read_bytes += len(index) * self._row_bytes
+        if self._read_bytes > RELEASE_BYTES:
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
+            self._read_bytes = 0
         return gathered
 
 
@@ -55,24 +82,37 @@ class Split:
         split: `train`, `val` or `test`.
         modalities: Which modalities batches hold.
         device: Where batches go.
+
+    Attributes:
+        labels: [n], int64; [n, num_classes], uint8, where a clip has several.
+        videos: [n], int64, which video a clip is a window of; None where clips are no windows.
     """
 
     def __init__(self, folder: Path, split: str, modalities: list[str], device: torch.device) -> None:
         self.device = device
-        self.labels: NDArray[np.int64] = np.load(folder / f"{split}_label.npy")
-        self._mapped = {name: MappedArray(folder / f"{split}_{name}.npy") for name in modalities}
+        self.labels: NDArray[Any] = np.load(folder / f"{split}_label.npy")
+        videos = folder / f"{split}_video.npy"
+        self.videos: NDArray[np.int64] | None = np.load(videos) if videos.exists() else None
+        described = describe(folder)["modalities"]
+        self._standardise = {
+            name: [torch.tensor(described[name][what], device=device) for what in ("mean", "std")]
+            for name in modalities
+            if "mean" in described[name]
+        }
+        self._mapped = {name: MappedArray(files_of(folder, split, name)) for name in modalities}
         self._resident: dict[str, Tensor] | None = None
-        num_bytes = sum(mapped.array.nbytes for mapped in self._mapped.values())
+        num_bytes = sum(mapped.nbytes for mapped in self._mapped.values())
         if device.type == "cuda" and num_bytes < torch.cuda.mem_get_info(device)[0] // 4:
             self._resident = {
-                name: torch.from_numpy(mapped.array.copy()).to(device) for name, mapped in self._mapped.items()
+                name: torch.cat([torch.from_numpy(shard.copy()).to(device) for shard in mapped.shards])
+                for name, mapped in self._mapped.items()
             }
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: NDArray[np.int64]) -> Batch:
-        """The clips at these places."""
+        """The clips at these places; labels of several classes are float32 [batch, num_classes]."""
         places = torch.from_numpy(index).to(self.device)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
@@ -81,7 +121,11 @@ class Split:
                 name: torch.from_numpy(mapped.rows(index)).to(self.device).float()
                 for name, mapped in self._mapped.items()
             }
-        return Batch(inputs, torch.from_numpy(self.labels[index]).to(self.device), places)
+        for name, (mean, std) in self._standardise.items():
+            shape = (-1, *[1] * (inputs[name].dim() - 2))  # one number for each channel
+            inputs[name] = inputs[name].sub_(mean.view(shape)).div_(std.view(shape))
+        labels = torch.from_numpy(self.labels[index]).to(self.device)
+        return Batch(inputs, labels if labels.dim() == 1 else labels.float(), places)
 
 
 class Batches:

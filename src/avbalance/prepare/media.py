@@ -1,0 +1,299 @@
+"""Turn a dataset's clips into packed arrays: `python -m avbalance.prepare.media --recipe R --out DIR --threads N`.
+
+The reader lists the clips; worker processes decode them shard by shard, and every modality's view renders its array.
+What comes out does not depend on the number of workers. Finished shards stay in `results/resume/shards` under the key
+of all that decides their content: a preparation that was killed goes on, and one that is made again after some clips
+changed makes the shards of these clips alone. A shard in use and its artifact share one copy on disk.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from avbalance import cli, keys, registry, store
+from avbalance.data.clips import Clip, Reader
+from avbalance.prepare import shard as shards
+from avbalance.prepare.selection import SPLITS, Entry, Selection, files_of, select
+from avbalance.prepare.shard import Shard
+from avbalance.prepare.view import AudioView, VisualView
+
+RESUME = Path("results/resume")
+SHARDS_WANTED = 64
+"""A split is cut into about as many shards, and at most twice as many: enough for all cores, few enough to map."""
+LEAST_CLIPS = 32
+"""A smaller shard costs more than it gives."""
+
+
+def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "cpu", resume: Path = RESUME) -> None:
+    """Publish the packed arrays of a recipe.
+
+    Args:
+        recipe: Its settings are {"dataset", "task", "num_classes", "classes", "reader": {name: options}, "prepare":
+            a `schema.Preparation` with resolved views}; its inputs {"raw": folder, "model_<name>": folder, ...}.
+        out: The folder to publish.
+        num_workers: Processes; 1 works in this one.
+        device: Where spectrograms are computed: cpu or cuda.
+        resume: Where finished shards and reports of failures are kept.
+
+    Raises:
+        UserError: The raw files are damaged, a list is no such list, a split is empty, or too many clips were dropped.
+        OSError: The disk is full. Finished shards stay.
+    """
+    settings, raw = recipe["settings"], Path(recipe["inputs"]["raw"])
+    options = settings["prepare"]
+    models = {
+        role.removeprefix("model_"): Path(path) for role, path in recipe["inputs"].items() if role.startswith("model_")
+    }
+    for folder in models.values():
+        store.open_artifact(folder)
+    checksums = {name: entry["sha256"] for name, entry in store.read_manifest(raw)["files"].items()}
+    reader: Reader = registry.load("data", settings["reader"])
+    chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
+    views = shards.views_of(options["views"], models)
+    unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
+    unseen += [] if any(isinstance(view, AudioView) for view in views.values()) else ["audio"]
+    selection = select(reader.clips(raw), reader.media, checksums, unseen, **chosen)
+    with store.publish(out, recipe) as folder:
+        planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
+        made = list(_make(planned, num_workers))
+        packed = _collect(folder, planned, made, selection)
+        _write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
+        labels = _write_labels(folder, packed, settings, raw)
+        _write_clips(folder, packed, checksums)
+        num_trials = _write_trials(folder, reader, raw, packed)
+        described = {
+            "name": settings["dataset"],
+            "task": settings["task"],
+            "num_classes": settings["num_classes"],
+            "classes": settings["classes"] or [str(label) for label in range(settings["num_classes"])],
+            "modalities": {name: _describe(view, name, planned, made) for name, view in views.items()},
+            "splits": {split: len(labels[split]) for split in SPLITS},
+            **({"trials": num_trials} if num_trials else {}),
+        }
+        (folder / "dataset.json").write_text(json.dumps(described, indent=1) + "\n")
+
+
+def _plan(
+    clips: list[Clip],
+    recipe: dict[str, Any],
+    raw: Path,
+    checksums: Mapping[str, str],
+    models: dict[str, Path],
+    device: str,
+    folder: Path,
+) -> Iterator[Shard]:
+    """The shards of all splits, in order."""
+    options = recipe["settings"]["prepare"]
+    for split in SPLITS:
+        members = [clip for clip in clips if clip.split == split]
+        size = LEAST_CLIPS
+        while size * 2 * SHARDS_WANTED <= len(members):  # doubled, so that a clip more seldom moves the others
+            size *= 2
+        for start in range(0, len(members), size):
+            mine = members[start : start + size]
+            needed = {file: checksums[file] for clip in mine for file in files_of(clip)}
+            num_windows = options["windows"].get(split, 1)
+            how = (options["views"], options["clip_seconds"], num_windows, options["max_seconds"])
+            content = [
+                [clip.name, clip.start, clip.end, *map(needed.get, (clip.visual, clip.audio, clip.landmarks))]  # type: ignore[arg-type]
+                for clip in mine
+            ]
+            weights = sorted(path.name for path in models.values())
+            key = keys.digest({"code": recipe["code"], "how": how, "weights": weights, "clips": content})
+            yield Shard(
+                folder=folder / key,
+                clips=mine,
+                raw=raw,
+                checksums=needed,
+                views=options["views"],
+                models=models,
+                clip_seconds=options["clip_seconds"],
+                num_windows=num_windows,
+                max_seconds=options["max_seconds"],
+                device=device,
+            )
+
+
+def _make(planned: list[Shard], num_workers: int) -> Iterator[dict[str, Any]]:
+    """Make all shards; yields their contents in the order of the plan."""
+    with ExitStack() as stack:
+        num_clips = sum(len(shard.clips) for shard in planned)
+        progress = stack.enter_context(tqdm(desc="clips", total=num_clips, disable=None))
+        results: Iterable[dict[str, Any]] = map(shards.make, planned)
+        if num_workers > 1 and len(planned) > 1:
+            workers = min(num_workers, len(planned))
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            results = pool.map(shards.make, planned)
+        try:
+            for shard, content in zip(planned, results, strict=True):
+                progress.update(len(shard.clips))
+                yield content
+        except BrokenProcessPool as error:
+            raise cli.UserError(
+                "a worker was killed, perhaps for want of memory; the finished shards are kept: run the same command "
+                "again, with fewer --threads if it happens again"
+            ) from error
+
+
+Packed = dict[str, list[tuple[int, Clip, dict[str, Any]]]]
+"""{split: [(number of the video, its clip, what its shard says of the window)]}."""
+
+
+def _collect(folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection) -> Packed:
+    """Link the shards' arrays into `folder`; take over what the shards dropped and repaired."""
+    packed: Packed = {split: [] for split in SPLITS}
+    numbers = dict.fromkeys(SPLITS, 0)
+    for shard, content in zip(planned, made, strict=True):
+        selection.dropped += content["dropped"]
+        by_name = {clip.name: clip for clip in shard.clips}
+        split = shard.clips[0].split
+        for window in content["clips"]:
+            rows = packed[split]
+            new = bool(rows) and rows[-1][1].name != window["clip"]
+            rows.append((rows[-1][0] + new if rows else 0, by_name[window["clip"]], window))
+            selection.repaired += [{"clip": window["clip"], "why": repair} for repair in window["repairs"]]
+        if content["clips"]:
+            for modality in content["files"]:
+                target = folder / f"{split}_{modality}-{numbers[split]:04d}.npy"
+                _link(shard.folder / f"{modality}.npy", target)
+            numbers[split] += 1
+    return packed
+
+
+def _link(source: Path, target: Path) -> None:
+    """One copy on disk for both where the file system can, a copy where it cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_report(folder: Path, selection: Selection, kept: Path, max_dropped: float) -> None:
+    """Write report.json; too many dropped clips are an error, whose report is kept."""
+    report: dict[str, int | list[Entry]] = {
+        "num_clips": selection.num_listed,
+        "dropped": sorted(selection.dropped, key=_by_name),
+        "repaired": sorted(selection.repaired, key=_by_name),
+        "unused": selection.unused,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    (folder / "report.json").write_text(text)
+    num_dropped = len(selection.dropped)
+    if num_dropped > max_dropped * selection.num_listed:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(text)
+        first = "; ".join(f"{entry['clip']}: {entry['why']}" for entry in selection.dropped[:10])
+        raise cli.UserError(
+            f"{num_dropped} of {selection.num_listed} clips cannot be used, at most {max_dropped:.1%} may be dropped "
+            f"(prepare.max_dropped): {first}{'; ...' if num_dropped > 10 else ''}; all are named in {kept}"
+        )
+
+
+def _by_name(entry: Entry) -> tuple[str, str]:
+    return entry["clip"], entry["why"]
+
+
+def _write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any], raw: Path) -> dict[str, NDArray[Any]]:
+    """Write each split's labels and videos.
+
+    Raises:
+        UserError: A split is empty, or a label is none of the classes.
+    """
+    num_classes, task = settings["num_classes"], settings["task"]
+    labels: dict[str, NDArray[Any]] = {}
+    for split, rows in packed.items():
+        if not rows:
+            raise cli.UserError(f"{raw}: no usable clip in split {split!r}; see prepare.val_fraction and the lists")
+        found = [clip.label for _, clip, _ in rows]
+        flat = [label for each in found for label in ((each,) if isinstance(each, int) else each)]
+        # The persons of a verification's test are not the classes that were trained.
+        if (task, split) != ("verification", "test") and not 0 <= min(flat) <= max(flat) < num_classes:
+            raise cli.UserError(f"{raw}: labels {min(flat)} to {max(flat)}, but num_classes is {num_classes}")
+        if task == "multi_label":
+            labels[split] = np.zeros((len(rows), num_classes), dtype=np.uint8)
+            for row, each in zip(labels[split], found, strict=True):
+                row[list(each) if isinstance(each, tuple) else each] = 1
+        else:
+            labels[split] = np.array(found, dtype=np.int64)
+        np.save(folder / f"{split}_label.npy", labels[split])
+        np.save(folder / f"{split}_video.npy", np.array([video for video, _, _ in rows], dtype=np.int64))
+    return labels
+
+
+def _write_clips(folder: Path, packed: Packed, checksums: Mapping[str, str]) -> None:
+    """Write clips.csv, one line a packed clip."""
+    with (folder / "clips.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        about = ["start_seconds", "seconds", "num_frames"]
+        writer.writerow(["split", "index", "label", "clip", *about, "visual_sha256", "audio_sha256", "repairs"])
+        for split, rows in packed.items():
+            for index, (_, clip, window) in enumerate(rows):
+                label = clip.label if isinstance(clip.label, int) else " ".join(map(str, clip.label))
+                sources = [checksums[file] if file else "" for file in (clip.visual, clip.audio)]
+                values = [window[name] for name in about]
+                writer.writerow([split, index, label, clip.name, *values, *sources, "; ".join(window["repairs"])])
+
+
+def _write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dict[str, dict[str, int]]:
+    """Write trials.csv, pairs of places in test; returns how many each list has, and how many name a dropped clip."""
+    places = {clip.name: index for index, (_, clip, _) in enumerate(packed["test"])}
+    counts: dict[str, dict[str, int]] = {}
+    lines = []
+    for name, trials in reader.trials(raw).items():
+        usable = [trial for trial in trials if trial.enrol in places and trial.test in places]
+        lines += [(name, places[trial.enrol], places[trial.test], int(trial.is_target)) for trial in usable]
+        counts[name] = {"used": len(usable), "dropped": len(trials) - len(usable)}
+    if counts:
+        with (folder / "trials.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["list", "enrol", "test", "is_target"])
+            writer.writerows(lines)
+    return counts
+
+
+def _describe(
+    view: VisualView | AudioView, modality: str, planned: list[Shard], made: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A modality's entry in dataset.json: its shape, and how a batch of it is standardised."""
+    if isinstance(view, VisualView):
+        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std)}
+    described: dict[str, Any] = {"shape": list(view.shape)}
+    if view.normalise == "dataset":
+        train = [content["sums"][modality] for shard, content in zip(planned, made, strict=True) if _is_train(shard)]
+        count, total, squares = np.sum(train, axis=0)
+        mean = total / count
+        described |= {"mean": [float(mean)], "std": [float(np.sqrt(max(squares / count - mean**2, 1e-12)))]}
+    return described
+
+
+def _is_train(shard: Shard) -> bool:
+    return shard.clips[0].split == "train"
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
+    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
+    parser.add_argument("--threads", type=int, default=1, help="worker processes")
+    parser.add_argument("--device", default="cpu", help="where spectrograms are computed: cpu or cuda")
+    arguments = parser.parse_args()
+    prepare(store.load_recipe(arguments.recipe), arguments.out, arguments.threads, arguments.device)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,125 @@
+"""Which clips are used, and in which split; whatever is not is named, with the reason."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from numpy.random import default_rng
+
+from avbalance.cli import UserError
+from avbalance.data.clips import Clip
+
+SPLITS = ("train", "val", "test")
+Entry = dict[str, str]
+
+
+@dataclass
+class Selection:
+    """The clips that are to be prepared, by split and name.
+
+    Attributes:
+        dropped, repaired: [{"clip", "why"}].
+        unused: [{"file", "why"}], media files of no clip.
+    """
+
+    clips: list[Clip]
+    num_listed: int
+    dropped: list[Entry] = field(default_factory=list)
+    repaired: list[Entry] = field(default_factory=list)
+    unused: list[Entry] = field(default_factory=list)
+
+
+def select(
+    clips: Iterable[Clip],
+    media: tuple[str, ...],
+    checksums: Mapping[str, str],
+    unseen: Collection[str],
+    val_fraction: float,
+    seed: int,
+    drop_duplicates: bool,
+) -> Selection:
+    """Look for every clip's files, drop what cannot be used, and cut val from train where the reader gives none.
+
+    Args:
+        clips: As a reader gives them.
+        media: Patterns of the files that should belong to a clip, as `Reader.media`.
+        checksums: {file: sha256} of all raw files.
+        unseen: Which of `visual`, `audio` and `landmarks` no view looks at; they may be absent or broken.
+        val_fraction, seed, drop_duplicates: As in `schema.Preparation`.
+
+    Raises:
+        UserError: Two clips have one name.
+    """
+    listed = sorted(clips, key=lambda clip: (SPLITS.index(clip.split), clip.name))
+    used = {file for clip in listed for file in files_of(clip)}
+    nothing: dict[str, Any] = dict.fromkeys(unseen)
+    listed = [replace(clip, **nothing) for clip in listed]
+    for one, other in zip(by_name := sorted(listed, key=lambda clip: clip.name), by_name[1:], strict=False):
+        if one.name == other.name:
+            raise UserError(f"two clips are named {one.name!r} ({one.split} and {other.split}); name every clip once")
+    selection = Selection([], len(listed))
+    for clip in listed:
+        if why := clip.problem or _missing(clip, checksums):
+            selection.dropped.append({"clip": clip.name, "why": why})
+        else:
+            selection.clips.append(clip)
+    _settle_duplicates(selection, checksums, drop_duplicates)
+    if not any(clip.split == "val" for clip in selection.clips):
+        selection.clips = hold_out(selection.clips, val_fraction, seed)
+    selection.unused = [
+        {"file": file, "why": "belongs to no clip of any split"}
+        for file in sorted(set(checksums) - used)
+        if any(PurePosixPath(file).match(pattern) for pattern in media)
+    ]
+    return selection
+
+
+def files_of(clip: Clip) -> list[str]:
+    """A clip's media, each once."""
+    return sorted({file for file in (clip.visual, clip.audio, clip.landmarks) if file is not None})
+
+
+def _missing(clip: Clip, checksums: Mapping[str, str]) -> str:
+    absent = [file for file in files_of(clip) if file not in checksums]
+    return f"{absent[0]} is not there" if absent else ""
+
+
+def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop: bool) -> None:
+    """The same sound or picture under two labels: outside test such clips teach nothing and are dropped."""
+    groups: dict[tuple[str, str, float | None, float | None], list[Clip]] = defaultdict(list)
+    for clip in selection.clips:
+        for what, file in (("pictures", clip.visual), ("sound", clip.audio)):
+            if file is not None:
+                groups[what, checksums[file], clip.start, clip.end].append(clip)
+    why: dict[str, str] = {}
+    for (what, *_), group in groups.items():
+        for clip in group:
+            others = [other for other in group if other.label != clip.label]
+            if others:
+                why[clip.name] = f"the same {what} as {others[0].name} ({others[0].split}) under another label"
+    dropped = {clip.name for clip in selection.clips if clip.name in why and drop and clip.split != "test"}
+    for name in sorted(why):
+        if name in dropped:
+            selection.dropped.append({"clip": name, "why": why[name]})
+        else:
+            selection.repaired.append({"clip": name, "why": f"{why[name]}, kept"})
+    selection.clips = [clip for clip in selection.clips if clip.name not in dropped]
+
+
+def hold_out(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
+    """Move a share of every class's training clips to val, at random; in the order of splits and names.
+
+    Every class has a random stream of its own, so a clip more or less changes the choice in its class alone.
+    """
+    classes: dict[int, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if clip.split == "train":
+            classes[clip.label if isinstance(clip.label, int) else 0].append(clip)  # 0: all that have several
+    val: set[str] = set()
+    for label, members in classes.items():
+        order = default_rng([seed, label]).permutation(len(members))
+        val |= {members[i].name for i in order[: round(fraction * len(members))]}
+    moved = [replace(clip, split="val") if clip.name in val else clip for clip in clips]
+    return sorted(moved, key=lambda clip: (SPLITS.index(clip.split), clip.name))

@@ -1,0 +1,200 @@
+"""Decode the clips of one shard and write its arrays; what one worker process does."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avbalance import cli, registry, store
+from avbalance.data.clips import Clip, ClipError
+from avbalance.prepare.selection import files_of
+from avbalance.prepare.view import AudioView, VisualView
+from avbalance.prepare.windows import Window, windows_of
+
+CHUNK = 32
+"""Windows held in memory at once; their sound is rendered in one batch."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Clips that are prepared together, and how.
+
+    Attributes:
+        folder: Where the finished shard lies; its name is the key of all that decides its content.
+        clips: Of one split, in order.
+        raw: The raw folder.
+        checksums: {file: sha256} of the clips' media.
+        views: {modality: resolved specification}.
+        models: {name: folder} of detectors' weights.
+        clip_seconds, max_seconds: As in `schema.Preparation`.
+        num_windows: How many windows are cut from each clip.
+        device: Where sound is rendered.
+    """
+
+    folder: Path
+    clips: list[Clip]
+    raw: Path
+    checksums: dict[str, str]
+    views: dict[str, dict[str, dict[str, Any]]]
+    models: dict[str, Path]
+    clip_seconds: float | None
+    num_windows: int
+    max_seconds: float
+    device: str
+
+
+def make(shard: Shard) -> dict[str, Any]:
+    """Make a shard, or take the finished one of an earlier call; returns its `shard.json`.
+
+    Returns:
+        {"clips": [{"clip", "start_seconds", "seconds", "num_frames", "repairs"}], "dropped": [{"clip", "why"}],
+        "files": {modality: sha256}, "sums": {audio modality: [count, sum, sum of squares]}}.
+
+    Raises:
+        UserError: A raw file has other bytes than its manifest says.
+        OSError: The disk is full; nothing unfinished is left.
+    """
+    if (finished := _finished(shard.folder)) is not None:
+        return finished
+    torch.set_num_threads(1)  # the other cores have workers of their own
+    cv2.setNumThreads(1)
+    unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        content = _write(shard, unfinished)
+        shutil.rmtree(shard.folder, ignore_errors=True)
+        unfinished.rename(shard.folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return content
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "shard.json").exists():
+        return None
+    content: dict[str, Any] = json.loads((folder / "shard.json").read_text())
+    arrays = {modality: folder / f"{modality}.npy" for modality in content["files"]}
+    whole = all(path.exists() and store.sha256(path) == content["files"][name] for name, path in arrays.items())
+    return content if whole else None
+
+
+def views_of(specifications: dict[str, Any], models: dict[str, Path]) -> dict[str, VisualView | AudioView]:
+    """{modality: view}."""
+    return {modality: registry.load("view", spec, models) for modality, spec in specifications.items()}
+
+
+def _write(shard: Shard, folder: Path) -> dict[str, Any]:
+    views = views_of(shard.views, shard.models)
+    dropped: list[dict[str, str]] = []
+    clips: list[dict[str, Any]] = []
+    sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
+    with ArrayFiles(folder, views) as files:
+        for chunk in _chunks(_windows(shard, views, dropped)):
+            for name, view in views.items():
+                if isinstance(view, VisualView):
+                    files.append(name, np.stack([window.arrays[name] for window in chunk]))
+                    continue
+                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
+                rendered = view.render(waves).cpu().numpy()
+                files.append(name, rendered)
+                sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
+            clips += [
+                {
+                    "clip": window.clip.name,
+                    "start_seconds": round(window.start, 6),
+                    "seconds": round(window.seconds, 6),
+                    "num_frames": window.num_frames,
+                    "repairs": window.repairs,
+                }
+                for window in chunk
+            ]
+    content = {
+        "clips": clips,
+        "dropped": dropped,
+        "files": {name: store.sha256(folder / f"{name}.npy") for name in views},
+        "sums": {name: total.tolist() for name, total in sums.items()},
+    }
+    (folder / "shard.json").write_text(json.dumps(content) + "\n")
+    return content
+
+
+def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
+    chunk: list[Window] = []
+    for window in windows:
+        chunk.append(window)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
+    """All windows of the usable clips; a clip is used with all its windows or not at all."""
+    for clip in shard.clips:
+        for file in files_of(clip):
+            _verify(shard.raw / file, shard.checksums[file])
+        try:
+            windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+        except ClipError as error:
+            dropped.append({"clip": clip.name, "why": str(error)})
+            continue
+        yield from windows
+
+
+@cache
+def _verify(path: Path, checksum: str) -> None:
+    """Once a process and file: segments of one long video share it."""
+    if store.sha256(path) != checksum:
+        raise cli.UserError(
+            f"{path}: has other bytes than its manifest says; remove its folder and make it anew with 'snakemake'"
+        )
+
+
+class ArrayFiles:
+    """One growing `.npy` file a modality; a chunk is in memory at a time, never the shard."""
+
+    def __init__(self, folder: Path, views: dict[str, VisualView | AudioView]) -> None:
+        self._formats = {
+            name: (tuple(view.shape), "|u1" if isinstance(view, VisualView) else "<f2") for name, view in views.items()
+        }
+        self._files = {name: (folder / f"{name}.npy").open("wb") for name in views}
+        self._counts = dict.fromkeys(views, 0)
+        for name in views:
+            self._write_header(name)
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """Write rows [k, *shape]."""
+        shape, dtype = self._formats[name]
+        assert rows.shape[1:] == shape
+        self._files[name].write(np.ascontiguousarray(rows, dtype=dtype).data)
+        self._counts[name] += len(rows)
+
+    def _write_header(self, name: str) -> None:
+        # NumPy leaves room in the header for the first dimension to grow, so it can be written again in place.
+        shape, dtype = self._formats[name]
+        header = {"descr": dtype, "fortran_order": False, "shape": (self._counts[name], *shape)}
+        self._files[name].seek(0)
+        np.lib.format.write_array_header_1_0(self._files[name], header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name, file in self._files.items():
+            if kind is None:
+                self._write_header(name)
+            file.close()

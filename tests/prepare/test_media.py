@@ -1,0 +1,348 @@
+"""The step from clips to packed arrays, on encoded media."""
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avbalance import registry, store
+from avbalance.cli import UserError
+from avbalance.data.packed import Split
+from avbalance.data.synthetic import write_media
+from avbalance.prepare.media import prepare
+from avbalance.prepare.windows import spread
+
+VIEWS = {
+    "audio": {
+        "log_mel": {"sample_rate": 16000, "seconds": 0.64, "num_mels": 8, "window_samples": 400, "hop_samples": 640}
+    },
+    "flow": {"flow": {"size": 16, "num_frames": 2, "method": "dis"}},
+    "visual": {"faces": {"detector": {"given": {}}, "size": 24, "num_frames": 3, "gray": True}},
+}
+OPTIONS: dict[str, Any] = {
+    "clip_seconds": None,
+    "windows": {},
+    "val_fraction": 0.2,
+    "seed": 0,
+    "max_seconds": 600.0,
+    "max_dropped": 0.02,
+    "drop_duplicates": True,
+}
+
+
+def recipe_of(raw: Path, views: dict[str, Any], reader: dict[str, Any], **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    settings = {"dataset": "small", "task": "single_label", "num_classes": 10, "classes": None, "reader": reader}
+    settings |= {name: changes.pop(name) for name in ("task", "num_classes") if name in changes}
+    settings["prepare"] = {**OPTIONS, **changes, "views": views}
+    return {"step": "prepare.media", "name": "small-0", "settings": settings, "inputs": {"raw": str(raw)}, "code": {}}
+
+
+def published(folder: Path, fill: Any) -> Path:  # noqa: ANN401
+    with store.publish(folder, {"step": "prepare.download"}) as out:
+        fill(out)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 sentences, about ten a digit: 62 clips of train, two shards; 20 of val; 18 of test."""
+    generator = registry.load("data", {"grid_miniature": {"num_sentences": 100}})
+    return published(tmp_path_factory.mktemp("raw") / "grid", generator.generate)
+
+
+@pytest.fixture(scope="module")
+def made(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    prepare(recipe_of(raw, VIEWS, {"grid": {}}), folder / "prep", 1, resume=folder / "resume")
+    return folder
+
+
+def shards(folder: Path) -> dict[str, tuple[int, int]]:
+    """{finished shard: (inode, time) of its arrays}."""
+    found = sorted((folder / "resume/shards").glob("*/audio.npy"))
+    return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def clips_of(prep: Path) -> list[dict[str, str]]:
+    with (prep / "clips.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_arrays_labels_and_index_belong_together(made: Path) -> None:
+    prep = made / "prep"
+    store.open_artifact(prep)
+    assert json.loads((prep / "report.json").read_text())["dropped"] == []
+    rows = clips_of(prep)
+    for split, count in (("train", 62), ("val", 20), ("test", 18)):
+        data = Split(prep, split, list(VIEWS), torch.device("cpu"))
+        mine = [row for row in rows if row["split"] == split]
+        assert len(data) == len(mine) == count
+        assert data.labels.tolist() == [int(row["label"]) for row in mine]
+        # The digit stands at the end of a sentence's name: 000_a0.
+        assert [int(row["clip"][-1]) for row in mine] == data.labels.tolist()
+        assert data.videos is not None
+        assert data.videos.tolist() == list(range(count))
+        batch = data.batch(np.arange(count))
+        shapes = {name: tuple(array.shape[1:]) for name, array in batch.inputs.items()}
+        # Windows of 400 samples every 640 of 10,240: 1 + (10240 - 400) // 640.
+        assert shapes == {"audio": (8, 16), "flow": (2, 2, 16, 16), "visual": (1, 3, 24, 24)}
+        assert all(array.isfinite().all() for array in batch.inputs.values())
+    assert {row["start_seconds"] for row in rows} == {"0.64"}
+    assert {row["num_frames"] for row in rows} == {"16"}
+
+
+def test_a_batch_of_several_shards_is_what_the_shards_hold(made: Path) -> None:
+    arrays = [np.load(path) for path in sorted((made / "prep").glob("train_visual-*.npy"))]
+    assert [len(array) for array in arrays] == [32, 30]
+    whole = np.concatenate(arrays)
+    data = Split(made / "prep", "train", ["visual"], torch.device("cpu"))
+    index = np.random.default_rng(0).permutation(62)[:20]
+    described = json.loads((made / "prep/dataset.json").read_text())["modalities"]["visual"]
+    expected = (whole[index].astype(np.float32) - described["mean"][0]) / described["std"][0]
+    np.testing.assert_allclose(data.batch(index).inputs["visual"].numpy(), expected, rtol=1e-6)
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(raw: Path, made: Path, tmp_path: Path) -> None:
+    prepare(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path / "prep", 3, resume=tmp_path / "resume")
+    files = [store.read_manifest(folder / "prep")["files"] for folder in (made, tmp_path)]
+    assert files[0] == files[1]
+
+
+def test_shards_and_artifact_are_one_copy_on_disk(made: Path) -> None:
+    inodes = {inode for inode, _ in shards(made).values()}
+    assert {path.stat().st_ino for path in (made / "prep").glob("*_audio-*.npy")} == inodes
+
+
+def test_after_one_clip_changed_only_its_shard_is_made_again(raw: Path, made: Path, tmp_path: Path) -> None:
+    changed = "000_a0"
+
+    def fill(folder: Path) -> None:
+        for path in raw.rglob("*"):
+            if path.is_file() and path.name != "manifest.json":
+                target = folder / path.relative_to(raw)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, target)
+        clip = folder / f"grid_s1/clips/{changed}.mp4"
+        other = (folder / "grid_s1/clips/001_b1.mp4").read_bytes()
+        clip.unlink()
+        clip.write_bytes(other)
+
+    before = shards(made)
+    again = published(tmp_path / "raw", fill)
+    prepare(recipe_of(again, VIEWS, {"grid": {}}, drop_duplicates=False), tmp_path / "prep", 1, resume=made / "resume")
+    after = shards(made)
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 1
+    assert len(before) == 4  # train 2, val 1, test 1
+
+
+def test_a_damaged_finished_shard_is_made_again(raw: Path, made: Path, tmp_path: Path) -> None:
+    key = next(iter(shards(made)))
+    path = made / "resume/shards" / key / "audio.npy"
+    good = path.read_bytes()
+    bad = path.with_name("bad")
+    bad.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    bad.rename(path)
+    prepare(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=made / "resume")
+    assert path.read_bytes() == good
+
+
+def test_a_raw_file_with_other_bytes_is_named(raw: Path, tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        registry.load("data", {"grid_miniature": {"num_sentences": 5}}).generate(folder)
+
+    damaged = published(tmp_path / "raw", fill)
+    path = damaged / "grid_s1/clips/000_a0.mp4"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"000_a0.mp4: has other bytes than its manifest says"):
+        prepare(recipe_of(damaged, VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
+    assert not (tmp_path / "prep").exists()
+
+
+ODD_READER = """
+from pathlib import Path
+from avbalance.data.clips import Clip, Reader
+
+class Odd(Reader):
+    media = ("*.mp4", "*.mpg", "*.avi")
+    def clips(self, raw: Path) -> list[Clip]:
+        names = (raw / "list.txt").read_text().split()
+        return [
+            Clip(name, ("train", "val", "test")[i % 3], i % 2, visual=name, audio=name) for i, name in enumerate(names)
+        ]
+
+class Moments(Reader):
+    def clips(self, raw: Path) -> list[Clip]:
+        return [
+            Clip(f"{split}{i}", split, (i % 3, 3), visual="long.mp4", audio="long.mp4", start=i, end=i + 1.0)
+            for split in ("train", "val", "test")
+            for i in range(4)
+        ]
+"""
+
+
+@pytest.fixture
+def odd_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/odd_readers.py").write_text(ODD_READER)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+
+
+PLAIN = {
+    "audio": {"waveform": {"sample_rate": 8000, "seconds": 1.0}},
+    "visual": {"frames": {"size": 32, "num_frames": 2}},
+}
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_real_clips_are_packed_or_named_with_the_reason(mirror: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in (mirror / "video").iterdir() if path.suffix != ".json")
+
+    def fill(folder: Path) -> None:
+        for name in names:
+            (folder / name).symlink_to(mirror / "video" / name)
+        (folder / "empty.mp4").write_bytes(b"")
+        (folder / "text.mp4").write_text("this is no video")
+        (folder / "unlisted.avi").write_bytes(b"x")
+        (folder / "list.txt").write_text("\n".join([*names, "empty.mp4", "text.mp4", "gone.mp4"]))
+
+    raw = published(tmp_path / "raw", fill)
+    recipe = recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}, max_dropped=0.5, val_fraction=0.0)
+    prepare(recipe, tmp_path / "prep", 2, resume=tmp_path / "resume")
+    report = json.loads((tmp_path / "prep/report.json").read_text())
+    why = {entry["clip"]: entry["why"] for entry in report["dropped"]}
+    assert why["gone.mp4"] == "gone.mp4 is not there"
+    assert why["kinetics_arm_wrestling_noaudio.mp4"] == why["nasa_13013_rotated_noaudio.mp4"] == "has no sound"
+    assert set(why) == {
+        "corrupted.mp4", "empty.mp4", "gone.mp4", "kinetics_arm_wrestling_noaudio.mp4",
+        "nasa_13013_rotated_noaudio.mp4", "text.mp4",
+    }  # fmt: skip
+    assert all("\n" not in reason and reason for reason in why.values())
+    assert [entry["file"] for entry in report["unused"]] == ["unlisted.avi"]
+    packed = {row["clip"] for row in clips_of(tmp_path / "prep")}
+    assert packed == set(names) - set(why)
+    assert report["num_clips"] == len(names) + 3
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_too_many_bad_clips_are_an_error_that_lists_them(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "list.txt").write_text(" ".join(f"gone{i:02d}.mp4" for i in range(12)))
+
+    raw = published(tmp_path / "raw", fill)
+    with pytest.raises(UserError) as error:
+        prepare(recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
+    assert "12 of 12 clips cannot be used, at most 2.0% may be dropped" in str(error.value)
+    assert "gone03.mp4: gone03.mp4 is not there" in str(error.value)
+    report = json.loads((tmp_path / "resume/prep-report.json").read_text())
+    assert len(report["dropped"]) == 12
+    assert not (tmp_path / "prep").exists()
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_windows_of_a_clip_are_one_video_and_several_classes_are_zeros_and_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (50, 32, 32, 3), dtype=np.uint8)
+    wave = rng.normal(0, 0.1, 16000 * 5).astype(np.float32)
+    raw = published(tmp_path / "raw", lambda folder: write_media(folder / "long.mp4", frames, 10, wave, 16000))
+    views = PLAIN | {"audio": {"waveform": {"sample_rate": 8000, "seconds": 0.4, "normalise": "dataset"}}}
+    changes = {"task": "multi_label", "clip_seconds": 0.4, "windows": {"test": 3}}
+    recipe = recipe_of(raw, views, {"odd_readers:Moments": {}}, num_classes=5, **changes)
+    prepare(recipe, tmp_path / "prep", 1, resume=tmp_path / "resume")
+    test = Split(tmp_path / "prep", "test", ["audio"], torch.device("cpu"))
+    assert test.videos is not None
+    assert test.videos.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert test.labels[3].tolist() == [0, 1, 0, 1, 0]
+    assert test.batch(np.arange(2)).labels.dtype == torch.float32
+    starts = [float(row["start_seconds"]) for row in clips_of(tmp_path / "prep") if row["split"] == "test"]
+    # Of the second 1 to 2, windows of 0.4 s begin at 1, 1.3 and 1.6.
+    assert starts[3:6] == [1.0, 1.3, 1.6]
+    train = Split(tmp_path / "prep", "train", ["audio"], torch.device("cpu"))
+    sound = train.batch(np.arange(4)).inputs["audio"]
+    assert abs(float(sound.mean())) < 0.01
+    assert float(sound.std()) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("span", "seconds", "count", "expected"),
+    [
+        ((0.0, 10.0), None, 1, [(0, 10)]),
+        ((0.0, 10.0), 2.0, 1, [(4, 6)]),
+        ((0.0, 10.0), 2.0, 3, [(0, 2), (4, 6), (8, 10)]),
+        ((1.0, 2.0), 4.0, 2, [(1, 2), (1, 2)]),
+    ],
+)
+def test_windows_are_evenly_spaced(
+    span: tuple[float, float], seconds: float | None, count: int, expected: list[tuple[float, float]]
+) -> None:
+    assert spread(*span, seconds, count) == expected
+
+
+def command(recipe: dict[str, Any], folder: Path, threads: int) -> list[str]:
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
+    return [*step, "--threads", str(threads)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, made: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(raw, VIEWS, {"grid": {}})
+    call = command(recipe, tmp_path, 2)
+    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("results/resume/shards/*/shard.json")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(task) for task in tasks if "spawn_main" in Path(f"/proc/{task}/cmdline").read_text()]
+    os.kill(workers[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("error: a worker was killed")
+    assert "Traceback" not in errors
+    assert not (tmp_path / "prep").exists()
+    finished = shards_below(tmp_path / "results/resume/shards")
+    assert finished
+    subprocess.run(call, cwd=tmp_path, env=environment(), check=True, capture_output=True, timeout=60)
+    assert store.read_manifest(tmp_path / "prep")["files"] == store.read_manifest(made / "prep")["files"]
+    kept = shards_below(tmp_path / "results/resume/shards")
+    assert {key: kept[key] for key in finished} == finished
+
+
+def shards_below(folder: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_ino for path in folder.glob("*/shard.json")}
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_path: Path) -> None:
+    # No file may grow beyond 32 KiB, as on a disk with no more room: the arrays of frames do.
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (32 * 1024, 32 * 1024))
+
+    recipe = recipe_of(raw, VIEWS, {"grid": {}})
+    done = subprocess.run(
+        command(recipe, tmp_path, 1), cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        preexec_fn=limit, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: [Errno 27] File too large")
+    assert "Traceback" not in done.stderr
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "recipe.json"]
+    assert left == []
