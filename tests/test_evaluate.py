@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
-from avbalance.evaluate import predict
+from avbalance.evaluate import predict, read_trials
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch
@@ -53,7 +56,8 @@ def test_the_model_is_evaluated_and_left_in_its_mode(training: bool) -> None:
 
 def test_clips_stay_in_order_whatever_the_batches() -> None:
     model = build()
-    whole, parts = (predict(model, batches(*sizes), torch.float32, True) for sizes in ((12,), (5, 5, 2)))
+    wanted = ("logits", "masked", "embedding")
+    whole, parts = (predict(model, batches(*sizes), torch.float32, wanted) for sizes in ((12,), (5, 5, 2)))
     assert whole.keys() == parts.keys()
     for name, logits in whole.items():
         np.testing.assert_allclose(parts[name], logits, rtol=1e-5, atol=1e-6)
@@ -65,7 +69,7 @@ def test_clips_stay_in_order_whatever_the_batches() -> None:
 def test_masked_logits_of_every_modality_are_there_where_asked_for(fusion: str) -> None:
     model = build(fusion)
     assert set(predict(model, batches(5, 7), torch.float32)) == {"logits"}
-    said = predict(model, batches(5, 7), torch.float32, with_masked=True)
+    said = predict(model, batches(5, 7), torch.float32, ("logits", "masked"))
     assert {name: logits.shape for name, logits in said.items()} == {
         "logits": (12, 3),
         "masked_audio": (12, 3),
@@ -83,9 +87,38 @@ def test_a_uni_modal_model_is_predicted_from_its_modality() -> None:
 
 def test_bfloat16_gives_nearly_the_same_float32_logits() -> None:
     model = build()
-    exact, rounded = (predict(model, batches(12), precision, True) for precision in (torch.float32, torch.bfloat16))
+    exact, rounded = (
+        predict(model, batches(12), precision, ("logits", "masked")) for precision in (torch.float32, torch.bfloat16)
+    )
     for name, logits in exact.items():
         assert rounded[name].dtype == np.float32
         assert (rounded[name] != logits).any()
         # bfloat16 has 8 significant bits: a relative error of 2^-9 each, of sums of 6 products
         assert np.linalg.norm(rounded[name] - logits) < 0.02 * np.linalg.norm(logits)
+
+
+@pytest.mark.parametrize("fusion", ["concat", "film", "addition"])
+def test_the_embedding_is_what_the_head_sees_at_length_one(fusion: str) -> None:
+    model = build(fusion)
+    said = predict(model, batches(5, 7), torch.float32, ("embedding",))
+    assert set(said) == {"embedding"}
+    np.testing.assert_allclose(np.linalg.norm(said["embedding"], axis=1), 1, rtol=1e-6)
+    (batch,) = batches(12)
+    streams = model.eval()(batch.inputs).streams
+    seen = torch.cat([streams[name] for name in model.fusion.streams], dim=1).detach().numpy()
+    np.testing.assert_allclose(said["embedding"] * np.linalg.norm(seen, axis=1, keepdims=True), seen, atol=1e-5)
+
+
+def test_trials_are_read_by_list(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n")
+    trials = read_trials(tmp_path / "trials.csv")
+    assert {name: pairs.tolist() for name, pairs in trials.items()} == {
+        "vc1": [[0, 3, 1], [1, 2, 0]],
+        "vc2": [[4, 2, 0]],
+    }
+
+
+def test_a_file_without_trials_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n")
+    with pytest.raises(UserError, match=r"trials.csv: holds no trial"):
+        read_trials(tmp_path / "trials.csv")

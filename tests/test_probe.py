@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from avbalance import metrics, store
 from avbalance.data.packed import Split, describe
 from avbalance.model import build
-from avbalance.probe import L2_GRID, encode, fit, solve
+from avbalance.probe import L2_GRID, encode, fit, main, solve
 from avbalance.train import run
 
 Clips = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -221,3 +221,78 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
         np.testing.assert_allclose(
             ours - ours.mean(axis=1, keepdims=True), said - said.mean(axis=1, keepdims=True), atol=0.05
         )
+
+
+def clips_of_several(num_clips: int, seed: int) -> Clips:
+    """Gaussian features of three classes of which a clip has any number: the sum of their means."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(2, size=(num_clips, 3), dtype=np.uint8)
+    means = np.random.default_rng(0).normal(size=(3, 5))
+    return labels @ means + rng.normal(size=(num_clips, 5)), labels
+
+
+@pytest.mark.parametrize("l2", L2_GRID)
+def test_the_probe_of_several_classes_is_one_of_scikit_learn_for_each_class(l2: float) -> None:
+    features, labels = clips_of_several(90, seed=1)
+    features = standardise(features)
+    flat, gradient_norm = solve(features, labels, 3, l2, np.zeros(3 * 6))
+    assert gradient_norm <= 1e-6
+    for ours, label in zip(flat.reshape(3, 6), labels.T, strict=True):
+        theirs = sklearn_probe(features, label, l2)
+        np.testing.assert_allclose(ours[:-1], theirs.coef_[0], atol=1e-4)
+        assert ours[-1] == pytest.approx(theirs.intercept_[0], abs=1e-4)
+
+
+def test_the_gradient_of_several_classes_is_that_of_automatic_differentiation() -> None:
+    features, labels = clips_of_several(40, seed=1)
+    flat, gradient_norm = solve(features, labels, 3, 1e-2, np.zeros(3 * 6))
+    weight = torch.tensor(flat.reshape(3, 6), requires_grad=True)
+    logits = torch.from_numpy(features) @ weight[:, :-1].T + weight[:, -1]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).double())
+    value = 3 * loss + 1e-2 / 2 * weight[:, :-1].square().sum()  # the sum over classes, not the mean
+    (gradient,) = torch.autograd.grad(value, weight)
+    assert gradient_norm == pytest.approx(gradient.abs().max().item(), abs=1e-9)
+
+
+def test_a_class_that_no_training_clip_has_is_never_said() -> None:
+    (features, labels), val = clips_of_several(60, seed=1), clips_of_several(60, seed=2)
+    labels[:, 2] = 0
+    probe = fit((features, labels), val, 3)
+    assert probe.gradient_norm <= 1e-6
+    assert (probe.logits(val[0])[:, 2] < -5).all()
+
+
+def test_the_step_probes_clips_of_several_classes(
+    recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Class 0 becomes classes 0 and 1, class 1 classes 1 and 2, class 2 classes 2 and 0.
+    with store.publish(tmp_path / "several", {"step": "prepare.media"}) as folder:
+        for file in prepared.glob("*.npy"):
+            array = np.load(file)
+            if file.stem.endswith("_label"):
+                array = (np.eye(3) + np.eye(3)[[1, 2, 0]]).astype(np.uint8)[array]
+                np.save(folder / file.name.replace("label", "video"), np.arange(len(array)))
+            np.save(folder / file.name, array)
+        description = describe(prepared) | {"task": "multi_label"}
+        (folder / "dataset.json").write_text(json.dumps(description))
+    settings = recipe()["settings"]
+    with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
+        state = build(settings, description).state_dict()
+        save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
+    inputs = {"weights": str(tmp_path / "weights"), "data": str(tmp_path / "several")}
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs})
+    )
+    places = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={tmp_path / 'out'}", f"--resume={tmp_path / 'resume'}"]
+    monkeypatch.setattr(sys, "argv", ["probe", "--device=cpu", *places])
+    main()
+    predictions = dict(np.load(tmp_path / "out" / "predictions.npz"))
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(predictions) == {"test_label", "test_video", "test_probe_audio", "test_probe_visual"}
+    for modality in ("audio", "visual"):
+        logits = predictions[f"test_probe_{modality}"]
+        assert set(figures[modality]) == {"map", "mauc", "num_classes_scored", "loss", "l2", "gradient_norm"}
+        summary = metrics.summarise(logits, predictions["test_label"], predictions["test_video"])
+        assert summary.items() <= figures[modality].items()
+        assert figures[modality]["mauc"] > 0.6  # chance is 1/2, of an untrained encoder
+        assert figures[modality]["gradient_norm"] <= 1e-6

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from avbalance import signature, store
+from avbalance import metrics, signature, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.cli import UserError
@@ -22,6 +22,42 @@ from avbalance.train import build_balancer, run, train
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
+PATTERNS = {"visual": (1, 8, 8), "audio": (160,)}
+
+
+def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_classes: int, task: str) -> str:
+    """Prepared clips that are the sum of their labels' patterns, in both modalities, and noise.
+
+    Args:
+        folder: Where.
+        labels: {split: [n, patterns], zeros and ones}. Every two clips are of one video.
+        noise: Its deviation; each pattern's is 1.
+        num_classes: Of train.
+        task: Of the data set.
+    """
+    rng = np.random.default_rng(0)
+    patterns = {m: rng.normal(size=(next(iter(labels.values())).shape[1], *shape)) for m, shape in PATTERNS.items()}
+    with store.publish(folder, {"step": "prepare.media"}) as out:
+        for split, shown in labels.items():
+            np.save(out / f"{split}_label.npy", shown if task == "multi_label" else shown.argmax(axis=1))
+            np.save(out / f"{split}_video.npy", np.arange(len(shown)) // 2)
+            for modality, pattern in patterns.items():
+                clean = np.tensordot(shown.astype(float), pattern, 1)
+                np.save(out / f"{split}_{modality}.npy", (clean + noise * rng.normal(size=clean.shape)).astype("<f2"))
+        shapes = {modality: {"shape": shape} for modality, shape in PATTERNS.items()}
+        (out / "dataset.json").write_text(json.dumps({"task": task, "num_classes": num_classes, "modalities": shapes}))
+        if task == "verification":
+            label = labels["test"].argmax(axis=1)
+            pairs = [(i, j, int(label[i] == label[j])) for i in range(len(label)) for j in range(i)]
+            listed = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
+            lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in listed)]
+            (out / "trials.csv").write_text("\n".join(lines) + "\n")
+    return str(folder)
+
+
+def several(seed: int, num_videos: int) -> np.ndarray:
+    """Labels of two clips a video: each of three classes with probability 1/2."""
+    return np.repeat(np.random.default_rng(seed).integers(2, size=(num_videos, 3), dtype=np.uint8), 2, axis=0)
 
 
 def train_run(recipe: dict[str, Any], resume: Path) -> dict[str, Any]:
@@ -183,3 +219,73 @@ def test_a_run_on_cuda_agrees_with_the_cpu(recipe: Make, tmp_path: Path) -> None
     on_cpu = train_run(wanted, tmp_path / "cpu")["metrics"]["test_accuracy"]
     on_cuda = run(wanted, torch.device("cuda", 0), tmp_path / "cuda", 1e9)["metrics"]["test_accuracy"]
     assert abs(on_cpu - on_cuda) < 0.1
+
+
+@pytest.mark.parametrize("loss", ["joint", "unimodal"])
+def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: Path) -> None:
+    labels = {"train": several(0, 40), "val": several(1, 12), "test": several(2, 20)}
+    wanted = recipe(loss=loss, training={"epochs": 25, "patience": 25, "learning_rate": 0.01})
+    wanted["inputs"]["data"] = publish(tmp_path / "several", labels, 0.1, 3, "multi_label")
+    result = train_run(wanted, tmp_path / "r")
+    figures, predictions = result["metrics"], result["predictions"]
+    assert figures["test_map"] > 0.99
+    assert figures["test_mauc"] > 0.99
+    assert figures["test_num_classes_scored"] == 3
+    assert figures["test_loss"] < 0.2  # ln 2 = 0.69 without knowledge
+    assert not any("accuracy" in name for name in figures)
+    np.testing.assert_array_equal(predictions["test_label"], labels["test"])
+    np.testing.assert_array_equal(predictions["test_video"], np.arange(40) // 2)
+    # The figures are those of the stored predictions, of 20 videos.
+    averaged = metrics.by_video(predictions["test_logits"], labels["test"], predictions["test_video"])
+    assert averaged[0].shape == (20, 3)
+    assert figures["test_map"] == metrics.by_class(*averaged).precision.mean()
+    first, last = (result["history"][place] for place in (0, -1))
+    assert set(first) == {"epoch", "train_loss", "val_map", "val_mauc", "val_num_classes_scored", "val_loss", "seconds"}
+    assert last["val_loss"] < first["val_loss"]
+
+
+def test_a_video_has_an_accuracy_of_its_own(recipe: Make, tmp_path: Path) -> None:
+    classes = np.repeat(np.eye(3, dtype=int), 2, axis=0)
+    labels = {split: np.tile(classes, (n, 1)) for split, n in (("train", 12), ("val", 5), ("test", 20))}
+    wanted = recipe(training={"epochs": 4})
+    wanted["inputs"]["data"] = publish(tmp_path / "videos", labels, 6.0, 3, "single_label")
+    result = train_run(wanted, tmp_path / "r")
+    figures, predictions = result["metrics"], result["predictions"]
+    averaged = metrics.by_video(*(predictions[f"test_{name}"] for name in ("logits", "label", "video")))
+    assert figures["test_video_accuracy"] == metrics.accuracy(*averaged)
+    assert figures["test_accuracy"] == metrics.accuracy(predictions["test_logits"], predictions["test_label"])
+    assert figures["test_video_accuracy"] > figures["test_accuracy"]  # two noisy clips say more than one
+    assert "val_video_accuracy" in result["history"][0]
+
+
+def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Path) -> None:
+    persons = np.eye(14, dtype=int)
+    labels = {
+        "train": np.repeat(persons[:8], 12, axis=0),
+        "val": np.repeat(persons[:8], 3, axis=0),
+        "test": np.repeat(persons[8:], 4, axis=0),
+    }
+    wanted = recipe(training={"epochs": 12, "patience": 12})
+    wanted["inputs"]["data"] = publish(tmp_path / "persons", labels, 0.5, 8, "verification")
+    result = train_run(wanted, tmp_path / "r")
+    figures, predictions = result["metrics"], result["predictions"]
+    assert figures["val_accuracy"] > 0.9
+    assert figures["test_eer_even"] < 0.1  # chance is 1/2
+    assert figures["test_eer_odd"] < 0.1
+    assert 0 <= figures["test_min_dcf_even"] < 0.8
+    assert not any(name.startswith(("train_acc", "train_loss", "test_acc", "test_loss")) for name in figures)
+    assert set(predictions) == {"test_embedding", "test_label", "trials_even", "trials_odd"}
+    assert predictions["test_embedding"].dtype == np.float16
+    assert len(predictions["test_embedding"]) == len(predictions["test_label"]) == 24
+    trials = predictions["trials_even"]
+    scores = metrics.trial_scores(predictions["test_embedding"], trials)
+    assert figures["test_eer_even"] == metrics.equal_error_rate(scores, trials[:, 2])
+
+
+def test_a_data_set_for_verification_without_trials_is_refused_before_training(recipe: Make, tmp_path: Path) -> None:
+    labels = {split: np.eye(3, dtype=int)[:n] for split, n in (("train", 3), ("val", 3), ("test", 1))}
+    wanted = recipe()
+    wanted["inputs"]["data"] = publish(tmp_path / "persons", labels, 0.5, 3, "verification")
+    with pytest.raises(UserError, match=r"persons/trials.csv: holds no trial"):
+        train_run(wanted, tmp_path / "r")
+    assert not (tmp_path / "r").exists()

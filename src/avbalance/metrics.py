@@ -1,29 +1,39 @@
-"""Accuracy and cross-entropy of stored logits, for one clip and on average."""
+"""What stored predictions are worth: for clips, videos, classes and verification trials."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def correct(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether the highest logit is the label's, [n]; of equal logits the first counts.
+def correct(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
+    """Whether the label's logit is among the k highest, [n]; of equal logits the first count.
 
     Args:
-        logits: [n, classes].
+        logits: [n, classes], or anything else that ranks the classes.
         labels: [n].
+        k: How many guesses a clip has.
     """
-    return np.asarray(logits.argmax(axis=1) == labels)
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    # Not `logits > own`: what is no number must not count as right.
+    ahead = ~(logits <= own) | ((logits == own) & earlier)
+    return np.asarray(ahead.sum(axis=1) < k)
 
 
 def clip_losses(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Each clip's cross-entropy log sum_j exp(z_j) - z_y in nats, [n].
 
+    Where a clip has several classes, its binary cross-entropy: the mean over c of log(1 + exp(z_c)) - y_c z_c.
     Computed in float64: a difference of float16 logits has three digits.
 
     Args:
         logits: [n, classes], any float.
-        labels: [n].
+        labels: [n]; or [n, classes], zeros and ones.
     """
     z = logits.astype(np.float64)
+    if labels.ndim == 2:
+        return np.asarray((np.logaddexp(0, z) - labels * z).mean(axis=1))
     z -= z.max(axis=1, keepdims=True)
     return np.asarray(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(labels)), labels])
 
@@ -34,5 +44,156 @@ def accuracy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float
 
 
 def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Mean cross-entropy in nats; logits [n, classes], labels [n]."""
+    """Mean of `clip_losses`, in nats."""
     return float(clip_losses(logits, labels).mean())
+
+
+def by_video(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], videos: NDArray[np.integer] | None
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """What the clips of each video say together: the mean of their probabilities.
+
+    G-Blend (Wang et al., CVPR 2020, section 3.1) averages the predictions of a video's clips and does not say whether
+    before or after the softmax; here after it, and after the sigmoid where a clip has several classes.
+
+    Args:
+        logits: [n, classes].
+        labels: [n] or [n, classes], the same for all clips of a video.
+        videos: [n], ascending, the video of each clip; None where every clip is a video of its own.
+
+    Returns:
+        Probabilities [videos, classes] and labels of the videos.
+    """
+    z = logits.astype(np.float64)
+    if labels.ndim == 2:
+        probabilities = np.exp(-np.logaddexp(0, -z))
+    else:
+        probabilities = np.exp(z - z.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    if videos is None:
+        return probabilities, labels
+    starts = np.unique(videos, return_index=True)[1]
+    num_clips = np.diff(np.append(starts, len(videos)))
+    return np.add.reduceat(probabilities, starts) / num_clips[:, None], labels[starts]
+
+
+class ByClass(NamedTuple):
+    """How well each class's scores rank the clips, [classes]; NaN for a class without positives or negatives.
+
+    Attributes:
+        precision: Average precision, sum_t (R_t - R_{t-1}) P_t over the thresholds t from the highest: precision P_t
+            and recall R_t among the clips that score t or more.
+        area: Area under the ROC curve: the share of the pairs of a positive and a negative in which the positive scores
+            higher; a tie counts one half.
+    """
+
+    precision: NDArray[np.float64]
+    area: NDArray[np.float64]
+
+
+def by_class(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> ByClass:
+    """Both measures of each class; scores and labels (zeros and ones) [n, classes]."""
+    found = ByClass(np.full(labels.shape[1], np.nan), np.full(labels.shape[1], np.nan))
+    for c, positive in enumerate(labels.T):
+        hits, false_alarms = _sweep(scores[:, c], positive)
+        if hits[-1] and false_alarms[-1]:
+            accepted = hits[1:] + false_alarms[1:]
+            found.precision[c] = (np.diff(hits) * hits[1:] / accepted).sum() / hits[-1]
+            found.area[c] = np.trapezoid(hits, false_alarms) / (hits[-1] * false_alarms[-1])
+    return found
+
+
+def mean_over_classes(values: NDArray[np.float64]) -> float:
+    """Mean over the classes that have a value; NaN where none has."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def trial_scores(embeddings: NDArray[np.floating], trials: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Cosines of each trial's two clips, [trials].
+
+    Args:
+        embeddings: [n, dim], of length 1.
+        trials: [trials, 3]: places of the two clips, and 1 where they show one person, else 0.
+    """
+    parts = np.array_split(trials, len(trials) // 10_000 + 1)  # so that only a part's pairs are in memory
+    pairs = ((embeddings[part[:, place]].astype(np.float32) for place in (0, 1)) for part in parts)
+    return np.concatenate([np.einsum("td,td->t", *pair) for pair in pairs])
+
+
+def equal_error_rate(scores: NDArray[np.floating], is_target: NDArray[np.integer]) -> float:
+    """EER, in [0, 1]: the share of targets missed where it equals the share of the others accepted.
+
+    Every score is a threshold and gives an operating point of both shares. They are interpolated linearly between the
+    two neighbouring points of which one has more misses and the next has not.
+
+    Args:
+        scores: [trials], higher for one person.
+        is_target: [trials], 1 or 0.
+
+    Returns:
+        NaN without targets or without others.
+    """
+    accepted, missed = _error_rates(scores, is_target)
+    excess = missed - accepted  # falls from 1 to -1
+    after = int(np.argmax(excess <= 0))
+    if np.isnan(excess[after]):
+        return float("nan")
+    share = excess[after - 1] / (excess[after - 1] - excess[after])
+    return float(accepted[after - 1] + share * (accepted[after] - accepted[after - 1]))
+
+
+def min_dcf(scores: NDArray[np.floating], is_target: NDArray[np.integer], p_target: float = 0.01) -> float:
+    """The least detection cost over all thresholds, with costs C_miss = C_fa = 1.
+
+        DCF = (p P_miss + (1 - p) P_fa) / min(p, 1 - p)
+
+    Divided by the cost of the better of accepting all and accepting none, as NIST and VoxCeleb do; so at most 1.
+
+    Args:
+        scores: [trials].
+        is_target: [trials], 1 or 0.
+        p_target: p, prior probability of a target.
+
+    Returns:
+        NaN without targets or without others.
+    """
+    accepted, missed = _error_rates(scores, is_target)
+    return float((p_target * missed + (1 - p_target) * accepted).min() / min(p_target, 1 - p_target))
+
+
+def summarise(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], videos: NDArray[np.integer] | None
+) -> dict[str, float]:
+    """Figures of a split, by name; arguments as for `by_video`.
+
+    accuracy (and video_accuracy where there are videos) and loss; where a clip has several classes, map and mauc of the
+    videos, num_classes_scored (those that have a value), and loss.
+    """
+    if labels.ndim == 1:
+        figures = {"accuracy": accuracy(logits, labels)}
+        if videos is not None:
+            figures["video_accuracy"] = accuracy(*by_video(logits, labels, videos))
+    else:
+        precision, area = by_class(*by_video(logits, labels, videos))
+        figures = {"map": mean_over_classes(precision), "mauc": mean_over_classes(area)}
+        figures["num_classes_scored"] = int((~np.isnan(precision)).sum())
+    return figures | {"loss": cross_entropy(logits, labels)}
+
+
+def _sweep(scores: NDArray[np.floating], positive: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many positives and how many negatives score t or more, for t above all scores and then at each, falling."""
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order]
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # equal scores are accepted together
+    hits = np.cumsum(positive[order], dtype=np.int64)[last]
+    return np.append(0, hits), np.append(0, last + 1 - hits)
+
+
+def _error_rates(
+    scores: NDArray[np.floating], is_target: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of the others accepted and of the targets missed, at every threshold from the highest."""
+    hits, false_alarms = _sweep(scores, is_target)
+    with np.errstate(invalid="ignore"):
+        return false_alarms / false_alarms[-1], 1 - hits / hits[-1]

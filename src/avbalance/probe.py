@@ -6,6 +6,8 @@ A probe is multinomial logistic regression with an L2 penalty on features of the
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 
 is convex and is minimised to its optimum on standardised features; l2 is chosen by the loss on the validation split.
+Where a clip has several classes, every class has a logistic regression of its own, against the rest: CE is the sum of
+their binary cross-entropies. There are no probes for verification, whose test clips are of no class.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import expit, log_expit, logsumexp
 
 from avbalance import cli, metrics, store
 from avbalance.data.packed import Batches, Split, describe
@@ -53,13 +55,14 @@ class Probe:
         return (features - self.mean) / self.deviation @ self.weight.T + self.bias
 
 
-def solve(
-    features: Floats, labels: NDArray[np.int64], num_classes: int, l2: float, start: Floats
-) -> tuple[Floats, float]:
+def solve(features: Floats, labels: NDArray[Any], num_classes: int, l2: float, start: Floats) -> tuple[Floats, float]:
     """Minimise J by Newton's method with conjugate gradients; features are standardised.
 
     Args:
         features: [n, dim].
+        labels: [n]; or [n, num_classes], zeros and ones.
+        num_classes: Number of logits.
+        l2: Strength of the penalty.
         start: [num_classes * (dim + 1)], where to begin; the last column holds the bias.
 
     Returns:
@@ -67,26 +70,30 @@ def solve(
     """
     num_clips = len(labels)
     inputs = np.hstack([features, np.ones((num_clips, 1))])
-    targets = np.eye(num_classes)[labels]
+    several = labels.ndim == 2
+    targets = labels.astype(np.float64) if several else np.eye(num_classes)[labels]
     penalty = np.full((num_classes, inputs.shape[1]), l2)
     penalty[:, -1] = 0
 
-    def probabilities(flat: Floats) -> tuple[Floats, Floats]:
+    def predict(flat: Floats) -> tuple[Floats, float]:
+        """Probabilities and the sum of the cross-entropies."""
         logits = inputs @ flat.reshape(penalty.shape).T
-        normaliser = logsumexp(logits, axis=1, keepdims=True)
-        return np.exp(logits - normaliser), logits - normaliser
+        if several:
+            return expit(logits), -(log_expit(logits) - (1 - targets) * logits).sum()
+        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+        return np.exp(log_p), -(targets * log_p).sum()
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         weight = flat.reshape(penalty.shape)
-        p, log_p = probabilities(flat)
-        value = -(targets * log_p).sum() / num_clips + 0.5 * (penalty * weight**2).sum()
+        p, loss = predict(flat)
+        value = loss / num_clips + 0.5 * (penalty * weight**2).sum()
         return value, ((p - targets).T @ inputs / num_clips + penalty * weight).ravel()
 
     def hessian_product(flat: Floats, direction: Floats) -> Floats:
-        p, _ = probabilities(flat)
+        p, _ = predict(flat)
         along = direction.reshape(penalty.shape)
         moved = p * (inputs @ along.T)
-        moved -= p * moved.sum(axis=1, keepdims=True)
+        moved -= p * (moved if several else moved.sum(axis=1, keepdims=True))
         return (moved.T @ inputs / num_clips + penalty * along).ravel()
 
     near = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-5}).x
@@ -96,13 +103,12 @@ def solve(
     return solution, float(np.abs(objective(solution)[1]).max())
 
 
-def fit(
-    train: tuple[NDArray[Any], NDArray[np.int64]], val: tuple[NDArray[Any], NDArray[np.int64]], num_classes: int
-) -> Probe:
+def fit(train: tuple[NDArray[Any], NDArray[Any]], val: tuple[NDArray[Any], NDArray[Any]], num_classes: int) -> Probe:
     """The probe whose l2 gives the lowest validation loss.
 
     Args:
-        train, val: (features [n, dim], labels [n]).
+        train, val: (features [n, dim], labels [n] or [n, num_classes]).
+        num_classes: Number of logits.
     """
     features, labels = train[0].astype(np.float64), train[1]
     mean, deviation = features.mean(axis=0), features.std(axis=0)
@@ -148,15 +154,17 @@ def main() -> None:
         splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
         features = {name: encode(model, split, settings["training"]["batch_size"]) for name, split in splits.items()}
         figures: dict[str, dict[str, float]] = {}
-        predictions: dict[str, NDArray[Any]] = {"test_label": splits["test"].labels}
+        test = splits["test"]
+        predictions: dict[str, NDArray[Any]] = {"test_label": test.labels}
+        if test.videos is not None:
+            predictions["test_video"] = test.videos
         for modality in settings["encoder"]:
             labelled = {name: (features[name][modality], splits[name].labels) for name in splits}
             probe = fit(labelled["train"], labelled["val"], description["num_classes"])
             logits = probe.logits(labelled["test"][0]).astype(np.float16)
             predictions[f"test_probe_{modality}"] = logits
             figures[modality] = {
-                "accuracy": metrics.accuracy(logits, splits["test"].labels),
-                "loss": metrics.cross_entropy(logits, splits["test"].labels),
+                **metrics.summarise(logits, test.labels, test.videos),
                 "l2": probe.l2,
                 "gradient_norm": probe.gradient_norm,
             }

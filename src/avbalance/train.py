@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,7 +24,7 @@ from avbalance import checkpoint, cli, metrics, registry, store
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
-from avbalance.evaluate import predict
+from avbalance.evaluate import classify, predict, read_trials, verify
 from avbalance.model import Model, build
 from avbalance.progress import Progress
 from avbalance.types import Loaders
@@ -47,7 +46,7 @@ def train(
     All randomness of an epoch follows from (seed, epoch), so a run that was killed and resumed gives the same bits.
 
     Returns:
-        One record an epoch: epoch (from 1), train_loss, val_loss, val_accuracy, seconds.
+        One record an epoch: epoch (from 1), train_loss, val_ with each name of `metrics.summarise`, seconds.
     """
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     device = splits["train"].device
@@ -71,23 +70,16 @@ def train(
         train_loss = _train_epoch(balancer, optimizer, loaders, epoch, precision)
         seconds = time.perf_counter() - start
         logits = predict(balancer.model, loaders.val, precision)["logits"]
-        labels = splits["val"].labels
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "train_loss": train_loss,
-                "val_loss": metrics.cross_entropy(logits, labels),
-                "val_accuracy": metrics.accuracy(logits, labels),
-                "seconds": round(seconds, 4),
-            }
-        )
+        summary = metrics.summarise(logits, splits["val"].labels, splits["val"].videos)
+        figures = {"train_loss": train_loss, **{f"val_{name}": value for name, value in summary.items()}}
+        history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 4)})
         if _best_epoch(history) == epoch:
             best = _copy(balancer)
         if time.monotonic() - saved >= checkpoint_seconds:
             states = {"balancer": balancer.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
             checkpoint.save(resume, {**states, "history": history})
             saved = time.monotonic()
-        progress.advance(**{name: history[-1][name] for name in ("train_loss", "val_loss", "val_accuracy")})
+        progress.advance(**figures)
     balancer.load_state_dict(best)
     progress.close()
     return history
@@ -173,20 +165,19 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
     """Train a recipe; returns {"model", "history", "predictions", "metrics"}."""
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     store.open_artifact(data)
-    modalities = list(settings["encoder"])
-    splits = {name: Split(data, name, modalities, device) for name in ("train", "val", "test")}
-    balancer = build_balancer(settings, describe(data), device)
+    description = describe(data)
+    trials = read_trials(data / "trials.csv") if description.get("task") == "verification" else {}
+    splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
+    balancer = build_balancer(settings, description, device)
     model = balancer.model
     _load_pretrained(model, recipe["inputs"])
     training, seed = settings["training"], settings["seed"]
     history = train(balancer, splits, training, seed, resume, checkpoint_seconds)
-    predictions: dict[str, NDArray[Any]] = {}
-    precision = getattr(torch, training["precision"])
-    for name, split in splits.items():
-        with_masked = name == "test" and len(modalities) > 1
-        said = predict(model, Batches(split, training["batch_size"]), precision, with_masked)
-        predictions |= {f"{name}_{what}": logits.astype(np.float16) for what, logits in said.items()}
-        predictions[f"{name}_label"] = split.labels
+    batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
+    if trials:
+        predictions, quality = verify(model, splits, trials, batch_size, precision)
+    else:
+        predictions, quality = classify(model, splits, batch_size, precision)
     seconds = sum(record["seconds"] for record in history)
     figures: dict[str, Any] = {
         "best_epoch": _best_epoch(history) + 1,
@@ -195,11 +186,8 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
         "flops_per_clip": flops_per_clip(model, splits["val"]),
         "train_seconds": round(seconds, 3),
         "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1),
+        **quality,
     }
-    for name, split in splits.items():
-        logits = predictions[f"{name}_logits"]
-        figures[f"{name}_accuracy"] = metrics.accuracy(logits, split.labels)
-        figures[f"{name}_loss"] = metrics.cross_entropy(logits, split.labels)
     return {"model": model, "history": history, "predictions": predictions, "metrics": figures}
 
 

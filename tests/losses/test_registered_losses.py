@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from avbalance.losses import REGISTRY
+from avbalance.losses.base import objective
 from avbalance.registry import load
 from avbalance.types import Output
 
@@ -50,3 +51,25 @@ def test_terms_are_scalars_and_their_gradients_reach_every_parameter_and_the_log
         assert value.grad is not None, key
         assert value.grad.isfinite().all(), key
         assert value.grad.any(), key
+
+
+def test_the_objective_of_one_class_is_cross_entropy_and_of_several_binary_cross_entropy() -> None:
+    # softmax(0, ln 3) = (1/4, 3/4). sigmoid(0) = 1/2 and sigmoid(ln 3) = 3/4, of a class that the clip has not: ln 4.
+    logits = torch.tensor([[0, log(3)]])
+    assert objective(logits, torch.tensor([1])).item() == pytest.approx(log(4 / 3))
+    assert objective(logits, torch.tensor([[1.0, 0.0]])).item() == pytest.approx((log(2) + log(4)) / 2)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_terms_of_several_classes_are_binary_cross_entropies(name: str) -> None:
+    torch.manual_seed(0)
+    loss = load("loss", name, {"visual": 6, "audio": 4}, 3)
+    features = {"visual": torch.randn(5, 6), "audio": torch.randn(5, 4)}
+    logits, labels = torch.randn(5, 3), torch.randint(2, (5, 3)).float()
+    said = {"joint": logits} | {name: head(features[name]) for name, head in getattr(loss, "heads", {}).items()}
+    terms = loss(Output(features, features, logits), labels)
+    assert terms.keys() == said.keys()
+    for term, value in terms.items():
+        p = said[term].double().sigmoid()
+        expected = -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+        assert value.item() == pytest.approx(expected.item(), rel=1e-5)

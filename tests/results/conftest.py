@@ -28,6 +28,7 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
         """`right`: {name of logits: how many of the eight clips are right}."""
         folder = Path("results") / ("probes" if step == "probe" else "runs") / name
         recipe: dict[str, Any] = {"step": step, "name": name, "settings": {"encoder": {key: {} for key in encoder}}}
+        recipe["inputs"] = {"data": "results/prep/demo"}
         predictions: dict[str, NDArray[Any]] = {f"{split}_label": LABELS for split in ("train", "test")}
         predictions |= {logits: logits_of(number) for logits, number in right.items()}
         with store.publish(folder, recipe) as out:

@@ -32,9 +32,9 @@ class ModalityDropout(Balancer):
         """The model's output, in training with missing features."""
         features = self.model.encode(batch.inputs)
         if self.training:
-            labels = batch.labels
-            lacks = torch.rand(labels.shape, device=labels.device) < self.probability
-            which = torch.randint(len(features), labels.shape, device=labels.device)
+            index = batch.index
+            lacks = torch.rand(index.shape, device=index.device) < self.probability
+            which = torch.randint(len(features), index.shape, device=index.device)
             features = {
                 modality: feature.masked_fill((lacks & (which == number)).unsqueeze(1), 0.0)
                 for number, (modality, feature) in enumerate(features.items())

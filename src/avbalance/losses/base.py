@@ -1,8 +1,20 @@
 """What every loss promises."""
 
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from avbalance.types import Output
+
+
+def objective(logits: Tensor, labels: Tensor) -> Tensor:
+    """What the data's task minimises, mean over clips; scalar.
+
+    Cross-entropy for labels [batch], int64. Where a clip has several classes, labels are zeros and ones
+    [batch, num_classes], float32, and it is binary cross-entropy, mean over classes.
+    """
+    if labels.dim() == 2:
+        return binary_cross_entropy_with_logits(logits, labels)
+    return cross_entropy(logits, labels)
 
 
 class Loss(nn.Module):

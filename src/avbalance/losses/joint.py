@@ -1,14 +1,13 @@
 """The loss of plain joint training."""
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from avbalance.losses.base import Loss
+from avbalance.losses.base import Loss, objective
 from avbalance.types import Output
 
 
 class Joint(Loss):
-    """Cross-entropy of the joint logits, one term named `joint`.
+    """Cross-entropy of the joint logits (binary where a clip has several classes), one term named `joint`.
 
     MMCosine (Xu et al., ICASSP 2023), L_vani in section 2.1; with the cosine head it is eq. 3.
     """
@@ -18,4 +17,4 @@ class Joint(Loss):
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """{"joint": scalar}."""
-        return {"joint": cross_entropy(output.logits, labels)}
+        return {"joint": objective(output.logits, labels)}

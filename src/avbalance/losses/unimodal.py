@@ -1,9 +1,8 @@
 """Joint loss with auxiliary uni-modal losses."""
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from avbalance.losses.base import Loss
+from avbalance.losses.base import Loss, objective
 from avbalance.types import Output
 
 
@@ -12,7 +11,7 @@ class Unimodal(Loss):
 
     Wang et al., CVPR 2020, fig. 2c; with w = 1 the baseline "auxiliary loss" of table 5.
 
-        L = CE(z, y) + w sum_m CE(V_m f_m + c_m, y)
+        L = CE(z, y) + w sum_m CE(V_m f_m + c_m, y)        CE: binary where a clip has several classes
 
     The terms are named `joint` and by modality; the latter are already times w.
 
@@ -29,7 +28,7 @@ class Unimodal(Loss):
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """{"joint": scalar, modality: scalar, ...}."""
-        terms = {"joint": cross_entropy(output.logits, labels)}
+        terms = {"joint": objective(output.logits, labels)}
         for modality, head in self.heads.items():
-            terms[modality] = self.weight * cross_entropy(head(output.features[modality]), labels)
+            terms[modality] = self.weight * objective(head(output.features[modality]), labels)
         return terms

@@ -53,12 +53,12 @@ class Result:
 
 
 def compare(left: Measured, right: Measured) -> Difference | None:
-    """left - right on the seeds that both have; None where there are none.
+    """left - right on the seeds that both have; None where there are none, or the two are of different data.
 
     Per-clip values are compared by the paired bootstrap, single numbers by a t-interval over seeds.
     """
     seeds = sorted(left.values.keys() & right.values.keys())
-    if not seeds:
+    if not seeds or left.data != right.data:
         return None
     if left.exact and right.exact:
         exact = float(left.means(seeds)[0] - right.means(seeds)[0])

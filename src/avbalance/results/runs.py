@@ -15,35 +15,38 @@ Predictions = dict[str, NDArray[Any]]
 
 
 class Runs:
-    """Opens each artifact once and remembers its manifest.
+    """Opens each artifact once and remembers its manifest; all on one data set must have been tested on the same clips.
 
     Attributes:
         manifests: {folder: manifest} of every artifact read.
-        labels: [n], int64, the labels of the test clips; every run must have been tested on the same.
     """
 
     def __init__(self) -> None:
         self.manifests: dict[str, dict[str, Any]] = {}
-        self.labels: NDArray[np.int64] | None = None
+        self._test: dict[str, Predictions] = {}
         self._predictions: dict[str, Predictions] = {}
 
     def predictions(self, folder: str) -> Predictions | None:
-        """Labels and logits by name; None where the run failed and left no folder."""
+        """Labels and what the model said, by name; None where the run failed and left no folder."""
         if folder not in self._predictions:
             if not self._verify(folder):
                 return None
             with np.load(Path(folder) / "predictions.npz", allow_pickle=False) as file:
                 found = dict(file)
-            if self.labels is None:
-                self.labels = found["test_label"]
-            elif not np.array_equal(self.labels, found["test_label"]):
-                first = next(iter(self._predictions))
-                raise UserError(
-                    f"{folder}: its test clips are not those of {first}; a table compares its rows on the same "
-                    "clips, so give them one dataset"
-                )
+            known = self._test.setdefault(self.data(folder), {})
+            for name in found:
+                is_of_clips = name in ("test_label", "test_video") or name.startswith("trials_")
+                if is_of_clips and not np.array_equal(known.setdefault(name, found[name]), found[name]):
+                    raise UserError(
+                        f"{folder}: its test clips are not those of the other runs on {self.data(folder)}; remove it "
+                        "and make it again with 'snakemake --cores'"
+                    )
             self._predictions[folder] = found
         return self._predictions[folder]
+
+    def data(self, folder: str) -> str:
+        """The prepared data set behind a run or probe that was read."""
+        return str(self.manifests[folder]["recipe"]["inputs"]["data"])
 
     def history(self, folder: str) -> dict[str, NDArray[np.float64]]:
         """{column of history.csv: [epochs]}."""
@@ -67,7 +70,7 @@ class Runs:
         return {
             "num_runs": len(runs),
             "seconds": round(sum(run["seconds"] for run in runs), 1),
-            "num_clips": None if self.labels is None else len(self.labels),
+            "num_clips": sum(len(test["test_label"]) for test in self._test.values()) or None,
             "probe_gradient": max(gradients, default=None),
             "commits": sorted({each["commit"] for each in made}),
             "devices": sorted({each["device"] for each in made}),

@@ -25,6 +25,11 @@ KINDS = {
     "alone": "Alone: a model trained on that modality only.",
     "masked": "Masked: the joint model's share of the logits that is this modality's.",
     "probe": "Probe: a linear probe on the joint model's frozen encoder.",
+    "video": "Video accuracy: class probabilities averaged over a video's clips.",
+    "map": "mAP: mean over classes of the average precision.",
+    "mauc": "mAUC: mean over classes of the area under the ROC curve.",
+    "eer": "EER: the error rate at which as many targets are missed as others are let in.",
+    "dcf": "minDCF: least cost of detection, normalised, both errors costing 1.",
 }
 GENERATED = "Generated data: these numbers show that everything runs, and nothing else. "
 
@@ -71,19 +76,21 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column])
 
 
 def mark(values: Values, column: Column) -> dict[str, str]:
-    """Which rows are the best of a column, and which cannot be told from it: {row: best or tied}."""
+    """Which rows are the best of a column on their data, and which cannot be told from it: {row: best or tied}."""
     cells = {row: cells[column.name] for row, cells in values.items() if cells[column.name].values}
     means = {row: column.better * cell.means().mean() for row, cell in cells.items()}
-    if column.better == 0 or len(set(means.values())) < 2:
-        return {}
-    best = max(means, key=lambda row: means[row])
     marks = {}
-    for row, cell in cells.items():
-        found = compare(cells[best], cell)
-        if means[row] == means[best]:
-            marks[row] = "best"
-        elif found is not None and found.low <= 0 <= found.high:
-            marks[row] = "tied"
+    for data in {cell.data for cell in cells.values()}:
+        rows = [row for row, cell in cells.items() if cell.data == data]
+        if column.better == 0 or len({means[row] for row in rows}) < 2:
+            continue
+        best = max(rows, key=lambda row: means[row])
+        for row in rows:
+            found = compare(cells[best], cells[row])
+            if means[row] == means[best]:
+                marks[row] = "best"
+            elif found is not None and found.low <= 0 <= found.high:
+                marks[row] = "tied"
     return marks
 
 
@@ -122,16 +129,20 @@ def caption_of(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     if frame["expected"].notna().any():
         meaning += " Δ: obtained minus paper."
     meaning += "".join(
-        f" {text}" for kind, text in KINDS.items() if any(kind in column.name.split("_") for column in columns)
+        f" {text}" for kind, text in KINDS.items() if any(_speaks_of(column, kind) for column in columns)
     )
     if any(column.name == "probe_gap" for column in columns):
         meaning += " Probe gap: the better probe's accuracy minus the worse one's."
     if (frame["mark"] != "").any():
         meaning += (
             " Bold: best of its column; underlined: not distinguishable from the best (the 95 % interval of the "
-            "difference paired by seed and clip contains 0)."
+            "difference paired by seed and, where a clip has a value of its own, by clip contains 0)."
         )
     return meaning
+
+
+def _speaks_of(column: Column, kind: str) -> bool:
+    return any(word.startswith(kind) for word in column.name.split("_"))
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:
