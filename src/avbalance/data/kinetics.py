@@ -1,0 +1,52 @@
+"""Kinetics-400: ten seconds of a YouTube video, one of 400 actions (Kay et al., 2017), as CVDF hands it out."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from avbalance.cli import UserError
+from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.lists import read_table
+
+FOLDER = "kinetics400"
+PARTS: dict[str, Split] = {"train": "train", "val": "test"}
+REPLACEMENT = "replacement_for_corrupted_k400"
+"""Its folder of whole copies of clips that are broken in the archives."""
+
+
+class Kinetics(Reader):
+    """annotations/{train,val}.csv and {train,val}/<YouTube id>_<start>_<end>.mp4, seconds with six digits.
+
+    The official test labels were published late, so papers test on val, and so do we: it becomes test. Classes are the
+    names in train.csv, sorted.
+    """
+
+    media: ClassVar = ("kinetics400/*/*.mp4",)
+
+    def clips(self, raw: Path) -> list[Clip]:
+        """The clips of train, then of test, as listed."""
+        listed = {part: self._read(raw / FOLDER / f"annotations/{part}.csv") for part in PARTS}
+        classes = {action: index for index, action in enumerate(sorted({action for _, action in listed["train"]}))}
+        clips = []
+        for part, split in PARTS.items():
+            for name, action in listed[part]:
+                file = find(raw, name, (part,))
+                problem = "" if action in classes else f"{action!r} is no class of train.csv"
+                clips.append(Clip(name, split, classes.get(action, -1), file, file, problem=problem))
+        return clips
+
+    def _read(self, path: Path) -> dict[tuple[str, str], None]:
+        """{(name of a clip, its action)}, in the list's order."""
+        listed: dict[tuple[str, str], None] = {}
+        for line, row in read_table(path, ("label", "youtube_id", "time_start", "time_end")):
+            try:
+                start, end = int(row["time_start"]), int(row["time_end"])
+            except ValueError:
+                raise UserError(f"{path}: line {line}: time_start and time_end are no whole seconds") from None
+            listed[f"{row['youtube_id']}_{start:06d}_{end:06d}", row["label"]] = None
+        return listed
+
+
+def find(raw: Path, name: str, folders: tuple[str, ...]) -> str:
+    """The file of a clip below `raw`: its replacement if there is one, else the first folder's that has it."""
+    candidates = [f"{FOLDER}/{folder}/{name}.mp4" for folder in (REPLACEMENT, *folders)]
+    return next((file for file in candidates if (raw / file).is_file()), candidates[1])

@@ -1,0 +1,238 @@
+import csv
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import av
+import pytest
+
+from avbalance import store
+from avbalance.cli import UserError
+from avbalance.config import read_yaml
+from avbalance.data.clips import Clip
+from avbalance.data.cremad import CLASSES, CREMAD, DEMOGRAPHICS, LISTS, divide_actors
+from avbalance.data.cremad_miniature import CREMADMiniature
+
+CONFIG = Path(__file__).parents[2] / "config/datasets"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    CREMADMiniature(num_train=60, num_test=20).generate(folder)
+    return folder
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Lists of four clips that a test may change; there are no media."""
+    for path, text in (
+        (CLASSES, "\ufeffNEU\r\nANG\r\n"),
+        (LISTS["train"], "1002_IEO_ANG_LO,ANG\r\n1001_TIE_NEU_XX,NEU\r\n1003_TIE_NEU_XX,NEU\r\n"),
+        (LISTS["test"], "1001_IEO_ANG_HI,ANG\r\n"),
+        (
+            DEMOGRAPHICS,
+            '"ActorID","Age","Sex","Race","Ethnicity"\n'
+            + "".join(
+                f'{1001 + i},51,"{sex}","Caucasian","Not Hispanic"\n' for i, sex in enumerate(["Male", "Female"] * 6)
+            ),
+        ),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(text.encode())
+    return tmp_path
+
+
+def by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
+    groups = defaultdict(list)
+    for clip in clips:
+        groups[clip.split].append(clip)
+    return groups
+
+
+def test_clips_follow_the_lists_and_classes_their_order(lists: Path) -> None:
+    assert CREMAD().clips(lists) == [
+        Clip("1002_IEO_ANG_LO", "train", 1, "VideoFlash/1002_IEO_ANG_LO.flv", "AudioWAV/1002_IEO_ANG_LO.wav"),
+        Clip("1001_TIE_NEU_XX", "train", 0, "VideoFlash/1001_TIE_NEU_XX.flv", "AudioWAV/1001_TIE_NEU_XX.wav"),
+        Clip("1003_TIE_NEU_XX", "train", 0, "VideoFlash/1003_TIE_NEU_XX.flv", "AudioWAV/1003_TIE_NEU_XX.wav"),
+        Clip("1001_IEO_ANG_HI", "test", 1, "VideoFlash/1001_IEO_ANG_HI.flv", "AudioWAV/1001_IEO_ANG_HI.wav"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_byte_order_marks_and_line_ends_change_nothing(lists: Path, encoding: str, ends: str) -> None:
+    expected = CREMAD().clips(lists)
+    for path in (CLASSES, *LISTS.values()):
+        text = (lists / path).read_text(encoding="utf-8-sig")
+        (lists / path).write_bytes(text.replace("\n", ends).encode(encoding))
+    assert CREMAD().clips(lists) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("1004_IEO_JOY_XX,JOY", "'JOY' is none of the classes NEU, ANG"),
+        ("1004_IEO_NEU_XX,ANG", "is listed as ANG, but its name says otherwise"),
+        ("readme,ANG", "is listed as ANG, but its name says otherwise"),
+    ],
+)
+def test_a_clip_without_a_sure_label_has_a_problem(lists: Path, line: str, problem: str) -> None:
+    with (lists / LISTS["train"]).open("a") as file:
+        file.write(line + "\n")
+    for split in ("paper", "speakers"):
+        found = [clip for clip in CREMAD(split).clips(lists) if clip.problem]  # type: ignore[arg-type]
+        assert [(clip.name, clip.problem) for clip in found] == [(line.split(",")[0], problem)]
+
+
+def test_a_clip_of_an_unknown_actor_has_a_problem_in_the_split_by_speakers(lists: Path) -> None:
+    with (lists / LISTS["train"]).open("a") as file:
+        file.write("1099_IEO_NEU_XX,NEU\n")
+    assert CREMAD("paper").clips(lists)[3].problem == ""
+    assert CREMAD("speakers").clips(lists)[3].problem == "VideoDemographics.csv has no actor 1099"
+
+
+def test_a_list_that_is_none_names_file_and_line(lists: Path) -> None:
+    (lists / LISTS["test"]).write_text("1001_IEO_ANG_HI,ANG\n1001_IEO_NEU_XX\n")
+    with pytest.raises(UserError, match=r"splits_ogm_ge/test\.csv: line 2 has 1 fields instead of 2"):
+        CREMAD().clips(lists)
+    (lists / CLASSES).unlink()
+    with pytest.raises(UserError, match=r"splits_ogm_ge/stat\.csv: .* not there"):
+        CREMAD().clips(lists)
+
+
+def test_too_few_actors_cannot_be_divided(lists: Path) -> None:
+    lines = (lists / DEMOGRAPHICS).read_text().splitlines()[:-2]  # five of each sex: a tenth is none
+    (lists / DEMOGRAPHICS).write_text("\n".join(lines))
+    with pytest.raises(UserError, match="5 actors of sex 'Female'; the split by speakers needs 6 or more"):
+        CREMAD("speakers").clips(lists)
+
+
+def test_the_order_of_the_demographics_does_not_matter(lists: Path) -> None:
+    expected = divide_actors(lists / DEMOGRAPHICS)
+    header, *lines = (lists / DEMOGRAPHICS).read_text().splitlines()
+    (lists / DEMOGRAPHICS).write_text("\n".join([header, *reversed(lines)]))
+    assert divide_actors(lists / DEMOGRAPHICS) == expected
+    assert Counter(expected.values()) == {"train": 8, "val": 2, "test": 2}
+
+
+def test_media_on_disk_do_not_change_what_is_listed(raw: Path, tmp_path: Path) -> None:
+    # An absent file is the pipeline's to report, whatever the order in which a folder lists its files.
+    expected = [(clip.name, clip.split, clip.label) for clip in CREMAD().clips(raw)]
+    shutil.copytree(raw / "cremad", tmp_path / "cremad")
+    assert [(clip.name, clip.split, clip.label) for clip in CREMAD().clips(tmp_path)] == expected
+
+
+def test_the_miniature_has_the_layout_of_the_real_set(raw: Path) -> None:
+    clips = CREMAD().clips(raw)
+    assert {split: len(found) for split, found in by_split(clips).items()} == {"train": 60, "test": 20}
+    assert not any(clip.problem for clip in clips)
+    assert max(Counter(clip.label for clip in clips).values()) <= 14  # 80 / 6 = 13.3
+    for clip in clips:
+        for file in (clip.visual, clip.audio, clip.landmarks):
+            assert file is not None
+            assert (raw / file).is_file()
+    with av.open(str(raw / str(clips[-1].visual))) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["flv", "mp3float"]
+    with av.open(str(raw / str(clips[-1].audio))) as container:
+        stream = container.streams.audio[0]
+        assert (stream.codec_context.name, stream.rate, stream.channels) == ("pcm_s16le", 16000, 1)
+    speakers = by_split(CREMAD("speakers").clips(raw))
+    actors = {split: {clip.name[:4] for clip in found} for split, found in speakers.items()}
+    assert {split: len(found) for split, found in actors.items()} == {"train": 8, "val": 2, "test": 2}
+    assert len(set().union(*actors.values())) == 12
+
+
+def test_the_miniature_holds_the_oddities_of_the_real_set(raw: Path) -> None:
+    clips = CREMAD().clips(raw)
+    media = {path.relative_to(raw).as_posix() for pattern in CREMAD.media for path in raw.glob(pattern)}
+    assert len(media - {clip.visual for clip in clips} - {clip.audio for clip in clips}) == 2
+    broken = [clip for clip in clips if (raw / str(clip.visual)).stat().st_size < 300]
+    assert [clip.split for clip in broken] == ["train"]
+    groups = defaultdict(list)
+    for clip in clips:
+        groups[store.sha256(raw / str(clip.audio))].append(clip)
+    (twins,) = (group for group in groups.values() if len(group) > 1)
+    assert {clip.split for clip in twins} == {"train", "test"}
+    assert twins[0].label != twins[1].label
+
+
+def test_the_same_seed_gives_the_same_miniature(tmp_path: Path) -> None:
+    digests = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        CREMADMiniature(num_train=10, num_test=4, seed=seed).generate(tmp_path / name)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        digests.append({path.relative_to(tmp_path / name): store.sha256(path) for path in files})
+    assert digests[0] == digests[1]
+    assert not any(digests[0][path] == digests[2][path] for path in digests[0] if path.suffix in (".wav", ".flv"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 7}, "num_classes must be 2 to 6"),
+        ({"num_train": 2}, "num_train must be more than"),
+        ({"num_test": 1}, "num_test must be more than"),
+        ({"audio": 1.5}, "audio must be 0 to 1"),
+        ({"visual": -0.1}, "visual must be 0 to 1"),
+        ({"num_train": 900}, "num_unlisted must be such that there are at most 864 clips"),
+    ],
+)
+def test_options_out_of_range_are_named(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^cremad_miniature\.{message}"):
+        CREMADMiniature(**options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def official(mirror: Path, tmp_path: Path) -> Path:
+    """The real lists, without media."""
+    shutil.copytree(mirror / "cremad/splits_ogm_ge", tmp_path / "cremad/splits_ogm_ge")
+    shutil.copy(mirror / "cremad" / DEMOGRAPHICS, tmp_path / DEMOGRAPHICS)
+    return tmp_path
+
+
+def test_the_real_lists_are_those_of_both_papers(official: Path, mirror: Path) -> None:
+    config = read_yaml(CONFIG / "cremad.yaml")
+    for file in config["sources"]["official"]["files"][1:]:
+        assert store.sha256(official / file["path"]) == file["sha256"]
+        assert (official / file["path"]).stat().st_size == file["size"]
+    clips = CREMAD().clips(official)
+    assert {split: len(found) for split, found in by_split(clips).items()} == {"train": 6698, "test": 744}
+    assert not any(clip.problem for clip in clips)
+    assert {config["classes"][int(str(clip.label))] == clip.name[9:12] for clip in clips} == {True}
+    for split, found in by_split(clips).items():
+        with (mirror / f"cremad/splits_mmcosine/{split}.csv").open(newline="") as file:
+            assert [row[0] for row in csv.reader(file)] == [clip.name for clip in found]
+
+
+def test_every_listed_file_has_a_checksum_and_no_other(official: Path, mirror: Path) -> None:
+    pinned = dict(reversed(line.split("  ")) for line in (CONFIG / "cremad.sha256").read_text().splitlines())
+    with (mirror / "cremad/lfs_manifest.csv").open(newline="") as file:
+        assert pinned == {row["path"]: row["sha256"] for row in csv.DictReader(file)}
+    clips = CREMAD().clips(official)
+    assert {file for clip in clips for file in (clip.visual, clip.audio)} == set(pinned)
+    same = defaultdict(set)
+    for clip in clips:
+        same[pinned[str(clip.audio)]].add(clip.name[:12])
+    assert sorted(sorted(names) for names in same.values() if len(names) > 1) == [
+        ["1006_TIE_HAP", "1006_TIE_NEU"],
+        ["1013_WSI_DIS", "1013_WSI_SAD"],
+        ["1017_IWW_ANG", "1017_IWW_FEA"],
+    ]
+
+
+def test_no_real_actor_is_in_two_splits_and_the_sexes_are_balanced(official: Path) -> None:
+    with (official / DEMOGRAPHICS).open() as file:
+        sexes = {row["ActorID"]: row["Sex"] for row in csv.DictReader(file)}
+    splits = by_split(CREMAD("speakers").clips(official))
+    actors = {split: {clip.name[:4] for clip in found} for split, found in splits.items()}
+    counted = {split: Counter(sexes[actor] for actor in found) for split, found in actors.items()}
+    assert counted == {
+        "train": {"Male": 38, "Female": 35},
+        "val": {"Male": 5, "Female": 4},
+        "test": {"Male": 5, "Female": 4},
+    }
+    assert sum(map(len, actors.values())) == len(set().union(*actors.values())) == 91
+    # Pinned: which actors these are must never change silently.
+    assert sorted(actors["test"]) == ["1004", "1034", "1044", "1047", "1048", "1049", "1062", "1080", "1084"]
+    assert sorted(actors["val"]) == ["1007", "1014", "1017", "1029", "1046", "1051", "1057", "1070", "1082"]

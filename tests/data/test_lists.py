@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from avbalance.cli import UserError
+from avbalance.data.lists import read_rows, read_table
+
+LINES = ["id,start,label", '-x1, 3,"dog, barking"', "", "y2,4,cat"]
+ROWS = [(2, {"id": "-x1", "start": "3", "label": "dog, barking"}), (4, {"id": "y2", "start": "4", "label": "cat"})]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["without_mark", "byte_order_mark"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_marks_and_line_ends_do_not_matter(tmp_path: Path, mark: bytes, end: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(mark + end.join(LINES).encode())
+    assert list(read_table(path, ("label", "id"))) == ROWS
+    assert [fields for _, fields in read_rows(path, 3)] == [list(ROWS[0][1]), *(list(row.values()) for _, row in ROWS)]
+
+
+def test_comment_is_passed_over_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("# made by, hand, today, at last\na,1\n# b\nc,2\n")
+    assert list(read_rows(tmp_path / "list.csv", 2, comment="#")) == [(2, ["a", "1"]), (4, ["c", "2"])]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,label\na,1\nb\n", "line 3 has 1 fields instead of 2"),
+        (b"id,label\na,1,2\n", "line 2 has 3 fields instead of 2"),
+        (b"id,class\na,1\n", "line 1 names no column 'label'"),
+        (b"", "line 1 names no column 'id'"),
+        (b"id,label\na,\xff\n", "cannot be read"),
+    ],
+)
+def test_what_is_no_such_list_is_named_by_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        list(read_table(path, ("id", "label")))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_absent_list_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.csv: this list is not there"):
+        list(read_rows(tmp_path / "none.csv", 1))
