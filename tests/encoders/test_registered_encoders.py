@@ -7,7 +7,11 @@ from avbalance.cli import UserError
 from avbalance.encoders import REGISTRY
 from avbalance.registry import load
 
-SHAPES = {"conv1net": [(320,)], "conv2net": [(1, 28, 28), (2, 13, 22)], "resnet18": [(3, 64, 48), (40, 50)]}
+SHAPES = {
+    "conv1net": [(320,)],
+    "conv2net": [(1, 28, 28), (2, 13, 22)],
+    "resnet18": [(3, 64, 48), (40, 50), (3, 2, 40, 40)],
+}
 CASES = [(name, shape) for name in REGISTRY for shape in SHAPES[name]]
 
 

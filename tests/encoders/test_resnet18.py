@@ -37,3 +37,22 @@ def test_a_spectrogram_is_an_image_of_one_channel() -> None:
     image = ResNet18((1, 40, 50), width=8).eval()
     image.load_state_dict(encoder.state_dict())
     assert torch.equal(encoder(spectrogram), image(spectrogram.unsqueeze(1)))
+
+
+def test_a_video_is_the_mean_of_its_frames_features() -> None:
+    torch.manual_seed(0)
+    video, image = ResNet18((3, 2, 40, 40), width=8).eval(), ResNet18((3, 40, 40), width=8).eval()
+    image.load_state_dict(video.state_dict())
+    frames = torch.randn(4, 3, 2, 40, 40)
+    expected = (image(frames[:, :, 0]) + image(frames[:, :, 1])) / 2
+    torch.testing.assert_close(video(frames), expected)
+
+
+def test_stacked_frames_are_the_channels_of_one_image() -> None:
+    torch.manual_seed(0)
+    stacked = ResNet18((3, 2, 40, 40), width=8, frames="stacked").eval()
+    image = ResNet18((6, 40, 40), width=8).eval()
+    image.load_state_dict(stacked.state_dict())
+    frames = torch.randn(4, 3, 2, 40, 40)
+    channels = torch.stack([frames[:, c, t] for c in range(3) for t in range(2)], dim=1)
+    assert torch.equal(stacked(frames), image(channels))

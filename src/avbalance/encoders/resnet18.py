@@ -1,6 +1,7 @@
 """ResNet-18 with adjustable width and number of input channels."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,25 +11,34 @@ from avbalance.encoders.base import Encoder
 
 
 class ResNet18(Encoder):
-    """Four stages of two residual blocks, then the mean over the image.
+    """Four stages of two residual blocks, then the mean over the image, and over the frames of a video.
 
-    He et al., CVPR 2016, table 1. MMCosine (Xu et al., ICASSP 2023) uses it for faces and, with one input
-    channel, for spectrograms. Layers are named, shaped and initialised as in torchvision: at width 64 a state
+    He et al., CVPR 2016, table 1. MMCosine (Xu et al., ICASSP 2023) uses it for the frames of a face and, with one
+    input channel, for spectrograms. Layers are named, shaped and initialised as in torchvision: at width 64 a state
     of its `resnet18` without `fc` fits. Importing it from there would cost four seconds.
 
         conv 7x7, width, stride 2 -> max-pool 3, stride 2 -> 2 blocks each of width, 2, 4 and 8 width -> mean
 
     Args:
-        shape: (channels, height, width) of one image or (height, width) of one spectrogram.
+        shape: (height, width) of one spectrogram, (channels, height, width) of one image or (channels, frames, height,
+            width) of one video.
         width: Channels of the first stage; 64 in the paper.
+        frames: `apart`: each frame is encoded by itself; `stacked`: they are the channels of one image, so that the
+            first convolution sees motion.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64) -> None:
+    def __init__(self, shape: Sequence[int], width: int = 64, frames: Literal["apart", "stacked"] = "apart") -> None:
         super().__init__()
-        if len(shape) not in (2, 3):
-            raise UserError(f"encoder ResNet18 reads [channels, height, width] or [height, width], found {list(shape)}")
+        if len(shape) not in (2, 3, 4):
+            raise UserError(
+                "encoder ResNet18 reads [height, width], [channels, height, width] or [channels, frames, height, "
+                f"width], found {list(shape)}"
+            )
         self.feature_dim = 8 * width
-        self.num_channels = shape[0] if len(shape) == 3 else 1
+        self.num_channels = 1 if len(shape) == 2 else shape[0]
+        self.num_frames = shape[1] if len(shape) == 4 and frames == "apart" else 1
+        if len(shape) == 4 and frames == "stacked":
+            self.num_channels *= shape[1]
         self.conv1 = nn.Conv2d(self.num_channels, width, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
@@ -41,11 +51,13 @@ class ResNet18(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """[batch, (channels,) height, width] -> [batch, 8 * width]."""
-        image = inputs.reshape(len(inputs), self.num_channels, *inputs.shape[-2:])
+        """[batch, (channels, (frames,)) height, width] -> [batch, 8 * width]."""
+        if self.num_frames > 1:
+            inputs = inputs.transpose(1, 2)  # a frame is an image
+        image = inputs.reshape(-1, self.num_channels, *inputs.shape[-2:])
         hidden = self.maxpool(torch.relu(self.bn1(self.conv1(image))))
         hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
-        features: Tensor = hidden.mean(dim=(2, 3))
+        features: Tensor = hidden.mean(dim=(2, 3)).view(-1, self.num_frames, self.feature_dim).mean(dim=1)
         return features
 
 
