@@ -8,7 +8,7 @@ import pytest
 
 from avbalance.cli import UserError
 from avbalance.config import read_yaml
-from avbalance.data.audioset import AudioSet, read_classes
+from avbalance.data.audioset import AudioSet
 from avbalance.data.audioset_miniature import AudioSetMiniature
 from avbalance.data.mini_audioset import MiniAudioSet
 
@@ -90,7 +90,6 @@ def test_official_lists_are_read(mirror: Path, tmp_path: Path) -> None:
         (folder / name).write_text(COMMENT)
     (classes, *_) = read_yaml(CONFIG / "audioset.yaml")["sources"]["official"]["files"]
     assert hashlib.sha256((tmp_path / classes["path"]).read_bytes()).hexdigest() == classes["sha256"]
-    assert len(read_classes(tmp_path)) == 527
     clips = AudioSet().clips(tmp_path)
     # Its second line: num_segs=20371, num_unique_labels=527, num_positive_labels=51804.
     labels = [label for clip in clips if isinstance(clip.label, tuple) for label in clip.label]

@@ -116,6 +116,6 @@ def test_generated_segments_fill_their_videos(tmp_path: Path) -> None:
     videos = {str(clip.visual) for clip in clips}
     assert len(videos) == 3
     media = inspect(tmp_path / min(videos))
-    assert len(media.frame_seconds) == 100
+    assert len(media.frame_seconds) == 150
     assert media.has_audio
     assert max(clip.end for clip in clips if clip.end is not None) == pytest.approx(media.end, abs=0.1)

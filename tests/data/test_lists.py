@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from avbalance.cli import UserError
-from avbalance.data.lists import read_rows, read_table
+from avbalance.data.lists import read_rows, read_table, write_rows
 
 LINES = ["id,start,label", '-x1, 3,"dog, barking"', "", "y2,4,cat"]
 ROWS = [(2, {"id": "-x1", "start": "3", "label": "dog, barking"}), (4, {"id": "y2", "start": "4", "label": "cat"})]
@@ -16,6 +16,17 @@ def test_marks_and_line_ends_do_not_matter(tmp_path: Path, mark: bytes, end: str
     path.write_bytes(mark + end.join(LINES).encode())
     assert list(read_table(path, ("label", "id"))) == ROWS
     assert [fields for _, fields in read_rows(path, 3)] == [list(ROWS[0][1]), *(list(row.values()) for _, row in ROWS)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("delimiter", [",", " "], ids=["comma", "blank"])
+def test_what_is_written_is_read_again(tmp_path: Path, delimiter: str, end: str, encoding: str) -> None:
+    path = tmp_path / "lists/list.csv"
+    write_rows(path, [["a", "dog, barking"], ["b", 2]], delimiter, end, encoding)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf") == (encoding == "utf-8-sig")
+    assert path.read_bytes().count(end.encode()) == 2
+    assert [fields for _, fields in read_rows(path, 2, delimiter)] == [["a", "dog, barking"], ["b", "2"]]
 
 
 def test_comment_is_passed_over_and_lines_keep_their_numbers(tmp_path: Path) -> None:

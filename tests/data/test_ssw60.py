@@ -5,7 +5,6 @@ from pathlib import Path
 import av
 import pytest
 
-from avbalance import store
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader
 from avbalance.data.ssw60 import SSW60, SSW60Audio, SSW60Images
@@ -17,7 +16,7 @@ READERS = {"videos": SSW60(), "images": SSW60Images(), "audio": SSW60Audio()}
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
-    SSW60Miniature(num_silent=1).generate(folder)
+    SSW60Miniature(num_train=60, num_test=20).generate(folder)
     return folder
 
 
@@ -127,20 +126,3 @@ def test_the_miniature_holds_the_oddities_of_the_real_set(raw: Path) -> None:
     assert {part: len(listed[part] - found[part]) for part in READERS} == {"videos": 0, "images": 1, "audio": 0}
     with pytest.raises(av.error.InvalidDataError):
         av.open(str(raw / "ssw60/video_ml/480000.mp4"))
-    with av.open(str(raw / "ssw60/video_ml/480001.mp4")) as container:
-        assert [stream.type for stream in container.streams] == ["video"]
-
-
-def test_the_same_seed_gives_the_same_miniature(tmp_path: Path) -> None:
-    digests = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        SSW60Miniature(num_train=8, num_test=4, seed=seed).generate(tmp_path / name)
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        digests.append({path.relative_to(tmp_path / name): store.sha256(path) for path in files})
-    assert digests[0] == digests[1]
-    assert not any(digests[0][path] == digests[2][path] for path in digests[0] if path.suffix in (".wav", ".jpg"))
-
-
-def test_more_odd_videos_than_there_are_is_an_error() -> None:
-    with pytest.raises(UserError, match="num_broken and num_silent must be less than num_train together"):
-        SSW60Miniature(num_train=8, num_broken=5, num_silent=3)

@@ -15,7 +15,7 @@ from avbalance.prepare.decode import inspect
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ucf101")
-    UCF101Miniature(num_clips=1).generate(folder)
+    UCF101Miniature(num_train=24, num_test=8).generate(folder)
     return folder
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
@@ -67,7 +67,7 @@ class EPICKitchens(Reader):
         edition: Hours of video: `55`, the paper's, or `100`.
     """
 
-    media: ClassVar = ("*.MP4",)
+    media = ("*.MP4",)
 
     def __init__(
         self, label: Literal["noun", "verb", "action"] = "action", edition: Literal["55", "100"] = "55"

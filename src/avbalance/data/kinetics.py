@@ -1,7 +1,6 @@
 """Kinetics-400: ten seconds of a YouTube video, one of 400 actions (Kay et al., 2017), as CVDF hands it out."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
@@ -20,7 +19,7 @@ class Kinetics(Reader):
     names in train.csv, sorted.
     """
 
-    media: ClassVar = ("kinetics400/*/*.mp4",)
+    media = (f"{FOLDER}/*/*.mp4",)
 
     def clips(self, raw: Path) -> list[Clip]:
         """The clips of train, then of test, as listed."""

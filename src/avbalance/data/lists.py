@@ -1,7 +1,7 @@
-"""Reads the lists that data sets come with: text with fields, with or without a byte order mark, any line ends."""
+"""The lists that data sets come with: text with fields, with or without a byte order mark, any line ends."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from avbalance.cli import UserError
@@ -42,6 +42,15 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict
     for line, fields in lines:
         _check(path, line, fields, len(header))
         yield line, dict(zip(header, fields, strict=True))
+
+
+def write_rows(
+    path: Path, rows: Iterable[Sequence[object]], delimiter: str = ",", end: str = "\n", encoding: str = "utf-8"
+) -> None:
+    """Write a list, a header being one of its rows; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=delimiter, lineterminator=end).writerows(rows)
 
 
 def _parse(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,12 +1,13 @@
 """Mini-AudioSet: AudioSet without its rare classes, and with fewer clips of its common ones."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from numpy.random import default_rng
 
 from avbalance.cli import UserError
-from avbalance.data.audioset import FOLDER, Segment, clip_of, read_classes, read_segments
+from avbalance.data.audioset import AudioSet
 from avbalance.data.clips import Clip, Reader
 
 
@@ -35,34 +36,28 @@ class MiniAudioSet(Reader):
 
     def clips(self, raw: Path) -> list[Clip]:
         """The sample of train, then all of test that has a class that is kept."""
-        classes = read_classes(raw)
-        train, test = (read_segments(raw, split, classes) for split in ("train", "test"))
-        counts = Counter(label for segment in train for label in segment.labels)
+        listed = [(clip, clip.label) for clip in AudioSet().clips(raw) if isinstance(clip.label, tuple)]
+        counts = Counter(label for clip, labels in listed if clip.split == "train" for label in labels)
         largest = sorted(counts, key=lambda label: (-counts[label], label))[: self.num_classes]
         number = {label: index for index, label in enumerate(sorted(largest))}
-        present = {path.relative_to(raw).as_posix() for path in (raw / FOLDER / "clips").glob("*.mp4")}
-        sample = self._sample(self._keep(train, number), present)
-        return [clip_of(segment, "train") for segment in sample] + [
-            clip_of(segment, "test") for segment in self._keep(test, number)
+        kept = [
+            replace(clip, label=tuple(number[label] for label in labels if label in number))
+            for clip, labels in listed
+            if not number.keys().isdisjoint(labels)
         ]
+        present = {path.relative_to(raw).as_posix() for pattern in AudioSet.media for path in raw.glob(pattern)}
+        sample = self._sample([clip for clip in kept if clip.split == "train"], present)
+        return sample + [clip for clip in kept if clip.split == "test"]
 
-    def _keep(self, segments: list[Segment], number: dict[int, int]) -> list[Segment]:
-        """The segments with a class that is kept, such labels alone, numbered anew."""
-        kept = []
-        for segment in segments:
-            labels = tuple(number[label] for label in segment.labels if label in number)
-            if labels:
-                kept.append(Segment(segment.name, labels, segment.problem))
-        return kept
-
-    def _sample(self, segments: list[Segment], present: set[str]) -> list[Segment]:
-        """The `num_train` segments that stand first in one of their classes, in the seeded order."""
-        segments = sorted(segments, key=lambda segment: segment.name)
-        order = default_rng(self.seed).permutation(len(segments))
-        ranked: list[tuple[bool, int, int, Segment]] = []
+    def _sample(self, clips: list[Clip], present: set[str]) -> list[Clip]:
+        """The `num_train` clips that stand first in one of their classes, in the seeded order."""
+        clips = sorted(clips, key=lambda clip: clip.name)
+        order = default_rng(self.seed).permutation(len(clips))
+        ranked: list[tuple[bool, int, int, Clip]] = []
         places: Counter[int] = Counter()
-        for segment in sorted((segments[i] for i in order), key=lambda segment: segment.file not in present):
-            first = min(places[label] for label in segment.labels)
-            places.update(segment.labels)
-            ranked.append((segment.file not in present, first, len(ranked), segment))
-        return [segment for *_, segment in sorted(ranked)[: self.num_train]]
+        for clip in sorted((clips[i] for i in order), key=lambda clip: clip.visual not in present):
+            assert isinstance(clip.label, tuple)
+            first = min(places[label] for label in clip.label)
+            places.update(clip.label)
+            ranked.append((clip.visual not in present, first, len(ranked), clip))
+        return [clip for *_, clip in sorted(ranked)[: self.num_train]]

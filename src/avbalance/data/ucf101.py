@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
@@ -25,7 +25,7 @@ class UCF101(Reader):
         split: Which of the three official divisions into train and test.
     """
 
-    media: ClassVar = ("v_*.avi",)
+    media = ("v_*.avi",)
 
     def __init__(self, split: Literal[1, 2, 3] = 1) -> None:
         if split not in (1, 2, 3):

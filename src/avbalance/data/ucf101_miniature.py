@@ -2,54 +2,41 @@
 
 from pathlib import Path
 
-from avbalance.cli import UserError
-from avbalance.data.scene_miniature import FPS, SAMPLE_RATE, SceneMiniature
+from avbalance.data.lists import write_rows
+from avbalance.data.miniature import FPS, SAMPLE_RATE, Miniature
 from avbalance.data.synthetic import write_media
 from avbalance.data.ucf101 import FOLDER
 
 ACTIONS = ("Archery", "Bowling", "HandstandPushups", "YoYo")
-NUM_GROUPS = 8
-SECONDS = 1.5
+GROUPS = {"train": (3, 4, 5, 6, 7, 8), "test": (1, 2)}
+"""Of the first split; in the second 3 and 4 are test, in the third 5 and 6."""
 
 
-class UCF101Miniature(SceneMiniature):
+class UCF101Miniature(Miniature):
     """The files of UCF-101 in small: mpeg4 in avi, with mp3 in the first half of the classes, lists with CRLF.
 
-    Pictures and their flow show the same shape. Of eight groups two are test, others in each of the three splits. As in
-    the real set the lists spell a class in two ways and the archive in one.
-
-    Args:
-        num_clips: Clips of every group and class.
-        visual: Informativeness (see `synthetic`): the chance that the pictures show the clip's class.
-        seed: Of everything random.
+    As in the real set the lists spell a class in two ways and the archive in one. `num_train` and `num_test` are of
+    the first of the three splits.
     """
 
-    def __init__(self, num_clips: int = 3, visual: float = 0.9, seed: int = 0) -> None:
-        if num_clips < 1:
-            raise UserError(f"ucf101_miniature.num_clips is {num_clips}; at least 1 is needed")
-        super().__init__(num_classes=len(ACTIONS), visual=visual, seed=seed)
-        self.num_clips = num_clips
+    num_classes = len(ACTIONS)
 
     def generate(self, folder: Path) -> None:
         """Write ucf101/{ucfTrainTestlist,UCF101}."""
         folder = folder / FOLDER
-        lists: dict[str, list[str]] = {"classInd": [f"{i} {action}" for i, action in enumerate(ACTIONS, start=1)]}
-        for label, action in enumerate(ACTIONS):
-            for group in range(1, NUM_GROUPS + 1):
-                for clip in range(1, self.num_clips + 1):
-                    name = f"v_{action}_g{group:02d}_c{clip:02d}.avi"
-                    entry = f"{action}/{name.replace('Handstand', 'HandStand')}"
-                    for split in (1, 2, 3):
-                        is_test = (group + 1) // 2 == split
-                        line, part = (entry, "test") if is_test else (f"{entry} {label + 1}", "train")
-                        lists.setdefault(f"{part}list{split:02d}", []).append(line)
-                    self._write(folder / "UCF101" / name, label, (group - 1) * self.num_clips + clip)
-        (folder / "ucfTrainTestlist").mkdir()
-        for name, lines in lists.items():
-            (folder / f"ucfTrainTestlist/{name}.txt").write_bytes(("\r\n".join(lines) + "\r\n").encode())
-
-    def _write(self, path: Path, label: int, number: int) -> None:
-        random = self.random("train", number * len(ACTIONS) + label)
-        frames = self.pictures(label, SECONDS, random)
-        wave = self.wave(label, SECONDS, random) if label < len(ACTIONS) // 2 else None
-        write_media(path, frames=frames, fps=FPS, wave=wave, sample_rate=SAMPLE_RATE)
+        lists: dict[str, list[list[object]]] = {"classInd": [[i, action] for i, action in enumerate(ACTIONS, start=1)]}
+        for split, index, label, random in self.listed():
+            clip, place = divmod(index // self.num_classes, len(GROUPS[split]))
+            group = GROUPS[split][place]
+            name = f"v_{ACTIONS[label]}_g{group:02d}_c{clip + 1:02d}.avi"
+            entry = f"{ACTIONS[label]}/{name.replace('Handstand', 'HandStand')}"
+            for number in (1, 2, 3):
+                is_test = (group + 1) // 2 == number
+                lists.setdefault(f"{'test' if is_test else 'train'}list{number:02d}", []).append(
+                    [entry] if is_test else [entry, label + 1]
+                )
+            pictures = self.pictures(label, random)
+            wave = self.wave(label, random) if label < self.num_classes // 2 else None
+            write_media(folder / "UCF101" / name, pictures, FPS, wave, SAMPLE_RATE)
+        for name, rows in lists.items():
+            write_rows(folder / f"ucfTrainTestlist/{name}.txt", rows, delimiter=" ", end="\r\n")

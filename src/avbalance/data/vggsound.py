@@ -1,7 +1,6 @@
 """VGGSound: ten seconds of a YouTube video that shows what sounds, 309 classes (Chen et al., ICASSP 2020)."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
@@ -16,7 +15,7 @@ class VGGSound(Reader):
     Lines are `<YouTube id>,<start>,<label>,<train or test>`. Classes are the labels of train, sorted.
     """
 
-    media: ClassVar = ("vggsound/clips/*.mp4",)
+    media = (f"{FOLDER}/clips/*.mp4",)
 
     def clips(self, raw: Path) -> list[Clip]:
         """All clips, as listed."""

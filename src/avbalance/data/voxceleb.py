@@ -57,7 +57,7 @@ class VoxCeleb(Reader):
             part, utterance = name.split("/", 1)
             video = f"voxceleb_videos/mp4/{utterance}.mp4"
             shown = video if part == "vox2" or (raw / video).is_file() else None
-            sound = f"{part}/{'wav' if part == 'vox1' else 'aac'}/{utterance}.{'wav' if part == 'vox1' else 'm4a'}"
+            sound = f"vox1/wav/{utterance}.wav" if part == "vox1" else f"vox2/aac/{utterance}.m4a"
             label = places[utterance.split("/")[0]]
             clips.append(Clip(name, "test", label, shown, sound, landmarks_of(raw, video)))
         return clips
