@@ -1,9 +1,11 @@
 """How fast do raw clips become packed arrays, and what of it is not the codec's?
 
-GRID's talking faces (`--raw`, a folder that holds grid_s1/clips.tar and metadata.csv): of every clip all 75 frames of
-112 x 112 in colour and 3 s of sound as a 40-band log-mel spectrogram. In turn, each in a fresh process: all clips with
-one worker and with one a core; a tenth of the clips; all again after one clip's bytes changed. Then once in this
-process with a clock around libav: opening, demuxing, decoding, conversion to RGB and resampling count as the codec's.
+GRID's talking faces (AVBALANCE_MIRROR names the folder that holds grid_s1): of every clip all 75 frames, gray and
+64 x 64 as the project's own data set packs them, and 3 s of sound as a 40-band log-mel spectrogram. In turn, each in a
+fresh process: one worker and one a core; all again after one clip's bytes changed; a tenth of the clips; hardly any,
+which is what starting costs. Then in this process, with one worker and a clock around libav: opening, demuxing,
+decoding, conversion to RGB and resampling count as the codec's. "every pixel" packs all of 112 x 112 in colour, 2.8 MB
+a clip.
 """
 
 import argparse
@@ -11,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,48 +22,45 @@ from typing import Any
 from measure import print_conditions, print_table, run_command
 
 from avbalance import store
-from avbalance.prepare import media, windows
+from avbalance.data.grid import METADATA
+from avbalance.prepare import archives, media, windows
 
 CLIP_SECONDS = 3.0
-VIEWS = {
-    "audio": {
-        "log_mel": {
-            "sample_rate": 16000,
-            "seconds": CLIP_SECONDS,
-            "num_mels": 40,
-            "window_samples": 400,
-            "hop_samples": 160,
-        }
-    },
-    "visual": {"frames": {"size": 112, "num_frames": 75}},
-}
+LOG_MEL = {"sample_rate": 16000, "seconds": CLIP_SECONDS, "num_mels": 40, "window_samples": 400, "hop_samples": 160}
+OWN, EVERY_PIXEL = {"size": 64, "num_frames": 75, "gray": True}, {"size": 112, "num_frames": 75}
+FEW = 20
 MIB = 2**20
 
 
-def make_raw(archive: Path, folder: Path, num_clips: int, changed: bool = False) -> Path:
+def make_raw(folder: Path, num_clips: int, changed: bool = False) -> Path:
     """A raw folder with some of the sentences, evenly taken; if changed, the first has the second one's bytes."""
-    with store.publish(folder, {"step": "prepare.download"}) as out, tarfile.open(archive / "clips.tar") as members:
-        lines = (archive / "metadata.csv").read_text().splitlines()
-        members.extractall(out / "grid_s1", filter="data")
-        kept = lines[1 :: (len(lines) - 1) // num_clips][:num_clips]
-        (out / "grid_s1/metadata.csv").write_text("\n".join([lines[0], *kept]) + "\n")
+    mirror = Path(os.environ["AVBALANCE_MIRROR"])
+    with store.publish(folder, {"step": "prepare.download"}) as out:
+        archives.unpack(mirror / "grid_s1/clips.tar", out / "grid_s1")
+        head, *lines = (mirror / METADATA).read_text().splitlines()
+        kept = lines[:: len(lines) // num_clips][:num_clips]
+        (out / METADATA).write_text("\n".join([head, *kept]) + "\n")
         if changed:
             first, second = (out / "grid_s1" / line.split(",")[0] for line in kept[:2])
             shutil.copyfile(second, first)
     return folder
 
 
-def make_recipe(raw: Path) -> dict[str, Any]:
-    """All frames and the whole sound of every sentence."""
+def make_recipe(raw: Path, frames: dict[str, Any]) -> dict[str, Any]:
+    """Whole sentences."""
     options = {"clip_seconds": None, "windows": {}, "val_fraction": 0.2, "seed": 0, "max_seconds": 600.0}
     settings = {
         "dataset": "grid",
         "task": "single_label",
         "num_classes": 10,
         "classes": None,
-        # The middle of a digit lies at least 0.9 s from both ends, so this stretch is as good as the whole.
-        "reader": {"grid": {"word": "digit", "seconds": 2 * CLIP_SECONDS}},
-        "prepare": {**options, "max_dropped": 0.02, "drop_duplicates": False, "views": VIEWS},
+        "reader": {"grid": {"seconds": None}},
+        "prepare": {
+            **options,
+            "max_dropped": 0.02,
+            "drop_duplicates": False,
+            "views": {"audio": {"log_mel": LOG_MEL}, "visual": {"frames": frames}},
+        },
     }
     return {"step": "prepare.media", "name": "grid", "settings": settings, "inputs": {"raw": str(raw)}, "code": {}}
 
@@ -80,56 +78,55 @@ def clocked(function: Callable[..., Any], total: list[float]) -> Callable[..., A
     return call
 
 
+def measure(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
+    """Seconds and the peak MiB of the largest process, of a call in a fresh process."""
+    (folder / "recipe.json").write_text(json.dumps(make_recipe(raw, OWN)))
+    step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
+    used = run_command([*step, "--threads", str(workers)], folder)
+    shutil.rmtree(folder / "prep")
+    return used.seconds, used.peak_bytes / MIB
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raw", type=Path, required=True, help="folder with grid_s1/clips.tar and metadata.csv")
     parser.add_argument("--clips", type=int, default=1000, help="how many of the 1,000 clips")
-    parser.add_argument("--folder", type=Path, help="where 3 GB may be written (default: the temporary folder)")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where 3 GB may be written")
     arguments = parser.parse_args()
-    archive, count = arguments.raw / "grid_s1", arguments.clips
-    cores = len(os.sched_getaffinity(0))
+    count, cores = arguments.clips, len(os.sched_getaffinity(0))
     print_conditions(clips=count, seconds_of_media=round(count * CLIP_SECONDS))
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
+    rows = []
+    with tempfile.TemporaryDirectory(dir=arguments.folder.resolve()) as temporary:
         folder = Path(temporary)
-        raws = {
-            "whole": make_raw(archive, folder / "whole", count),
-            "tenth": make_raw(archive, folder / "tenth", count // 10),
-            "changed": make_raw(archive, folder / "changed", count, changed=True),
-        }
-
-        def measured(name: str, workers: int, keep: bool = False) -> tuple[float, float, float]:
-            (folder / "recipe.json").write_text(json.dumps(make_recipe(raws[name])))
-            step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
-            used = run_command([*step, "--threads", str(workers)], folder)
-            shutil.rmtree(folder / "prep")
-            if not keep:
-                shutil.rmtree(folder / "results")
-            return used.seconds, used.user_seconds, used.peak_bytes / MIB
-
-        rows = []
-        alone = measured("whole", 1)
-        all_cores = measured("whole", cores, keep=True)
-        again = measured("changed", cores)
-        tenth = measured("tenth", cores)
-        for what, clips, used in (
-            ("1 worker", count, alone),
-            (f"{cores} workers", count, all_cores),
-            (f"{cores} workers, one clip changed since", count, again),
-            (f"{cores} workers, a tenth of the clips", count // 10, tenth),
+        whole, changed = make_raw(folder / "whole", count), make_raw(folder / "changed", count, changed=True)
+        tenth, few = make_raw(folder / "tenth", count // 10), make_raw(folder / "few", FEW)
+        alone = None
+        for what, clips, raw, workers, again in (
+            ("1 worker", count, whole, 1, False),
+            (f"{cores} workers", count, whole, cores, False),
+            (f"{cores} workers, one clip changed since", count, changed, cores, True),
+            (f"{cores} workers, a tenth of the clips", count // 10, tenth, cores, False),
+            (f"{cores} workers, {FEW} clips", FEW, few, cores, False),
+            (f"1 worker, {FEW} clips", FEW, few, 1, False),
         ):
-            rates = f"{clips / used[0]:,.0f}", f"{clips * CLIP_SECONDS / used[0]:,.0f}"
-            rows.append([what, f"{used[0]:.1f}", *rates, f"{alone[0] / used[0]:.2f}", f"{used[2]:,.0f}"])
-        print_table(
-            ["all frames and sound", "s", "clips/s", "media s / s", "1 worker / this", "largest process, MiB"], rows
-        )
+            if not again:
+                shutil.rmtree(folder / "results", ignore_errors=True)
+            seconds, peak = measure(folder, raw, workers)
+            alone = alone or seconds
+            rates = f"{clips / seconds:,.0f}", f"{clips * CLIP_SECONDS / seconds:,.0f}"
+            rows.append([what, f"{seconds:.1f}", *rates, f"{alone / seconds:.2f}", f"{peak:,.0f}"])
+        columns = ["all frames and sound", "s", "clips/s", "media s / s", "1 worker / this", "largest process, MiB"]
+        print_table(columns, rows)
 
         decoding = [0.0]
         for name in ("_inspect", "read_frames", "read_audio"):
             setattr(windows, name, clocked(getattr(windows, name), decoding))
-        start = time.perf_counter()
-        media.prepare(make_recipe(raws["whole"]), folder / "prep", 1, resume=folder / "resume")
-        whole = time.perf_counter() - start
-        print(f"one worker in this process: {whole:.1f} s, of which {1 - decoding[0] / whole:.0%} outside the codec")
+        rows = []
+        for what, frames in (("gray, 64 x 64", OWN), ("every pixel", EVERY_PIXEL)):
+            decoding[0], start = 0.0, time.perf_counter()
+            media.prepare(make_recipe(whole, frames), folder / "prep", 1, resume=folder / what)
+            seconds = time.perf_counter() - start
+            rows.append([what, f"{seconds:.1f}", f"{decoding[0]:.1f}", f"{1 - decoding[0] / seconds:.0%}"])
+        print_table(["one worker, start-up apart", "s", "codec, s", "outside the codec"], rows)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,15 @@ def test_a_balancer_without_its_loss_is_refused(
         ("datasets/avmnist.yaml", "num_classes: 10", "num_classes: ten", "datasets/avmnist.yaml: num_classes: found 'ten'; input should be a valid integer"),
         ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: licence: is missing"),
         ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, index, list, md5, path, request, sha256, size, unpack, urls"),
+        ("datasets/grid_digit.yaml", "log_mel:", "log_mal:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mal' is not a view; did you mean 'log_mel'?"),
+        ("datasets/grid_digit.yaml", "num_mels:", "num_mel:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mel' has no option 'num_mel'; did you mean 'num_mels'?"),
+        ("datasets/grid_digit.yaml", "detector: yunet", "detector: yunit", "datasets/grid_digit.yaml: prepare.views.visual: 'yunit' is not a detector; did you mean 'yunet'?"),
+        ("datasets/grid_digit.yaml", "modalities: [audio, flow, visual]", "modalities: [audio, visual]", "datasets/grid_digit.yaml: modalities are ['audio', 'visual'], but prepare.views has ['audio', 'flow', 'visual']"),
+        ("datasets/grid_digit.yaml", "{grid_miniature: {}}", "{grid_miniature: {sed: 1}}", "datasets/grid_digit.yaml: sources.generated.generator: 'grid_miniature' has no option 'sed'; did you mean 'seed'?"),
+        ("datasets/grid_letter.yaml", "sources: grid_digit", "sources: grid_letter", "datasets/grid_letter.yaml: sources: 'grid_letter' is not a dataset with sources of its own; did you mean 'grid_digit'?"),
+        ("scales/miniature.yaml", "windows: {test: 3}", "windows: {test: 0}", "scales/miniature.yaml: datasets.kinetics400.prepare.windows.test: found 0; input should be greater than or equal to 1"),
+        ("scales/miniature.yaml", "flow: {flow: {size: 24", "motion: {flow: {size: 24", "scales/miniature.yaml: datasets.grid_digit.prepare.views: 'motion' is not a modality; allowed: audio, flow, visual"),
+        ("scales/miniature.yaml", "visual: {faces: {detector: given, size: 32", "visual: {faces: {detector: given, sise: 32", "scales/miniature.yaml: datasets.grid_digit.prepare.views.visual: 'faces' has no option 'sise'; did you mean 'size'?"),
         ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
     ],
 )  # fmt: skip
@@ -132,6 +141,8 @@ def test_scales_datasets_and_settings_are_checked_too(
         ({"scale": "laptp"}, "scale: 'laptp' is not a scale; did you mean 'laptop'?"),
         ({"tables": ["mnie"]}, "tables: 'mnie' is not a table; did you mean 'mine'?"),
         ({"seeds": "many"}, "seeds: found 'many'"),
+        ({"datasets": "cremat"}, "datasets: 'cremat' is not a dataset; did you mean 'cremad'?"),
+        ({"datasets": []}, "tables and datasets: found an empty list; name one, or leave it out"),
     ],
 )
 def test_the_command_line_is_checked(project: Path, overrides: dict[str, Any], expected: str) -> None:
@@ -175,3 +186,35 @@ def test_an_edited_row_renames_its_own_artifacts_alone(project: Path) -> None:
     after = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     changed = sorted(path.split("/")[1] for path in after - before)
     assert changed == ["probes", "runs", "tables"]
+
+
+def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
+    table = TABLE.replace(
+        "defaults: {dataset: avmnist, ", "each: {dataset: [avmnist, avmnist_spectrogram]}\ndefaults: {"
+    )
+    table = table.replace("expected: {concat:", "expected: {avmnist: {concat:").replace("90.0}}", "90.0}}}")
+    assert "each" in table
+    (project / "config" / "tables" / "mine.yaml").write_text(table.replace("conv1net", "{resnet18: {width: 8}}"))
+    made = plan.make(project, {"tables": "mine"})
+    rows = made.project.rows["mine"]
+    assert {name: row.dataset for name, row in rows.items()} == {
+        f"{dataset}_{row}": dataset for dataset in ("avmnist", "avmnist_spectrogram") for row in ("concat", "film")
+    }
+    spread = made.project.tables["mine"]
+    assert spread.expected == {"avmnist_concat": {"accuracy": 90.0}}
+    assert {claim.left for claim in spread.claims.values()} == {"avmnist_film", "avmnist_spectrogram_film"}
+
+
+def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) -> None:
+    (project / "config/datasets/fsdd.sha256").write_text("\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n")
+    with pytest.raises(UserError, match=r"fsdd.sha256: line 2: is no sha256 and path"):
+        plan.make(project, {"scale": "laptop", "tables": "mine"})
+
+
+def test_files_given_on_request_say_what_to_do_where_their_list_is_absent(project: Path) -> None:
+    with pytest.raises(UserError) as error:
+        plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
+    assert "python -m avbalance.prepare.record mini_sports" in str(error.value)
+    (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n")
+    with pytest.raises(UserError, match=r"mini_sports.sha256: no such list .*get the videos .*sports1m/videos"):
+        plan.make(project, {"scale": "paper", "datasets": "mini_sports"})

@@ -1,5 +1,6 @@
 """The manners that every step's command line shares."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ class UserError(ValueError):
 
 def run(main: Callable[[], None]) -> None:
     """Run a step; what a user can mend becomes one line and exit code 1, without a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     try:
         main()
     except (UserError, OSError) as error:

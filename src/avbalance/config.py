@@ -59,6 +59,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise UserError(f"{path}: line {line}: no valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is no text: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -89,7 +91,8 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name, dataset in datasets.items():
         file = config / "datasets" / f"{name}.yaml"
         if isinstance(dataset.sources, str):
-            _member(file, "sources", "dataset", dataset.sources, datasets)
+            owners = [other for other, each in datasets.items() if not isinstance(each.sources, str)]
+            _member(file, "sources", "dataset with sources of its own", dataset.sources, owners)
         _check_preparation(dataset, file)
     for name, chosen in scale.datasets.items():
         _member(scale_file, f"datasets.{name}", "dataset", name, datasets)
@@ -108,6 +111,8 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name in [chosen_tables] if isinstance(chosen_tables, str) else chosen_tables:
         if name != "all":
             _member(main if settings.tables else scale_file, "tables", "table", name, paths)
+    if settings.datasets == [] or settings.tables == []:
+        raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     for name in [settings.datasets] if isinstance(settings.datasets, str) else settings.datasets or []:
         _member(main, "datasets", "dataset", name, datasets)
     equivalent = read_yaml(path) if (path := config / "equivalent_code.yaml").exists() else {}
@@ -117,7 +122,7 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
 def sources(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
     """A dataset's sources, its own or those that it shares."""
     found = datasets[name].sources
-    return sources(datasets, found) if isinstance(found, str) else found
+    return datasets[found].sources if isinstance(found, str) else found  # type: ignore[return-value]
 
 
 def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
@@ -131,9 +136,15 @@ def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> D
         if dataset.prepare is None:
             raise UserError(f"{path}: {where}.prepare: the reader of this dataset makes arrays itself; leave it out")
         views = {name: registry.parse(spec) for name, spec in dataset.prepare.views.items()}
-        for name, spec in chosen.prepare.get("views", {}).items():
+        given = chosen.prepare.get("views", {})
+        if not isinstance(given, Mapping):
+            raise UserError(f"{path}: {where}.prepare.views: found {given!r}; write {{modality: {{view: options}}}}")
+        for name, spec in given.items():
             _member(path, f"{where}.prepare.views", "modality", name, views)
-            view, own = registry.parse(spec)
+            try:
+                view, own = registry.parse(spec)
+            except UserError as error:
+                raise UserError(f"{path}: {where}.prepare.views.{name}: {error}") from error
             views[name] = (view, {**(views[name][1] if views[name][0] == view else {}), **own})
         merged = {name: {view: options} for name, (view, options) in views.items()}
         content["prepare"] = {**content["prepare"], **chosen.prepare, "views": merged}
@@ -145,6 +156,8 @@ def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> D
 def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
     """Reader and views exist and take the options that they are given."""
     parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
+    for name, source in dataset.sources.items() if not isinstance(dataset.sources, str) else ():
+        parts += [(f"sources.{name}.generator", "data", source.generator)] if source.generator else []
     if dataset.prepare is not None:
         parts += [(f"prepare.views.{name}", "view", spec) for name, spec in dataset.prepare.views.items()]
     for key, kind, spec in parts:
@@ -297,7 +310,7 @@ def _validate(model: type[Model], content: Any, path: Path | str, where: str = "
             message = str(error["ctx"]["error"])
         else:
             message = f"found {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
-        raise UserError(f"{path}: {key}: {message}") from errors
+        raise UserError(": ".join([str(path), *[key] * bool(key), message])) from errors
 
 
 def _is_type(part: str) -> bool:

@@ -56,9 +56,9 @@ def seeds(project: Project) -> list[int]:
 
 def _raw(plan: Plan, dataset: str, source: str) -> str:
     project = plan.project
-    while isinstance(shared := project.datasets[dataset].sources, str):
-        dataset = shared  # variants of a data set share its raw files
-    spec = shared[source]
+    if isinstance(owner := project.datasets[dataset].sources, str):
+        dataset = owner  # variants of a data set share its raw files
+    spec = config.sources(project.datasets, dataset)[source]
     if spec.generator is not None:
         generator = signature.resolve("data", spec.generator)
         modules = [registry.locate("data", name)[0] for name in generator]
@@ -74,8 +74,9 @@ def _files(folder: Path, name: str, files: list[SourceFile]) -> list[dict[str, A
         for key in {"contents", "list"} & set(file):
             path = folder / file[key]
             if not path.exists():
+                get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
                 raise UserError(
-                    f"{path}: no such list of checksums; its files are published without any: make the list with "
+                    f"{path}: no such list of checksums, for its files are published without{get}; then make it with "
                     f"'python -m avbalance.prepare.record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path)}
@@ -83,8 +84,19 @@ def _files(folder: Path, name: str, files: list[SourceFile]) -> list[dict[str, A
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """{file: sha256} of a list in the format of sha256sum."""
-    return {line[66:].strip(): line[:64] for line in path.read_text().splitlines() if line}
+    """{file: sha256} of a list in the format of sha256sum.
+
+    Raises:
+        UserError: A line has another form; names it.
+    """
+    entries = {}
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
+        if match is None and line.strip():
+            raise UserError(f"{path}: line {number}: is no sha256 and path, as sha256sum writes them")
+        if match is not None:
+            entries[match[2]] = match[1]
+    return entries
 
 
 def _prep(plan: Plan, dataset: str) -> str:

@@ -1,6 +1,6 @@
 """What each YAML file under `config/` may hold: one model a kind of file, every key known."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -90,12 +90,18 @@ class Preparation(Strict):
 
     views: dict[str, Spec] = Field(min_length=1)
     clip_seconds: float | None = Field(default=None, gt=0)
-    windows: dict[Literal["train", "val", "test"], int] = {}
+    windows: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=1)]] = {}
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     seed: int = 0
     max_seconds: float = Field(default=600.0, gt=0)
     max_dropped: float = Field(default=0.02, ge=0, le=1)
     drop_duplicates: bool = True
+
+    @model_validator(mode="after")
+    def _cuts_windows(self) -> Self:
+        if self.clip_seconds is None and max(self.windows.values(), default=1) > 1:
+            raise ValueError("windows of a whole clip are all the same: give clip_seconds, or leave windows out")
+        return self
 
 
 Task = Literal["single_label", "multi_label", "verification"]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,13 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
+def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
     """Give a fresh folder to fill; rename it to `out` once it is complete.
+
+    Args:
+        out: The artifact.
+        recipe: What it is made by.
+        known: {file: sha256} of files whose digest was taken already, filled by whoever fills the folder.
 
     Raises:
         OSError: The disk is full or the folder may not be written; nothing is left behind.
@@ -48,11 +53,11 @@ def publish(out: Path, recipe: dict[str, Any]) -> Iterator[Path]:
     unfinished.mkdir()
     try:
         yield unfinished
-        files = {
-            str(path.relative_to(unfinished)): {"size": path.stat().st_size, "sha256": sha256(path)}
-            for path in sorted(unfinished.rglob("*"))
-            if path.is_file()
-        }
+        files = {}
+        for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
+            name = str(path.relative_to(unfinished))
+            digest = (known or {}).get(name) or sha256(path)
+            files[name] = {"size": path.stat().st_size, "sha256": digest}
         manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         if out.exists():

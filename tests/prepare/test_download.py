@@ -436,6 +436,29 @@ def test_a_list_is_fetched_eight_files_at_once(server: Server, tmp_path: Path) -
     assert len(names(tmp_path / "cache")) <= 256
 
 
+def test_of_a_list_that_changed_only_the_changed_file_is_fetched(server: Server, tmp_path: Path) -> None:
+    before = {f"{number}.bin": BYTES[number : number + 1000] for number in range(5)}
+    after = before | {"2.bin": b"other"}
+    for name, contents in (("set-1", before), ("set-2", after), ("other-2", before)):
+        server.files = {f"/{file}": content for file, content in contents.items()}
+        server.requests.clear()
+        download(one_list(contents, f"{server.url}/{{path}}"), tmp_path / name, cache=tmp_path / "cache")
+        found = {file.name: file.read_bytes() for file in (tmp_path / name).glob("*.bin")}
+        assert found == contents
+        asked = sorted(path for path, _ in server.requests)
+        assert asked == (["/2.bin"] if name == "set-2" else [f"/{file}" for file in sorted(contents)])
+
+
+def test_a_file_that_was_damaged_since_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    contents = {"1.bin": BYTES[:1000], "2.bin": BYTES[1000:2000]}
+    server.files = {f"/{file}": content for file, content in contents.items()}
+    recipe = one_list(contents, f"{server.url}/{{path}}")
+    download(recipe, tmp_path / "set-1", cache=tmp_path / "cache")
+    (tmp_path / "set-1/1.bin").write_bytes(b"x" * 1000)
+    download(recipe, tmp_path / "set-2", cache=tmp_path / "cache")
+    assert (tmp_path / "set-2/1.bin").read_bytes() == contents["1.bin"]
+
+
 def test_a_list_is_taken_from_the_mirror_by_the_same_paths(tmp_path: Path) -> None:
     for name, content in MANY.items():
         (tmp_path / "mirror/all" / name).parent.mkdir(parents=True, exist_ok=True)

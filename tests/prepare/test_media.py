@@ -172,6 +172,7 @@ def test_a_raw_file_with_other_bytes_is_named(raw: Path, tmp_path: Path) -> None
 
 
 ODD_READER = """
+import json
 from pathlib import Path
 from avbalance.data.clips import Clip, Reader
 
@@ -182,6 +183,10 @@ class Odd(Reader):
         return [
             Clip(name, ("train", "val", "test")[i % 3], i % 2, visual=name, audio=name) for i, name in enumerate(names)
         ]
+
+class Given(Reader):
+    def clips(self, raw: Path) -> list[Clip]:
+        return [Clip(**clip) for clip in json.loads((raw / "clips.json").read_text())]
 
 class Moments(Reader):
     def clips(self, raw: Path) -> list[Clip]:
@@ -275,6 +280,92 @@ def test_windows_of_a_clip_are_one_video_and_several_classes_are_zeros_and_ones(
     assert float(sound.std()) == pytest.approx(1.0, abs=0.02)
 
 
+def two_seconds(folder: Path, *clips: dict[str, Any]) -> None:
+    """Two seconds of pictures of which one has sound; of every split one good clip, and these."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    wave = rng.normal(0, 0.1, 16000).astype(np.float32)
+    write_media(folder / "a.mp4", frames, 10, wave, 16000)
+    files = {"visual": "a.mp4", "audio": "a.mp4"}
+    good = [{"name": split, "split": split, "label": 0, **files} for split in ("train", "val", "test")]
+    (folder / "clips.json").write_text(
+        json.dumps(good + [{"split": "train", "label": 0, **files, **clip} for clip in clips])
+    )
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_times_that_make_no_clip_are_reported(tmp_path: Path) -> None:
+    odd = {"empty": (1.0, 1.0), "backwards": (1.5, 0.5), "behind": (7.0, 8.0), "beyond": (0.5, 1.9)}
+    clips = [{"name": name, "start": start, "end": end} for name, (start, end) in odd.items()]
+    raw = published(tmp_path / "raw", lambda folder: two_seconds(folder, *clips))
+    prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}, max_dropped=0.5), tmp_path / "prep", 1, resume=tmp_path)
+    report = json.loads((tmp_path / "prep/report.json").read_text())
+    why = {entry["clip"]: entry["why"] for entry in report["dropped"]}
+    assert why["empty"] == "begins at 1 s and ends at 1 s"
+    assert why["backwards"] == "begins at 1.5 s and ends at 0.5 s"
+    assert why["behind"].startswith("is 7.0 to 8.0 s of a file of 0.0 to ")
+    assert set(why) == {"empty", "backwards", "behind"}
+    # Sound lasts one of the two seconds; encoders pad it a little.
+    repairs = [entry["why"] for entry in report["repaired"] if entry["clip"] == "beyond"]
+    assert [repair for repair in repairs if repair.startswith("audio: silence for 0.")]
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_sound_that_is_too_long_is_reported_too(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        write_media(folder / "long.wav", wave=np.full(8000 * 30, 0.1, np.float32), sample_rate=8000)
+        two_seconds(folder, {"name": "long", "audio": "long.wav"})
+
+    raw = published(tmp_path / "raw", fill)
+    recipe = recipe_of(raw, PLAIN, {"odd_readers:Given": {}}, max_dropped=0.5, max_seconds=10.0)
+    prepare(recipe, tmp_path / "prep", 1, resume=tmp_path)
+    (entry,) = json.loads((tmp_path / "prep/report.json").read_text())["dropped"]
+    assert entry == {"clip": "long", "why": "its sound lasts 30.0 s, more than 10 s"}
+
+
+@pytest.mark.usefixtures("odd_readers")
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (
+            {"name": "x", "label": 10, "start": 0.0, "end": 1.0},
+            r"clip 'x' has the label 10, but num_classes is 10: labels are 0 to 9",
+        ),
+        ({"name": "val", "split": "test"}, r"two clips are named 'val' \(val and test\)"),
+    ],
+)
+def test_what_no_clip_may_be_is_an_error_before_anything_is_decoded(
+    tmp_path: Path, clip: dict[str, Any], message: str
+) -> None:
+    raw = published(tmp_path / "raw", lambda folder: two_seconds(folder, clip))
+    with pytest.raises(UserError, match=message):
+        prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
+    assert not (tmp_path / "resume").exists()
+
+
+@pytest.mark.usefixtures("odd_readers")
+def test_a_split_without_a_clip_is_an_error_that_keeps_the_report(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        two_seconds(folder)
+        clips = [clip for clip in json.loads((folder / "clips.json").read_text()) if clip["split"] != "val"]
+        (folder / "clips.json").write_text(json.dumps(clips))
+
+    raw = published(tmp_path / "raw", fill)
+    with pytest.raises(UserError, match=r"no usable clip in split 'val'; see .*prep-report.json"):
+        prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
+    assert (tmp_path / "resume/prep-report.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": {}, "clips": [], "dropped": []}'])
+def test_a_damaged_note_of_a_shard_is_no_finished_shard(raw: Path, made: Path, tmp_path: Path, text: str) -> None:
+    key = next(iter(shards(made)))
+    note = made / "resume/shards" / key / "shard.json"
+    good = note.read_text()
+    note.write_text(text)
+    prepare(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=made / "resume")
+    assert note.read_text() == good
+
+
 @pytest.mark.parametrize(
     ("span", "seconds", "count", "expected"),
     [
@@ -324,6 +415,34 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, mad
     assert store.read_manifest(tmp_path / "prep")["files"] == store.read_manifest(made / "prep")["files"]
     kept = shards_below(tmp_path / "results/resume/shards")
     assert {key: kept[key] for key in finished} == finished
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    call = command(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path, 2)
+    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("results/resume/shards/.*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=30)
+    if sent == signal.SIGTERM:
+        assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is kept")
+        assert list(tmp_path.glob(".prep.*")) == []
+    deadline = time.monotonic() + 10
+    while any(alive(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process: str) -> bool:
+    """Whether a process runs; one that has ended but was not waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def shards_below(folder: Path) -> dict[str, int]:

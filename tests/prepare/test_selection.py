@@ -82,6 +82,18 @@ def test_duplicates_are_kept_and_named_where_that_is_asked_for() -> None:
     assert [entry["clip"] for entry in selection.repaired] == ["a", "b"]
 
 
+def test_the_same_sound_in_two_splits_is_named() -> None:
+    clips = [clip("a"), clip("b", "test"), clip("c")]
+    sums = checksums(*clips) | {"b.wav": "sha of a.wav", "c.wav": "sha of a.wav"}
+    selection = chosen(clips, sums)
+    assert len(selection.clips) == 3
+    assert [entry["why"] for entry in selection.repaired] == [
+        "the same sound as b (test), kept",
+        "the same sound as a (train), kept",
+        "the same sound as b (test), kept",
+    ]
+
+
 def test_stretches_of_one_file_are_no_duplicates() -> None:
     clips = [clip(f"{i}", label=i, visual="long.mp4", audio="long.mp4", start=i, end=i + 1.0) for i in range(3)]
     assert len(chosen(clips, {"long.mp4": "x"}).clips) == 3

@@ -14,6 +14,12 @@ rule download_raw:
         " --out results/raw/{wildcards.name} {params.mirror} > {log} 2>&1"
 
 
+def prepare_options(name, threads):
+    """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
+    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
+    return f"--threads {threads} --device {plan.project.settings.device}" if decodes else ""
+
+
 # Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
 rule pack_clips:
     input:
@@ -22,12 +28,15 @@ rule pack_clips:
         "results/prep/{name}/manifest.json",
     params:
         step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}"].recipe["step"],
+        options=lambda wildcards, threads: prepare_options(wildcards.name, threads),
     log:
         "results/logs/prep/{name}.log",
+    resources:
+        gpu=min(gpus, 1),
     threads: workflow.cores
     shell:
         "python -m avbalance.{params.step} --recipe results/recipes/{wildcards.name}.json"
-        " --out results/prep/{wildcards.name} --threads {threads} > {log} 2>&1"
+        " --out results/prep/{wildcards.name} {params.options} > {log} 2>&1"
 
 
 # What was prepared, and how: counts, dropped and repaired clips, samples.

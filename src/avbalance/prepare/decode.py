@@ -49,6 +49,7 @@ class Media:
         path: The file.
         frame_seconds: [n], ascending, when each picture is first shown; empty if there are none.
         has_audio: Whether there is sound.
+        heard: First and last second of it.
         start, end: Of pictures and sound together, in seconds.
         repairs: What is wrong with a file that can be used all the same, one short sentence each.
         keys: [k, 2], presentation and decoding time of the pictures at which decoding can begin; empty where time
@@ -60,6 +61,7 @@ class Media:
     has_audio: bool
     start: float
     end: float
+    heard: tuple[float, float] = (0.0, 0.0)
     repairs: list[str] = field(default_factory=list)
     keys: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
 
@@ -110,6 +112,7 @@ def inspect(path: Path) -> Media:
                     media.keys = _keys(stamps[stream.index], stream.time_base)
             else:
                 media.has_audio = True
+                media.heard = float(seconds[0]), end
             first = float(seconds[0])
             if stream.start_time is not None:  # knows what a decoder of sound leaves out at the beginning
                 first = max(first, _seconds(float(stream.start_time), stream.time_base))

@@ -1,13 +1,15 @@
 """Fetch or generate a dataset's raw files: `python -m avbalance.prepare.download --recipe R --out DIR`.
 
-A file is taken from the mirror, a folder or URL that holds it under its `path`, else from its `urls`, in turn
-until one gives it with the right bytes. A broken download is resumed, also by the next call; what is complete
+A file is taken from an earlier raw folder of the same dataset, where a list of checksums changed in part; from the
+mirror, a folder or URL that holds it under its `path`; else from its `urls`, in turn until one gives it with the right
+bytes. A broken download is resumed, also by the next call; what is complete
 waits in the cache until the whole raw folder can be published.
 """
 
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 from functools import partial
@@ -41,11 +43,31 @@ def download(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache
         if "generator" in settings:
             registry.load("data", settings["generator"]).generate(folder)
             return
-        files = [file for entry in settings["files"] for file in listed(entry)]
+        earlier = _earlier(out)
+        files = []
+        for file in (file for entry in settings["files"] for file in listed(entry)):
+            found = earlier.get((file["path"], file.get("sha256", "")))
+            try:
+                if found is not None:
+                    place(file, found, folder, found.parent)
+            except WrongBytesError:  # damaged since
+                found = None
+            if found is None:
+                files.append(file)
         fetched = fetcher.fetch(files, partial(place, folder=folder, cache=cache))
     for path in fetched:
         with fetcher.lock(path):
             path.unlink(missing_ok=True)
+
+
+def _earlier(out: Path) -> dict[tuple[str, str], Path]:
+    """{(path, sha256): file} of the other raw folders of the same dataset, such as before one file changed."""
+    found = {}
+    for manifest in out.parent.glob(f"{out.name.rpartition('-')[0]}-*/{store.MANIFEST}"):
+        for name, entry in json.loads(manifest.read_text())["files"].items():
+            if (file := manifest.parent / name).is_file():
+                found[name, entry["sha256"]] = file
+    return found
 
 
 def listed(entry: File) -> list[File]:

@@ -76,7 +76,7 @@ class Flow(VisualView):
 
     def render(self, pictures: Pictures) -> Rendered:
         """The flow of each pair; none, as a repair, where the file has one frame only."""
-        squares = [square(frame, self.size, gray=True)[0] for frame in pictures.frames]
+        squares = [square(frame, self.size, gray=True) for frame in pictures.frames]
         flows = [self._flow(*pair) for pair in zip(squares[::2], squares[1::2], strict=True)]
         scaled = np.clip(np.stack(flows), -self.bound, self.bound) * (127 / self.bound)
         array = (np.rint(scaled) + 128).astype(np.uint8).transpose(3, 0, 1, 2).reshape(self.shape)

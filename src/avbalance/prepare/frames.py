@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,8 +48,10 @@ class Frames(VisualView):
 
     def render(self, pictures: Pictures) -> Rendered:
         """The squares, one after another."""
-        squares = [square(frame, self.size, self.gray) for frame in pictures.frames]
-        return Rendered(np.stack(squares, axis=1).reshape(self.shape), describe_repeats(pictures.seconds))
+        array = np.empty((len(self.mean), len(pictures.frames), self.size, self.size), dtype=np.uint8)
+        for place, frame in enumerate(pictures.frames):
+            array[:, place] = cv2.split(square(frame, self.size, self.gray))
+        return Rendered(array.reshape(self.shape), describe_repeats(pictures.seconds))
 
 
 def check_counts(view: str, size: int, num_frames: int) -> None:
@@ -94,13 +97,11 @@ def describe_repeats(seconds: NDArray[np.float64]) -> list[str]:
 
 
 def square(frame: NDArray[np.uint8], size: int, gray: bool) -> NDArray[np.uint8]:
-    """The square in the middle of a frame [height, width, 3], resized: [3 or 1, size, size]."""
+    """The square in the middle of a frame [height, width, 3], resized: [size, size, 3], or [size, size] in gray."""
     height, width, _ = frame.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    cut = frame[top : top + side, left : left + side]
-    shrinks = size < side
-    image = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    if gray:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.uint8)
+    image: NDArray[Any] = frame[top : top + side, left : left + side]
+    if size != side:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if gray else image, dtype=np.uint8)

@@ -11,24 +11,27 @@ import csv
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from avbalance import cli, keys, registry, store
 from avbalance.data.clips import Clip, Reader
+from avbalance.device import claim
 from avbalance.prepare import shard as shards
 from avbalance.prepare.selection import SPLITS, Entry, Selection, files_of, select
 from avbalance.prepare.shard import Shard
 from avbalance.prepare.view import AudioView, VisualView
+from avbalance.progress import Progress
 
 RESUME = Path("results/resume")
 SHARDS_WANTED = 64
@@ -66,12 +69,18 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
     unseen += [] if any(isinstance(view, AudioView) for view in views.values()) else ["audio"]
     selection = select(reader.clips(raw), reader.media, checksums, unseen, **chosen)
-    with store.publish(out, recipe) as folder:
+    _check_labels(selection.clips, settings, raw)
+    known: dict[str, str] = {}
+    with store.publish(out, recipe, known) as folder:
         planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
-        made = list(_make(planned, num_workers))
-        packed = _collect(folder, planned, made, selection)
-        _write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
-        labels = _write_labels(folder, packed, settings, raw)
+        made = list(_make(planned, num_workers, resume / out.name))
+        packed = _collect(folder, planned, made, selection, known)
+        kept = _write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
+        if empty := [split for split in SPLITS if not packed[split]]:
+            raise cli.UserError(
+                f"{raw}: no usable clip in split {empty[0]!r}; see prepare.val_fraction, the lists, and {kept}"
+            )
+        labels = _write_labels(folder, packed, settings)
         _write_clips(folder, packed, checksums)
         num_trials = _write_trials(folder, reader, raw, packed)
         described = {
@@ -84,6 +93,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
             **({"trials": num_trials} if num_trials else {}),
         }
         (folder / "dataset.json").write_text(json.dumps(described, indent=1) + "\n")
+    kept.unlink()
 
 
 def _plan(
@@ -127,20 +137,21 @@ def _plan(
             )
 
 
-def _make(planned: list[Shard], num_workers: int) -> Iterator[dict[str, Any]]:
+def _make(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict[str, Any]]:
     """Make all shards; yields their contents in the order of the plan."""
     with ExitStack() as stack:
-        num_clips = sum(len(shard.clips) for shard in planned)
-        progress = stack.enter_context(tqdm(desc="clips", total=num_clips, disable=None))
+        progress = Progress(resume, len(planned), "shard")
+        stack.callback(shutil.rmtree, resume, ignore_errors=True)
+        stack.callback(progress.close)
         results: Iterable[dict[str, Any]] = map(shards.make, planned)
         if num_workers > 1 and len(planned) > 1:
-            workers = min(num_workers, len(planned))
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            workers, context = min(num_workers, len(planned)), get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, context, _start_worker))
+            stack.push(_stop_workers)
             results = pool.map(shards.make, planned)
         try:
-            for shard, content in zip(planned, results, strict=True):
-                progress.update(len(shard.clips))
+            for content in results:
+                progress.advance()
                 yield content
         except BrokenProcessPool as error:
             raise cli.UserError(
@@ -149,12 +160,34 @@ def _make(planned: list[Shard], num_workers: int) -> Iterator[dict[str, Any]]:
             ) from error
 
 
+def _start_worker() -> None:
+    """A worker stops at once at Ctrl-C, and does not outlive the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
+    """After an error, end the workers that are still at a shard: nobody waits for it any more."""
+    if kind is not None:
+        for worker in active_children():
+            worker.terminate()
+
+
 Packed = dict[str, list[tuple[int, Clip, dict[str, Any]]]]
 """{split: [(number of the video, its clip, what its shard says of the window)]}."""
 
 
-def _collect(folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection) -> Packed:
-    """Link the shards' arrays into `folder`; take over what the shards dropped and repaired."""
+def _collect(
+    folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
+) -> Packed:
+    """Link the shards' arrays into `folder`, their digests into `known`; take over what was dropped and repaired."""
     packed: Packed = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
     for shard, content in zip(planned, made, strict=True):
@@ -167,9 +200,10 @@ def _collect(folder: Path, planned: list[Shard], made: list[dict[str, Any]], sel
             rows.append((rows[-1][0] + new if rows else 0, by_name[window["clip"]], window))
             selection.repaired += [{"clip": window["clip"], "why": repair} for repair in window["repairs"]]
         if content["clips"]:
-            for modality in content["files"]:
-                target = folder / f"{split}_{modality}-{numbers[split]:04d}.npy"
-                _link(shard.folder / f"{modality}.npy", target)
+            for modality, digest in content["files"].items():
+                name = f"{split}_{modality}-{numbers[split]:04d}.npy"
+                _link(shard.folder / f"{modality}.npy", folder / name)
+                known[name] = digest
             numbers[split] += 1
     return packed
 
@@ -182,8 +216,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_report(folder: Path, selection: Selection, kept: Path, max_dropped: float) -> None:
-    """Write report.json; too many dropped clips are an error, whose report is kept."""
+def _write_report(folder: Path, selection: Selection, kept: Path, max_dropped: float) -> Path:
+    """Write report.json, and a copy that outlives a failure; too many dropped clips are one.
+
+    Returns:
+        The copy.
+    """
     report: dict[str, int | list[Entry]] = {
         "num_clips": selection.num_listed,
         "dropped": sorted(selection.dropped, key=_by_name),
@@ -192,39 +230,47 @@ def _write_report(folder: Path, selection: Selection, kept: Path, max_dropped: f
     }
     text = json.dumps(report, indent=1) + "\n"
     (folder / "report.json").write_text(text)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(text)
     num_dropped = len(selection.dropped)
     if num_dropped > max_dropped * selection.num_listed:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(text)
         first = "; ".join(f"{entry['clip']}: {entry['why']}" for entry in selection.dropped[:10])
         raise cli.UserError(
             f"{num_dropped} of {selection.num_listed} clips cannot be used, at most {max_dropped:.1%} may be dropped "
             f"(prepare.max_dropped): {first}{'; ...' if num_dropped > 10 else ''}; all are named in {kept}"
         )
+    return kept
 
 
 def _by_name(entry: Entry) -> tuple[str, str]:
     return entry["clip"], entry["why"]
 
 
-def _write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any], raw: Path) -> dict[str, NDArray[Any]]:
-    """Write each split's labels and videos.
+def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> None:
+    """Look at the labels before anything is decoded.
 
     Raises:
-        UserError: A split is empty, or a label is none of the classes.
+        UserError: One is none of the classes.
     """
     num_classes, task = settings["num_classes"], settings["task"]
+    for clip in clips:
+        if (task, clip.split) == ("verification", "test"):
+            continue  # these persons are not the classes that are trained
+        labels = (clip.label,) if isinstance(clip.label, int) else clip.label
+        if wrong := [label for label in labels if not 0 <= label < num_classes]:
+            raise cli.UserError(
+                f"{raw}: clip {clip.name!r} has the label {wrong[0]}, but num_classes is {num_classes}: labels are 0 "
+                f"to {num_classes - 1}"
+            )
+
+
+def _write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Write each split's labels and videos."""
     labels: dict[str, NDArray[Any]] = {}
     for split, rows in packed.items():
-        if not rows:
-            raise cli.UserError(f"{raw}: no usable clip in split {split!r}; see prepare.val_fraction and the lists")
         found = [clip.label for _, clip, _ in rows]
-        flat = [label for each in found for label in ((each,) if isinstance(each, int) else each)]
-        # The persons of a verification's test are not the classes that were trained.
-        if (task, split) != ("verification", "test") and not 0 <= min(flat) <= max(flat) < num_classes:
-            raise cli.UserError(f"{raw}: labels {min(flat)} to {max(flat)}, but num_classes is {num_classes}")
-        if task == "multi_label":
-            labels[split] = np.zeros((len(rows), num_classes), dtype=np.uint8)
+        if settings["task"] == "multi_label":
+            labels[split] = np.zeros((len(rows), settings["num_classes"]), dtype=np.uint8)
             for row, each in zip(labels[split], found, strict=True):
                 row[list(each) if isinstance(each, tuple) else each] = 1
         else:
@@ -249,12 +295,21 @@ def _write_clips(folder: Path, packed: Packed, checksums: Mapping[str, str]) -> 
 
 
 def _write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dict[str, dict[str, int]]:
-    """Write trials.csv, pairs of places in test; returns how many each list has, and how many name a dropped clip."""
+    """Write trials.csv, pairs of places in test.
+
+    Returns:
+        {list: {"used": trials, "dropped": those that name a dropped clip}}.
+
+    Raises:
+        UserError: Of a list no trial is left.
+    """
     places = {clip.name: index for index, (_, clip, _) in enumerate(packed["test"])}
     counts: dict[str, dict[str, int]] = {}
     lines = []
     for name, trials in reader.trials(raw).items():
         usable = [trial for trial in trials if trial.enrol in places and trial.test in places]
+        if not usable:
+            raise cli.UserError(f"{raw}: of the {len(trials)} trials of list {name!r} none has both clips")
         lines += [(name, places[trial.enrol], places[trial.test], int(trial.is_target)) for trial in usable]
         counts[name] = {"used": len(usable), "dropped": len(trials) - len(usable)}
     if counts:
@@ -290,9 +345,10 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
     parser.add_argument("--out", type=Path, required=True, help="folder to publish")
     parser.add_argument("--threads", type=int, default=1, help="worker processes")
-    parser.add_argument("--device", default="cpu", help="where spectrograms are computed: cpu or cuda")
+    parser.add_argument("--device", default="auto", help="of spectrograms: auto, cpu, cuda, cuda:<index>")
     arguments = parser.parse_args()
-    prepare(store.load_recipe(arguments.recipe), arguments.out, arguments.threads, arguments.device)
+    with claim(arguments.device, RESUME) as device:
+        prepare(store.load_recipe(arguments.recipe), arguments.out, arguments.threads, str(device))
 
 
 if __name__ == "__main__":

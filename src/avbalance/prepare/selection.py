@@ -87,24 +87,32 @@ def _missing(clip: Clip, checksums: Mapping[str, str]) -> str:
 
 
 def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop: bool) -> None:
-    """The same sound or picture under two labels: outside test such clips teach nothing and are dropped."""
+    """The same sound or picture under two labels: outside test such clips teach nothing and are dropped.
+
+    Under one label in two splits it is named, for what was learned by heart is then tested.
+    """
     groups: dict[tuple[str, str, float | None, float | None], list[Clip]] = defaultdict(list)
     for clip in selection.clips:
         for what, file in (("pictures", clip.visual), ("sound", clip.audio)):
             if file is not None:
                 groups[what, checksums[file], clip.start, clip.end].append(clip)
     why: dict[str, str] = {}
+    leaks: dict[str, str] = {}
     for (what, *_), group in groups.items():
         for clip in group:
             others = [other for other in group if other.label != clip.label]
+            twins = [other for other in group if other.label == clip.label and other.split != clip.split]
             if others:
                 why[clip.name] = f"the same {what} as {others[0].name} ({others[0].split}) under another label"
+            elif twins and clip.name not in why:
+                leaks[clip.name] = f"the same {what} as {twins[0].name} ({twins[0].split}), kept"
     dropped = {clip.name for clip in selection.clips if clip.name in why and drop and clip.split != "test"}
     for name in sorted(why):
         if name in dropped:
             selection.dropped.append({"clip": name, "why": why[name]})
         else:
             selection.repaired.append({"clip": name, "why": f"{why[name]}, kept"})
+    selection.repaired += [{"clip": name, "why": leaks[name]} for name in sorted(leaks) if name not in why]
     selection.clips = [clip for clip in selection.clips if clip.name not in dropped]
 
 

@@ -64,12 +64,14 @@ def make(shard: Shard) -> dict[str, Any]:
         UserError: A raw file has other bytes than its manifest says.
         OSError: The disk is full; nothing unfinished is left.
     """
-    if (finished := _finished(shard.folder)) is not None:
+    if (finished := _finished(shard)) is not None:
         return finished
     torch.set_num_threads(1)  # the other cores have workers of their own
     cv2.setNumThreads(1)
+    for left in shard.folder.parent.glob(f".{shard.folder.name}.*"):
+        if not store.is_alive(int(left.suffix[1:])):  # of a worker that was killed
+            shutil.rmtree(left)
     unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         content = _write(shard, unfinished)
@@ -80,13 +82,14 @@ def make(shard: Shard) -> dict[str, Any]:
     return content
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
-    if not (folder / "shard.json").exists():
+def _finished(shard: Shard) -> dict[str, Any] | None:
+    """What an earlier call left, if it is whole."""
+    try:
+        content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text())
+        digests = {name: store.sha256(shard.folder / f"{name}.npy") for name in shard.views}
+        return content if content["files"] == digests else None
+    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
         return None
-    content: dict[str, Any] = json.loads((folder / "shard.json").read_text())
-    arrays = {modality: folder / f"{modality}.npy" for modality in content["files"]}
-    whole = all(path.exists() and store.sha256(path) == content["files"][name] for name, path in arrays.items())
-    return content if whole else None
 
 
 def views_of(specifications: dict[str, Any], models: dict[str, Path]) -> dict[str, VisualView | AudioView]:
@@ -103,7 +106,8 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
         for chunk in _chunks(_windows(shard, views, dropped)):
             for name, view in views.items():
                 if isinstance(view, VisualView):
-                    files.append(name, np.stack([window.arrays[name] for window in chunk]))
+                    for window in chunk:
+                        files.append(name, window.arrays[name][None])
                     continue
                 waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
                 rendered = view.render(waves).cpu().numpy()

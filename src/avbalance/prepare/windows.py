@@ -12,6 +12,9 @@ from avbalance.data.clips import Clip, ClipError
 from avbalance.prepare.decode import inspect, read_audio, read_frames
 from avbalance.prepare.view import AudioView, Pictures, VisualView
 
+LEAST_SILENCE = 0.1
+"""Seconds of a window that may lack sound without being reported: encoders pad and cut by less."""
+
 
 @dataclass
 class Window:
@@ -60,6 +63,8 @@ def windows_of(
     assert leading is not None
     first = leading.start if clip.start is None else clip.start
     last = leading.end if clip.end is None else clip.end
+    if not first < last:
+        raise ClipError(f"begins at {first:g} s and ends at {last:g} s")
     if last - first > max_seconds:
         raise ClipError(f"lasts {last - first:.1f} s, more than {max_seconds:g} s")
     if first >= leading.end or last <= leading.start:
@@ -86,8 +91,12 @@ def windows_of(
             offset = 0.0 if clip.audio == clip.visual or visual is None else audio.start - visual.start
             is_whole = clip.start is None and clip_seconds is None and clip.audio != clip.visual
             bounds = (audio.start, audio.end) if is_whole else (start + offset, end + offset)
+            if bounds[1] - bounds[0] > max_seconds:
+                raise ClipError(f"its sound lasts {bounds[1] - bounds[0]:.1f} s, more than {max_seconds:g} s")
             wave, fitted = hearing.fit(read_audio(audio, hearing.sample_rate, *bounds))
             window.waves[name] = wave
+            lacking = max(audio.heard[0] - bounds[0], 0) + max(bounds[1] - audio.heard[1], 0)
+            fitted += [f"silence for {lacking:.1f} s without sound"] if lacking > LEAST_SILENCE else []
             window.repairs += [f"{name}: {repair}" for repair in fitted]
         yield window
 
