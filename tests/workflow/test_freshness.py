@@ -92,6 +92,7 @@ def test_changed_raw_data_rerun_everything_after_them(copy: Checkout) -> None:
         "build_table": 1,
         "draw_figure": 1,
         "build_page": 1,
+        "audit_dataset": 1,
     }
 
 
