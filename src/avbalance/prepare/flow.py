@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.cli import UserError
-from avbalance.prepare.frames import check_counts, choose_frames, square
+from avbalance.prepare.frames import check_counts, choose_frames, gray, square
 from avbalance.prepare.view import Pictures, Rendered, VisualView
 
 # Those of the authors' data layer for R(2+1)D: caffe2/video/optical_flow.cc in github.com/pytorch/pytorch.
@@ -76,7 +76,7 @@ class Flow(VisualView):
 
     def render(self, pictures: Pictures) -> Rendered:
         """The flow of each pair; none, as a repair, where the file has one frame only."""
-        squares = [square(frame, self.size, gray=True) for frame in pictures.frames]
+        squares = [gray(square(frame, self.size)) for frame in pictures.frames]
         flows = [self._flow(*pair) for pair in zip(squares[::2], squares[1::2], strict=True)]
         scaled = np.clip(np.stack(flows), -self.bound, self.bound) * (127 / self.bound)
         array = (np.rint(scaled) + 128).astype(np.uint8).transpose(3, 0, 1, 2).reshape(self.shape)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +49,8 @@ class Frames(VisualView):
         """The squares, one after another."""
         array = np.empty((len(self.mean), len(pictures.frames), self.size, self.size), dtype=np.uint8)
         for place, frame in enumerate(pictures.frames):
-            array[:, place] = cv2.split(square(frame, self.size, self.gray))
+            picture = gray(frame) if self.gray else frame
+            array[:, place] = cv2.split(square(picture, self.size))
         return Rendered(array.reshape(self.shape), describe_repeats(pictures.seconds))
 
 
@@ -96,12 +96,18 @@ def describe_repeats(seconds: NDArray[np.float64]) -> list[str]:
     return [] if num_different == len(seconds) else [f"{num_different} different frames instead of {len(seconds)}"]
 
 
-def square(frame: NDArray[np.uint8], size: int, gray: bool) -> NDArray[np.uint8]:
-    """The square in the middle of a frame [height, width, 3], resized: [size, size, 3], or [size, size] in gray."""
-    height, width, _ = frame.shape
+def gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[height, width, 3] -> [height, width], ITU-R BT.601."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def square(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The square in the middle of [height, width] or [height, width, 3], resized to `size`."""
+    height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    image: NDArray[Any] = frame[top : top + side, left : left + side]
-    if size != side:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if gray else image, dtype=np.uint8)
+    middle = picture[top : top + side, left : left + side]
+    if size == side:
+        return middle
+    method = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(middle, (size, size), interpolation=method), dtype=np.uint8)
