@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from measure import print_conditions, print_table, run_command
@@ -87,9 +88,21 @@ def measure(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
     return used.seconds, used.peak_bytes / MIB
 
 
+def measure_anew(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
+    """The same without finished shards."""
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    return measure(folder, raw, workers)
+
+
+def row(what: str, clips: int, seconds: float, faster: float, peak: float) -> list[str]:
+    rates = f"{clips / seconds:,.0f}", f"{clips * CLIP_SECONDS / seconds:,.0f}"
+    return [what, f"{seconds:.1f}", *rates, f"{faster:.2f}", f"{peak:,.0f}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1000, help="how many of the 1,000 clips")
+    parser.add_argument("--rounds", type=int, default=3, help="of one worker and one a core, in turn")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where 3 GB may be written")
     arguments = parser.parse_args()
     count, cores = arguments.clips, len(os.sched_getaffinity(0))
@@ -99,21 +112,19 @@ def main() -> None:
         folder = Path(temporary)
         whole, changed = make_raw(folder / "whole", count), make_raw(folder / "changed", count, changed=True)
         tenth, few = make_raw(folder / "tenth", count // 10), make_raw(folder / "few", FEW)
-        alone = None
+        turns = [[measure_anew(folder, whole, workers) for workers in (1, cores)] for _ in range(arguments.rounds)]
+        alone, side_by_side = ([turn[place] for turn in turns] for place in (0, 1))
+        gain = median(one[0] / both[0] for one, both in turns)
+        for what, used, faster in (("1 worker", alone, 1.0), (f"{cores} workers", side_by_side, gain)):
+            rows.append(row(what, count, median(seconds for seconds, _ in used), faster, max(peak for _, peak in used)))
         for what, clips, raw, workers, again in (
-            ("1 worker", count, whole, 1, False),
-            (f"{cores} workers", count, whole, cores, False),
             (f"{cores} workers, one clip changed since", count, changed, cores, True),
             (f"{cores} workers, a tenth of the clips", count // 10, tenth, cores, False),
             (f"{cores} workers, {FEW} clips", FEW, few, cores, False),
             (f"1 worker, {FEW} clips", FEW, few, 1, False),
         ):
-            if not again:
-                shutil.rmtree(folder / "results", ignore_errors=True)
-            seconds, peak = measure(folder, raw, workers)
-            alone = alone or seconds
-            rates = f"{clips / seconds:,.0f}", f"{clips * CLIP_SECONDS / seconds:,.0f}"
-            rows.append([what, f"{seconds:.1f}", *rates, f"{alone / seconds:.2f}", f"{peak:,.0f}"])
+            seconds, peak = (measure if again else measure_anew)(folder, raw, workers)
+            rows.append(row(what, clips, seconds, median(used for used, _ in alone) / seconds, peak))
         columns = ["all frames and sound", "s", "clips/s", "media s / s", "1 worker / this", "largest process, MiB"]
         print_table(columns, rows)
 

@@ -82,7 +82,8 @@ def windows_of(
             landmarks = None if clip.landmarks is None else raw / clip.landmarks
             for name, view in shown.items():
                 mine, places = places[: len(chosen[name])], places[len(chosen[name]) :]
-                rendered = view.render(Pictures(frames[mine], seconds[mine], landmarks))
+                wanted = frames if np.array_equal(mine, np.arange(len(frames))) else frames[mine]  # no copy of all
+                rendered = view.render(Pictures(wanted, seconds[mine], landmarks))
                 window.arrays[name] = rendered.array
                 window.repairs += [f"{name}: {repair}" for repair in rendered.repairs]
         for name, hearing in heard.items():
