@@ -7,7 +7,6 @@ changed makes the shards of these clips alone. A shard in use and its artifact s
 """
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -21,14 +20,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from avbalance import cli, keys, registry, store
 from avbalance.data.clips import Clip, Reader
 from avbalance.device import claim
+from avbalance.prepare import contents
 from avbalance.prepare import shard as shards
-from avbalance.prepare.selection import SPLITS, Entry, Selection, files_of, select
+from avbalance.prepare.selection import SPLITS, Selection, files_of, select
 from avbalance.prepare.shard import Shard
 from avbalance.prepare.view import AudioView, VisualView
 from avbalance.progress import Progress
@@ -75,20 +72,20 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
         made = list(_make(planned, num_workers, resume / out.name))
         packed = _collect(folder, planned, made, selection, known)
-        kept = _write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
+        kept = contents.write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
         if empty := [split for split in SPLITS if not packed[split]]:
             raise cli.UserError(
                 f"{raw}: no usable clip in split {empty[0]!r}; see prepare.val_fraction, the lists, and {kept}"
             )
-        labels = _write_labels(folder, packed, settings)
-        _write_clips(folder, packed, checksums)
-        num_trials = _write_trials(folder, reader, raw, packed)
+        labels = contents.write_labels(folder, packed, settings)
+        contents.write_clips(folder, packed, checksums)
+        num_trials = contents.write_trials(folder, reader, raw, packed)
         described = {
             "name": settings["dataset"],
             "task": settings["task"],
             "num_classes": settings["num_classes"],
             "classes": settings["classes"] or [str(label) for label in range(settings["num_classes"])],
-            "modalities": {name: _describe(view, name, planned, made) for name, view in views.items()},
+            "modalities": {name: contents.describe(view, name, planned, made) for name, view in views.items()},
             "splits": {split: len(labels[split]) for split in SPLITS},
             **({"trials": num_trials} if num_trials else {}),
         }
@@ -180,15 +177,11 @@ def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
             worker.terminate()
 
 
-Packed = dict[str, list[tuple[int, Clip, dict[str, Any]]]]
-"""{split: [(number of the video, its clip, what its shard says of the window)]}."""
-
-
 def _collect(
     folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
-) -> Packed:
+) -> contents.Packed:
     """Link the shards' arrays into `folder`, their digests into `known`; take over what was dropped and repaired."""
-    packed: Packed = {split: [] for split in SPLITS}
+    packed: contents.Packed = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
     for shard, content in zip(planned, made, strict=True):
         selection.dropped += content["dropped"]
@@ -216,36 +209,6 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_report(folder: Path, selection: Selection, kept: Path, max_dropped: float) -> Path:
-    """Write report.json, and a copy that outlives a failure; too many dropped clips are one.
-
-    Returns:
-        The copy.
-    """
-    report: dict[str, int | list[Entry]] = {
-        "num_clips": selection.num_listed,
-        "dropped": sorted(selection.dropped, key=_by_name),
-        "repaired": sorted(selection.repaired, key=_by_name),
-        "unused": selection.unused,
-    }
-    text = json.dumps(report, indent=1) + "\n"
-    (folder / "report.json").write_text(text)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(text)
-    num_dropped = len(selection.dropped)
-    if num_dropped > max_dropped * selection.num_listed:
-        first = "; ".join(f"{entry['clip']}: {entry['why']}" for entry in selection.dropped[:10])
-        raise cli.UserError(
-            f"{num_dropped} of {selection.num_listed} clips cannot be used, at most {max_dropped:.1%} may be dropped "
-            f"(prepare.max_dropped): {first}{'; ...' if num_dropped > 10 else ''}; all are named in {kept}"
-        )
-    return kept
-
-
-def _by_name(entry: Entry) -> tuple[str, str]:
-    return entry["clip"], entry["why"]
-
-
 def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> None:
     """Look at the labels before anything is decoded.
 
@@ -262,81 +225,6 @@ def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> 
                 f"{raw}: clip {clip.name!r} has the label {wrong[0]}, but num_classes is {num_classes}: labels are 0 "
                 f"to {num_classes - 1}"
             )
-
-
-def _write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Write each split's labels and videos."""
-    labels: dict[str, NDArray[Any]] = {}
-    for split, rows in packed.items():
-        found = [clip.label for _, clip, _ in rows]
-        if settings["task"] == "multi_label":
-            labels[split] = np.zeros((len(rows), settings["num_classes"]), dtype=np.uint8)
-            for row, each in zip(labels[split], found, strict=True):
-                row[list(each) if isinstance(each, tuple) else each] = 1
-        else:
-            labels[split] = np.array(found, dtype=np.int64)
-        np.save(folder / f"{split}_label.npy", labels[split])
-        np.save(folder / f"{split}_video.npy", np.array([video for video, _, _ in rows], dtype=np.int64))
-    return labels
-
-
-def _write_clips(folder: Path, packed: Packed, checksums: Mapping[str, str]) -> None:
-    """Write clips.csv, one line a packed clip."""
-    with (folder / "clips.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        about = ["start_seconds", "seconds", "num_frames"]
-        writer.writerow(["split", "index", "label", "clip", *about, "visual_sha256", "audio_sha256", "repairs"])
-        for split, rows in packed.items():
-            for index, (_, clip, window) in enumerate(rows):
-                label = clip.label if isinstance(clip.label, int) else " ".join(map(str, clip.label))
-                sources = [checksums[file] if file else "" for file in (clip.visual, clip.audio)]
-                values = [window[name] for name in about]
-                writer.writerow([split, index, label, clip.name, *values, *sources, "; ".join(window["repairs"])])
-
-
-def _write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dict[str, dict[str, int]]:
-    """Write trials.csv, pairs of places in test.
-
-    Returns:
-        {list: {"used": trials, "dropped": those that name a dropped clip}}.
-
-    Raises:
-        UserError: Of a list no trial is left.
-    """
-    places = {clip.name: index for index, (_, clip, _) in enumerate(packed["test"])}
-    counts: dict[str, dict[str, int]] = {}
-    lines = []
-    for name, trials in reader.trials(raw).items():
-        usable = [trial for trial in trials if trial.enrol in places and trial.test in places]
-        if not usable:
-            raise cli.UserError(f"{raw}: of the {len(trials)} trials of list {name!r} none has both clips")
-        lines += [(name, places[trial.enrol], places[trial.test], int(trial.is_target)) for trial in usable]
-        counts[name] = {"used": len(usable), "dropped": len(trials) - len(usable)}
-    if counts:
-        with (folder / "trials.csv").open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["list", "enrol", "test", "is_target"])
-            writer.writerows(lines)
-    return counts
-
-
-def _describe(
-    view: VisualView | AudioView, modality: str, planned: list[Shard], made: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """A modality's entry in dataset.json: its shape, and how a batch of it is standardised."""
-    if isinstance(view, VisualView):
-        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std)}
-    described: dict[str, Any] = {"shape": list(view.shape)}
-    if view.normalise == "dataset":
-        train = [content["sums"][modality] for shard, content in zip(planned, made, strict=True) if _is_train(shard)]
-        count, total, squares = np.sum(train, axis=0)
-        mean = total / count
-        described |= {"mean": [float(mean)], "std": [float(np.sqrt(max(squares / count - mean**2, 1e-12)))]}
-    return described
-
-
-def _is_train(shard: Shard) -> bool:
-    return shard.clips[0].split == "train"
 
 
 def main() -> None:
