@@ -69,7 +69,7 @@ def made(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shards(folder: Path) -> dict[str, tuple[int, int]]:
     """{finished shard: (inode, time) of its arrays}."""
-    found = sorted((folder / "resume/shards").glob("*/audio.npy"))
+    found = sorted((folder / "resume/shards").glob("[!.]*/audio.npy"))
     return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
@@ -396,7 +396,7 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, mad
     call = command(recipe, tmp_path, 2)
     process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("results/resume/shards/*/shard.json")):
+    while not list(tmp_path.glob("results/resume/shards/[!.]*/shard.json")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
@@ -446,7 +446,7 @@ def alive(process: str) -> bool:
 
 
 def shards_below(folder: Path) -> dict[str, int]:
-    return {path.parent.name: path.stat().st_ino for path in folder.glob("*/shard.json")}
+    return {path.parent.name: path.stat().st_ino for path in folder.glob("[!.]*/shard.json")}
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_path: Path) -> None:
