@@ -205,6 +205,26 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
     assert {claim.left for claim in spread.claims.values()} == {"avmnist_film", "avmnist_spectrogram_film"}
 
 
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ("{avmnits: {concat: {accuracy: 90.0}}}", "expected.avmnits is no value of each; allowed: avmnist, mnist"),
+        ("{concat: {accuracy: 90.0}}", "expected.concat is no value of each; allowed: avmnist, mnist"),
+    ],
+)
+def test_numbers_expected_for_no_value_of_each_are_an_error(project: Path, expected: str, message: str) -> None:
+    table = TABLE.replace("rows:", "each: {dataset: [avmnist, mnist]}\nrows:")
+    path = project / "config" / "tables" / "mine.yaml"
+    path.write_text(table.replace("{concat: {accuracy: 90.0}}", expected))
+    with pytest.raises(UserError, match=message):
+        plan.make(project, {"tables": "mine"})
+
+
+def test_numbers_by_value_need_each(message: Callable[..., str]) -> None:
+    said = message("{concat: {accuracy: 90.0}}", "{avmnist: {concat: {accuracy: 90.0}}}")
+    assert said == "tables/mine.yaml: expected is by row and column; by value first only in a table with each"
+
+
 def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) -> None:
     (project / "config/datasets/fsdd.sha256").write_text("\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n")
     with pytest.raises(UserError, match=r"fsdd.sha256: line 2: is no sha256 and path"):

@@ -254,6 +254,13 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if bool(self.columns) == (self.figure is not None):
             raise ValueError("give either columns (a table) or figure")
+        if self.each is None and any(
+            isinstance(number, dict) for row in self.expected.values() for number in row.values()
+        ):
+            raise ValueError("expected is by row and column; by value first only in a table with each")
+        values = next(iter(self.each.values())) if self.each is not None else list(self.expected)
+        if strange := [value for value in self.expected if value not in values]:
+            raise ValueError(f"expected.{strange[0]} is no value of each; allowed: {', '.join(values)}")
         return self
 
     def spread(self) -> "Table":

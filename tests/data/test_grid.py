@@ -94,7 +94,12 @@ def test_the_miniature_is_read_like_the_real_files_and_is_the_same_every_time(tm
     assert read_frames(media, media.frame_seconds[:1]).shape == (1, 64, 64, 3)
 
 
-def test_informativeness_is_the_share_of_sentences_that_show_their_class() -> None:
-    assert GRIDMiniature().informativeness == {"audio": 0.95, "visual": 0.7}
+def test_impossible_options_are_the_users_error() -> None:
     with pytest.raises(UserError, match="num_sentences is 0; at least 1"):
         GRIDMiniature(num_sentences=0)
+    with pytest.raises(UserError, match=r"informativeness_visual is 1.1; allowed are 0 to 1"):
+        GRIDMiniature(informativeness_visual=1.1)
+
+
+def test_each_modality_has_its_own_informativeness() -> None:
+    assert GRIDMiniature().informativeness == {"audio": 0.95, "visual": 0.7}

@@ -39,6 +39,9 @@ class GRIDMiniature:
     ) -> None:
         if num_sentences < 1:
             raise UserError(f"grid_miniature.num_sentences is {num_sentences}; at least 1 is needed")
+        for name, value in (("audio", informativeness_audio), ("visual", informativeness_visual)):
+            if not 0 <= value <= 1:
+                raise UserError(f"grid_miniature.informativeness_{name} is {value}; allowed are 0 to 1")
         self.num_sentences = num_sentences
         self.informativeness = {"audio": informativeness_audio, "visual": informativeness_visual}
         self.seed = seed

@@ -9,7 +9,6 @@ waits in the cache until the whole raw folder can be published.
 import argparse
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 from functools import partial
@@ -62,11 +61,12 @@ def download(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache
 
 def _earlier(out: Path) -> dict[tuple[str, str], Path]:
     """{(path, sha256): file} of the other raw folders of the same dataset, such as before one file changed."""
-    found = {}
+    found: dict[tuple[str, str], Path] = {}
     for manifest in out.parent.glob(f"{out.name.rpartition('-')[0]}-*/{store.MANIFEST}"):
-        for name, entry in json.loads(manifest.read_text())["files"].items():
-            if (file := manifest.parent / name).is_file():
-                found[name, entry["sha256"]] = file
+        folder = manifest.parent
+        with contextlib.suppress(cli.UserError):  # a damaged one has nothing to give
+            files = store.read_manifest(folder)["files"]
+            found |= {(name, entry["sha256"]): folder / name for name, entry in files.items()}
     return found
 
 
