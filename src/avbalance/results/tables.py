@@ -135,8 +135,8 @@ def caption_of(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
         meaning += " Probe gap: the better probe's accuracy minus the worse one's."
     if (frame["mark"] != "").any():
         meaning += (
-            " Bold: best of its column on its data; underlined: not distinguishable from the best (the 95 % interval of "
-            "the difference paired by seed and, where a clip has a value of its own, by clip contains 0)."
+            " Bold: best of its column on its data; underlined: not distinguishable from the best (the 95 % interval "
+            "of the difference paired by seed and, where a clip has a value of its own, by clip contains 0)."
         )
     return meaning
 
