@@ -27,7 +27,8 @@ class Output:
     """What a model makes of one batch.
 
     Attributes:
-        features: {modality: [batch, feature_dim]}, one encoder's output each.
+        features: {modality: [batch, feature_dim]}, one encoder's output each; feature maps
+            [batch, feature_dim, *positions] where the fusion reads maps.
         streams: {stream: [batch, dim]}, what the fusion hands to the head.
         logits: [batch, num_classes], float32.
     """
@@ -35,6 +36,19 @@ class Output:
     features: dict[str, Tensor]
     streams: dict[str, Tensor]
     logits: Tensor
+
+    @property
+    def vectors(self) -> dict[str, Tensor]:
+        """{modality: [batch, feature_dim]}: the features, and of feature maps their means over all positions."""
+        return mean_over_positions(self.features)
+
+
+def mean_over_positions(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Feature maps [batch, dim, *positions] as vectors [batch, dim], which stay as they are."""
+    return {
+        modality: feature if feature.dim() == 2 else feature.flatten(2).mean(dim=2)
+        for modality, feature in features.items()
+    }
 
 
 class Loader(Protocol):

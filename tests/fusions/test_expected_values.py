@@ -10,6 +10,15 @@ from avbalance.fusions import REGISTRY
 from avbalance.registry import load
 
 LN3 = log(3)  # sigmoid(ln 3) = 3 / (1 + 3) = 0.75, sigmoid(-ln 3) = 0.25, sigmoid(0) = 0.5
+
+
+def centre(matrix: list[list[float]]) -> list[Any]:
+    """A 3 x 3 x 3 kernel that is this matrix of channels on a single position; around it 9, which meets padding."""
+    kernel = torch.full((len(matrix), len(matrix[0]), 3, 3, 3), 9.0)
+    kernel[:, :, 1, 1, 1] = torch.tensor(matrix)
+    return kernel.tolist()
+
+
 EXPECTED: dict[str, tuple[dict[str, Any], dict[str, list[Any]], dict[str, list[float]]]] = {
     # name: (options, weights, streams)
     "concat": ({}, {}, {"visual": [1, 2], "audio": [3, -1]}),
@@ -80,6 +89,65 @@ EXPECTED: dict[str, tuple[dict[str, Any], dict[str, list[Any]], dict[str, list[f
         },
         {"visual": [0.5 * LN3, -0.75 * LN3], "audio": [0, 0.25 * LN3]},
     ),
+    # r = 1: W_v [1, 2, 1] = [1 + 2, 2 * 2] = [3, 4], W_a [3, -1, 1] = [3 + 2, 0 - 1] = [5, -1], product [15, -4]
+    # r = 2: W_v [1, 2, 1] = [1, -1], W_a [3, -1, 1] = [3 - 1, 3] = [2, 3], product [2, -3]
+    # sum [17, -7], with b = [0, 10]: [17, 3]
+    "low_rank": (
+        {"rank": 2, "dim": 2},
+        {
+            "W.visual": [[[1, 0], [1, 2], [0, 0]], [[1, 0], [0, 0], [0, -1]]],  # W^(r): [3, 2], by [f; 1] and h
+            "W.audio": [[[1, 0], [0, 1], [2, 0]], [[1, 1], [1, 0], [0, 0]]],
+            "b": [0, 10],
+        },
+        {"joint": [17, 3]},
+    ),
+    # z = [1, 2, 3, -1], W_1 z = [2 - 1, -1 - 1] = [1, -2], after ReLU [1, 0]
+    # W_2 [1, 0] = [ln3, -ln3, 0, ln3], g = [.75, .25, .5, .75]
+    "se_gate": (
+        {"reduction": 2},
+        {
+            "W_1.weight": [[0, 1, 0, 1], [-1, 0, 0, 1]],
+            "W_2.weight": [[LN3, 7], [-LN3, 7], [0, 7], [LN3, 7]],
+        },
+        {"visual": [0.75, 0.5], "audio": [1.5, -0.75]},
+    ),
+    # x_v = [1, 2], x_a = [-1 + 1, 3] = [0, 3]; theta_v = 1, theta_a = 0, phi_v = ln3, phi_a = 0, g_v = 1 - 2,
+    # g_a = 0 - 3; softmax(1 * ln3, 1 * 0) = [.75, .25], softmax(0, 0) = [.5, .5]
+    # y_v = .75 * -1 + .25 * -3 = -1.5, y_a = .5 * -1 + .5 * -3 = -2; W_z y = [2 y, -y]
+    "nl_gate": (
+        {"dim": 2},
+        {
+            "P.visual.weight": [[1, 0], [0, 1]],
+            "P.visual.bias": [0, 0],
+            "P.audio.weight": [[0, 1], [1, 0]],
+            "P.audio.bias": [1, 0],
+            "W_theta.weight": [[1, 0]],
+            "W_phi.weight": [[LN3, 0]],
+            "W_g.weight": [[1, -1]],
+            "W_z.weight": [[2], [-1]],
+        },
+        {"visual": [1 - 3, 2 + 1.5], "audio": [0 - 4, 3 + 2]},
+    ),
+    # Maps of one position: only the middles of kernels act. [1, 2, 3, -1] through the first: [1 + 3, 2 - 3],
+    # norm: [(4 - 2) / 2 * 3 + 1, -1], ReLU: [4, 0]; through the second: [4, -8], norm: [4 / 2, -8 + 7], ReLU: [2, 0]
+    "mid_concat": (
+        {"dim": 2},
+        {
+            "trunk.0.weight": centre([[1, 0, 1, 0], [0, 1, -1, 0]]),
+            "trunk.1.weight": [3, 1],
+            "trunk.1.bias": [1, 0],
+            "trunk.1.running_mean": [2, 0],
+            "trunk.1.running_var": [4 - 1e-5, 1 - 1e-5],  # 1e-5 is added before the root
+            "trunk.1.num_batches_tracked": 1,
+            "trunk.3.weight": centre([[1, 5], [-2, 5]]),
+            "trunk.4.weight": [1, 1],
+            "trunk.4.bias": [0, 7],
+            "trunk.4.running_mean": [0, 0],
+            "trunk.4.running_var": [4 - 1e-5, 1 - 1e-5],
+            "trunk.4.num_batches_tracked": 1,
+        },
+        {"joint": [2, 0]},
+    ),
 }
 
 
@@ -88,7 +156,10 @@ def test_streams_are_those_worked_by_hand(name: str) -> None:
     options, weights, streams = EXPECTED[name]
     fusion = load("fusion", {name: options}, {"visual": 2, "audio": 2})
     fusion.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
-    found = fusion({"visual": torch.tensor([[1.0, 2.0]]), "audio": torch.tensor([[3.0, -1.0]])})
+    features = {"visual": torch.tensor([[1.0, 2.0]]), "audio": torch.tensor([[3.0, -1.0]])}
+    if fusion.reads_maps:
+        features = {modality: feature[:, :, None, None] for modality, feature in features.items()}
+    found = fusion(features)
     expected = {stream: torch.tensor([values]).float() for stream, values in streams.items()}
     torch.testing.assert_close(found, expected)
 

@@ -1,5 +1,7 @@
 """What holds for every registered fusion."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +14,18 @@ from avbalance.registry import load
 EQUAL = {"visual": 6, "audio": 6}
 UNEQUAL = {"visual": 6, "audio": 4}
 THREE = {"visual": 6, "audio": 6, "flow": 6}
+POSITIONS = {"visual": (3, 4, 5), "audio": (7, 6), "flow": (2, 4, 3)}  # of the maps of fusions that read maps
+
+SIDE_BY_SIDE = {  # {name: {parameter: axes along which modalities stand side by side}}
+    "gated_units": {"W_0.weight": (0, 1)},
+    "mid_concat": {"trunk.0.weight": (1,)},
+    "se_gate": {"W_1.weight": (1,), "W_2.weight": (0,)},
+}
+BY_ROLE = {  # {name: parts of the first and of the second modality}
+    "factorised_bilinear": ("W_img", "W_aud"),
+    "film": ("F_x", "F_y"),
+    "gated": ("F_x", "F_y"),
+}
 
 
 def build(name: str, dims: dict[str, int]) -> Fusion:
@@ -20,9 +34,34 @@ def build(name: str, dims: dict[str, int]) -> Fusion:
     return fusion
 
 
-def random_features(dims: dict[str, int]) -> dict[str, Tensor]:
+def random_features(name: str, dims: dict[str, int], num_clips: int = 5) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return {modality: torch.randn(5, dim, generator=generator).requires_grad_() for modality, dim in dims.items()}
+    positions = POSITIONS if build(name, dims).reads_maps else dict.fromkeys(dims, ())
+    return {
+        modality: torch.randn(num_clips, dim, *positions[modality], generator=generator).requires_grad_()
+        for modality, dim in dims.items()
+    }
+
+
+def side_by_side(value: Tensor, axis: int, dims: dict[str, int], order: list[str]) -> Tensor:
+    """The blocks of modalities along an axis, in another order."""
+    blocks = dict(zip(dims, value.split(list(dims.values()), dim=axis), strict=True))
+    return torch.cat([blocks[modality] for modality in order], dim=axis)
+
+
+def permuted_parameters(name: str, fusion: Fusion, dims: dict[str, int], order: list[str]) -> dict[str, Tensor]:
+    """The parameters of the same fusion of modalities in another order."""
+    state = fusion.state_dict()
+    for key, axes in SIDE_BY_SIDE.get(name, {}).items():
+        for axis in axes:
+            state[key] = side_by_side(state[key], axis, dims, order)
+    if name in BY_ROLE and order != list(dims):
+        first, second = BY_ROLE[name]
+        swap = {first: second, second: first}
+        state = {".".join([swap.get(part, part) for part in key.split(".")]): value for key, value in state.items()}
+    if name == "bilinear" and order != list(dims):
+        state["W"] = state["W"].transpose(1, 2)
+    return state
 
 
 def admitted(name: str) -> list[dict[str, int]]:
@@ -42,7 +81,7 @@ CASES = [(name, dims) for name in REGISTRY for dims in admitted(name)]
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_streams_have_the_declared_names_and_shapes(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims)
-    streams = fusion(random_features(dims))
+    streams = fusion(random_features(name, dims))
     assert {stream: tuple(value.shape) for stream, value in streams.items()} == {
         stream: (5, dim) for stream, dim in fusion.streams.items()
     }
@@ -53,7 +92,7 @@ def test_streams_have_the_declared_names_and_shapes(name: str, dims: dict[str, i
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_finite_gradients_reach_every_parameter_and_feature(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims)
-    features = random_features(dims)
+    features = random_features(name, dims)
     # The weights keep the sum of normalised features from being constant.
     sum((value * torch.arange(value.numel()).view_as(value)).sum() for value in fusion(features).values()).backward()
     for key, value in [*fusion.named_parameters(), *features.items()]:
@@ -65,22 +104,59 @@ def test_finite_gradients_reach_every_parameter_and_feature(name: str, dims: dic
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_the_order_of_the_features_does_not_matter(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims)
-    features = random_features(dims)
+    features = random_features(name, dims)
     torch.testing.assert_close(fusion(dict(reversed(features.items()))), fusion(features))
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_a_clip_does_not_depend_on_its_batch(name: str, dims: dict[str, int]) -> None:
-    fusion = build(name, dims)
-    features = random_features(dims)
+    fusion = build(name, dims).eval()
+    features = random_features(name, dims)
     alone = fusion({modality: feature[2:3] for modality, feature in features.items()})
     torch.testing.assert_close(alone, {stream: value[2:3] for stream, value in fusion(features).items()})
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_permuting_the_modalities_permutes_the_streams(name: str, dims: dict[str, int]) -> None:
+    fusion, features = build(name, dims), random_features(name, dims)
+    expected = fusion(features)
+    if name == "gated_units":  # its joint stream holds the modalities' features one after another
+        (joint,) = expected.values()
+    for order in map(list, permutations(dims)):
+        other = build(name, {modality: dims[modality] for modality in order})
+        other.load_state_dict(permuted_parameters(name, fusion, dims, order))
+        if name == "gated_units":
+            expected = {"joint": side_by_side(joint, 1, dims, order)}
+        torch.testing.assert_close(other({modality: features[modality] for modality in order}), expected)
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_a_batch_of_one_clip_trains(name: str, dims: dict[str, int]) -> None:
+    fusion, features = build(name, dims), random_features(name, dims, num_clips=1)
+    streams = fusion(features)
+    sum(value.square().sum() for value in streams.values()).backward()
+    for key, value in [*streams.items(), *((key, parameter.grad) for key, parameter in fusion.named_parameters())]:
+        assert value is not None, key
+        assert value.isfinite().all(), key
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_a_modality_that_is_zero_gives_finite_streams_and_gradients(name: str, dims: dict[str, int]) -> None:
+    for constant in dims:
+        fusion, features = build(name, dims), random_features(name, dims)
+        features[constant] = torch.zeros_like(features[constant]).requires_grad_()
+        streams = fusion(features)
+        sum(value.square().sum() for value in streams.values()).backward()
+        assert all(value.isfinite().all() for value in streams.values())
+        for key, value in [*fusion.named_parameters(), *features.items()]:
+            assert value.grad is not None, key
+            assert value.grad.isfinite().all(), key
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_it_mixes_exactly_if_it_says_so(name: str) -> None:
     fusion = build(name, EQUAL)
-    features = random_features(EQUAL)
+    features = random_features(name, EQUAL)
     streams = fusion(features)
     reached = {
         stream: {

@@ -40,13 +40,37 @@ EXPECTED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, list[float]]
         [2, 7],
         None,
     ),
+    # hidden: [1 + 1, -2 - 3] = [2, -5], after ReLU [2, 0]; [-2 + 0, 2 + 1] = [-2, 3], after ReLU [0, 3];
+    # logits: [3 * 1, 3 * 2 + 1]
+    "two_layer": (
+        {"hidden": 2},
+        {
+            "linear1.weight": [[1, 0, 0], [0, -1, -1]],
+            "linear1.bias": [1, 0],
+            "linear2.weight": [[-1, 9], [1, 9]],
+            "linear2.bias": [0, 1],
+            "linear3.weight": [[9, 1], [9, 2]],
+            "linear3.bias": [0, 1],
+        },
+        {"visual": [1, 2], "audio": [3]},
+        [3, 7],
+        None,
+    ),
+    # In evaluation the same as "cosine", whatever the probability.
+    "dropout": (
+        {"head": {"cosine": {"scale": 10.0}}, "probability": 0.9},
+        {"head.linear.weight": [[1, 0, 5], [0, 2, -1]]},
+        {"visual": [3, 4], "audio": [-2]},
+        [10 * (0.6 - 1), 10 * (0.8 + 1)],
+        {"visual": [6, 8], "audio": [-10, 10]},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_logits_and_shares_are_those_worked_by_hand(name: str) -> None:
     options, weights, streams, logits, shares = EXPECTED[name]
-    head = load("head", {name: options}, {"visual": 2, "audio": 1}, 2)
+    head = load("head", {name: options}, {"visual": 2, "audio": 1}, 2).eval()
     head.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
     inputs = {stream: torch.tensor([value]).float() for stream, value in streams.items()}
     torch.testing.assert_close(head(inputs), torch.tensor([logits]).float())
@@ -54,10 +78,10 @@ def test_logits_and_shares_are_those_worked_by_hand(name: str) -> None:
     torch.testing.assert_close(head.split(inputs), expected)
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("name", ["linear", "cosine", "dropout"])
 def test_weights_are_the_streams_blocks(name: str) -> None:
     options, weights, *_ = EXPECTED[name]
     head = load("head", {name: options}, {"visual": 2, "audio": 1}, 2)
     head.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
-    rows = torch.tensor(weights["linear.weight"]).float()
+    (rows,) = (torch.tensor(value).float() for key, value in weights.items() if key.endswith("linear.weight"))
     torch.testing.assert_close(head.weights, {"visual": rows[:, :2], "audio": rows[:, 2:]})

@@ -1,5 +1,7 @@
 """What holds for every registered head."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +12,13 @@ from avbalance.registry import load
 
 DIMS = [{"joint": 6}, {"visual": 6, "audio": 4}, {"visual": 6, "audio": 6, "flow": 3}]
 CASES = [(name, dims) for name in REGISTRY for dims in DIMS]
+READS_STREAMS = {  # the parameter in which streams stand side by side
+    "cosine": "linear.weight",
+    "dropout": "head.linear.weight",
+    "linear": "linear.weight",
+    "mlp": "linear1.weight",
+    "two_layer": "linear1.weight",
+}
 
 
 def build(name: str, dims: dict[str, int]) -> tuple[Head, dict[str, Tensor]]:
@@ -37,16 +46,50 @@ def test_finite_gradients_reach_every_parameter(name: str, dims: dict[str, int])
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_the_order_of_the_streams_does_not_matter(name: str, dims: dict[str, int]) -> None:
     head, streams = build(name, dims)
-    assert torch.equal(head(dict(reversed(streams.items()))), head(streams))
+    torch.manual_seed(1)
+    expected = head(streams)
+    torch.manual_seed(1)
+    assert torch.equal(head(dict(reversed(streams.items()))), expected)
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_permuting_the_streams_permutes_the_shares_and_leaves_the_logits(name: str, dims: dict[str, int]) -> None:
+    head, streams = build(name, dims)
+    head.eval()  # no two draws of dropout are alike
+    state = head.state_dict()
+    key = READS_STREAMS[name]
+    blocks = dict(zip(dims, state[key].split(list(dims.values()), dim=1), strict=True))
+    for order in permutations(dims):
+        other = load("head", name, {stream: dims[stream] for stream in order}, 7).eval()
+        other.load_state_dict({**state, key: torch.cat([blocks[stream] for stream in order], dim=1)})
+        torch.testing.assert_close(other(streams), head(streams))
+        torch.testing.assert_close(other.split(streams), head.split(streams))
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_shares_where_there_are_any_sum_to_the_logits(name: str, dims: dict[str, int]) -> None:
     head, streams = build(name, dims)
+    head.eval()
     shares = head.split(streams)
     if shares is not None:
         assert list(shares) == list(dims)
         torch.testing.assert_close(sum(shares.values()), head(streams))
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_a_batch_of_one_clip_trains(name: str, dims: dict[str, int]) -> None:
+    head, streams = build(name, dims)
+    logits = head({stream: value[:1] for stream, value in streams.items()})
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
+def test_weights_where_there_are_any_are_of_one_row_a_class_for_each_stream(name: str, dims: dict[str, int]) -> None:
+    weights = getattr(build(name, dims)[0], "weights", None)
+    if weights is not None:
+        assert {stream: W.shape for stream, W in weights.items()} == {stream: (7, dim) for stream, dim in dims.items()}
 
 
 @pytest.mark.parametrize("name", REGISTRY)

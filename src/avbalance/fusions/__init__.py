@@ -9,6 +9,10 @@ REGISTRY = {
     "film": "film:FiLM",
     "gated": "gated:Gated",
     "gated_units": "gated_units:GatedUnits",
+    "low_rank": "low_rank:LowRank",
     "maximum": "maximum:Maximum",
+    "mid_concat": "mid_concat:MidConcat",
     "multiplication": "multiplication:Multiplication",
+    "nl_gate": "nl_gate:NLGate",
+    "se_gate": "se_gate:SEGate",
 }

@@ -15,6 +15,8 @@ class Fusion(nn.Module):
     Attributes:
         two_modalities: Whether the method is defined for exactly two modalities.
         equal_dims: Whether all features must have one length.
+        reads_maps: Whether features are feature maps [batch, feature_dim, *positions] of encoders without their last
+            stage (see `Encoder.cut`).
         mixes: Whether a stream depends on more than one modality. Streams of a fusion that does not mix
             are named by their modality, which makes the exact split of the logits possible.
         streams: {stream: dim}, what `forward` returns: one stream a modality, or one named `joint`.
@@ -22,6 +24,7 @@ class Fusion(nn.Module):
 
     two_modalities: ClassVar[bool] = False
     equal_dims: ClassVar[bool] = False
+    reads_maps: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
     streams: dict[str, int]
 

@@ -2,6 +2,8 @@
 
 REGISTRY = {
     "cosine": "cosine:Cosine",
+    "dropout": "dropout:Dropout",
     "linear": "linear:Linear",
     "mlp": "mlp:MLP",
+    "two_layer": "two_layer:TwoLayer",
 }

@@ -2,5 +2,6 @@
 
 REGISTRY = {
     "joint": "joint:Joint",
+    "uncertainty": "uncertainty:Uncertainty",
     "unimodal": "unimodal:Unimodal",
 }

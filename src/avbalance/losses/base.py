@@ -1,5 +1,7 @@
 """What every loss promises."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -22,8 +24,17 @@ class Loss(nn.Module):
 
     A subclass takes `dims`, {modality: feature_dim}, and `num_classes` as its first arguments; its
     options follow by keyword. It may own parameters; it keeps no memory of the data.
+
+    Attributes:
+        tasks: Of data, on which it is defined.
     """
+
+    tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Named, already weighted scalar terms; their sum is the objective."""
         raise NotImplementedError
+
+    def curves(self) -> dict[str, float]:
+        """What of its state is worth a curve over the epochs, by name."""
+        return {}

@@ -1,34 +1,49 @@
 """Joint loss with auxiliary uni-modal losses."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from avbalance import registry
 from avbalance.losses.base import Loss, objective
 from avbalance.types import Output
 
 
 class Unimodal(Loss):
-    """Every modality also classifies by itself, with a linear head of its own.
+    """Every modality also classifies by itself, with a head of its own.
 
-    Wang et al., CVPR 2020, fig. 2c; with w = 1 the baseline "auxiliary loss" of table 5.
+    G-Blend (Wang et al., CVPR 2020), fig. 2c; with w = 1 the baseline "auxiliary loss" of table 5.
 
-        L = CE(z, y) + w sum_m CE(V_m f_m + c_m, y)        CE: binary where a clip has several classes
+        L = CE(z, y) + w sum_m CE(head_m(f_m), y)        CE: binary where a clip has several classes
 
-    The terms are named `joint` and by modality; the latter are already times w.
+    head_m is linear, V_m f_m + c_m; with MMCosine (Xu et al., ICASSP 2023, section 3.2) it is cosine, of the scale s
+    of the joint head: s cos(V_m, f_m). Of feature maps f_m is the mean over positions. The terms are named `joint`
+    and by modality; the latter are already times w.
 
     Args:
         dims: {modality: feature_dim}.
         num_classes: Number of logits.
         weight: w.
+        head: Of each modality: a name or {name: options}.
     """
 
-    def __init__(self, dims: dict[str, int], num_classes: int, weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        num_classes: int,
+        weight: float = 1.0,
+        head: str | dict[str, dict[str, Any]] = "linear",
+    ) -> None:
         super().__init__()
         self.weight = weight
-        self.heads = nn.ModuleDict({modality: nn.Linear(dim, num_classes) for modality, dim in dims.items()})
+        self.heads = nn.ModuleDict(
+            {modality: registry.load("head", head, {modality: dim}, num_classes) for modality, dim in dims.items()}
+        )
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """{"joint": scalar, modality: scalar, ...}."""
         terms = {"joint": objective(output.logits, labels)}
+        vectors = output.vectors
         for modality, head in self.heads.items():
-            terms[modality] = self.weight * objective(head(output.features[modality]), labels)
+            terms[modality] = self.weight * objective(head({modality: vectors[modality]}), labels)
         return terms
