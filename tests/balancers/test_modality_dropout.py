@@ -8,7 +8,7 @@ from avbalance.fusions.concat import Concat
 from avbalance.heads.linear import Linear
 from avbalance.losses.joint import Joint
 from avbalance.model import Model
-from avbalance.types import Batch
+from avbalance.types import Batch, Output
 
 NUM_CLIPS = 3000
 DIMS = {"visual": 3, "audio": 2, "flow": 4}
@@ -59,3 +59,15 @@ def test_logits_follow_from_what_is_left() -> None:
 def test_nothing_is_missing_in_evaluation() -> None:
     balancer, batch = build(probability=1.0)
     assert all(feature.all() for feature in balancer.eval()(batch).features.values())
+
+
+def test_of_feature_maps_all_positions_are_missing_or_none() -> None:
+    balancer, batch = build(probability=1.0)
+    features = {modality: torch.ones(NUM_CLIPS, dim, 2, 3) for modality, dim in DIMS.items()}
+    balancer.model.encode = lambda inputs: features  # type: ignore[method-assign]
+    balancer.model.decide = lambda features: Output(features, {}, torch.empty(0))  # type: ignore[method-assign]
+    left = balancer.train()(batch).features
+    for feature in left.values():
+        assert (feature == feature[:, :1, :1, :1]).all()
+    missing = torch.stack([feature[:, 0, 0, 0] == 0 for feature in left.values()]).sum(dim=0)
+    assert missing.unique().tolist() == [1]

@@ -1,7 +1,10 @@
 """Balancers by name: `name: module:Class`."""
 
 REGISTRY = {
+    "g_blend": "g_blend:GBlend",
+    "g_blend_online": "g_blend_online:GBlendOnline",
     "joint": "base:Balancer",
     "modality_dropout": "modality_dropout:ModalityDropout",
+    "ogm": "ogm:OGM",
     "ogm_ge": "ogm_ge:OGMGE",
 }

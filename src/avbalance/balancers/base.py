@@ -1,7 +1,7 @@
 """Joint training, and the six stages that a balancing method may change."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +20,26 @@ class Balancer(nn.Module):
 
     Attributes:
         requires_loss: Losses this method can be trained with, by name; empty for any.
+        tasks: Of data, on which it is defined.
+        two_modalities: Whether the method is defined for exactly two modalities.
+        uses_blend: Whether it is given blend weights, estimated on the row's own uni-modal and joint runs.
     """
 
     requires_loss: ClassVar[tuple[str, ...]] = ()
+    tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
+    two_modalities: ClassVar[bool] = False
+    uses_blend: ClassVar[bool] = False
 
     def __init__(self, model: Model, loss: Loss) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
 
-    def start_epoch(self, epoch: int, loaders: Loaders) -> None:
-        """Look at the whole data before epoch `epoch` (from 0)."""
+    def receive(self, blend: Mapping[str, Any]) -> None:
+        """Before training, where `uses_blend`: the content of `blend.json`."""
+
+    def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
+        """Look at the whole data before epoch `epoch` (from 0); `optimizer` is the one that trains."""
 
     def batches(self, loader: Loader) -> Iterator[Batch]:
         """Data level: the batches of one training epoch."""
@@ -62,3 +71,7 @@ class Balancer(nn.Module):
         self.backward(losses, output, batch)
         optimizer.step()
         return {name: value.detach() for name, value in losses.items()}
+
+    def curves(self) -> dict[str, float]:
+        """After an epoch: what of the method's state is worth a curve, by name; the same names in every epoch."""
+        return self.loss.curves()

@@ -36,7 +36,7 @@ class ModalityDropout(Balancer):
             lacks = torch.rand(index.shape, device=index.device) < self.probability
             which = torch.randint(len(features), index.shape, device=index.device)
             features = {
-                modality: feature.masked_fill((lacks & (which == number)).unsqueeze(1), 0.0)
+                modality: feature.masked_fill((lacks & (which == number)).view(-1, *[1] * (feature.dim() - 1)), 0.0)
                 for number, (modality, feature) in enumerate(features.items())
             }
         return self.model.decide(features)

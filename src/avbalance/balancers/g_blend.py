@@ -1,0 +1,70 @@
+"""Gradient-Blending, offline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from avbalance.balancers.base import Balancer
+from avbalance.cli import UserError
+from avbalance.losses.unimodal import Unimodal
+from avbalance.model import Model
+from avbalance.types import Batch, Loaders, Output
+
+
+class GBlend(Balancer):
+    """The losses of the joint head and of every modality's own head are weighted by how well each generalises.
+
+    Wang et al., CVPR 2020, eq. 7 and Alg. 2. Over the M modalities and the joint head,
+
+        L = sum_i w_i L_i          w_i: `blending.blend_weights`, once, from runs of each head alone over all epochs
+
+    The runs are the uni-modal ones and the joint one that a table trains anyway, up to the epochs they keep, so a
+    step costs what joint training with auxiliary losses costs. With the cosine head and uni-modal cosine heads it is
+    G-Blend with MMCosine (Xu et al., ICASSP 2023).
+
+    Weights are unknown until `receive`; training without them is an error.
+
+    Args:
+        model: The model to train.
+        loss: Its heads' losses, each with weight 1: weighing is the method's own part.
+    """
+
+    requires_loss = ("unimodal",)
+    uses_blend = True
+    loss: Unimodal
+    weights: Tensor
+    ogr: Tensor
+
+    def __init__(self, model: Model, loss: Unimodal) -> None:
+        super().__init__(model, loss)
+        if loss.weight != 1:
+            raise UserError(f"balancer {type(self).__name__} weighs the heads itself; leave unimodal's weight at 1")
+        self.heads = ["joint", *model.encoders]
+        for name in ("weights", "ogr"):
+            self.register_buffer(name, torch.full([len(self.heads)], torch.nan))
+
+    def receive(self, blend: Mapping[str, Any]) -> None:
+        """Take over {"weights": {head: w_i}, "ogr": {head: its OGR}}."""
+        for name in ("weights", "ogr"):
+            self.get_buffer(name).copy_(torch.tensor([blend[name][head] for head in self.heads]))
+
+    def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
+        """Refuse to train without weights."""
+        if self.weights.isnan().any():
+            raise UserError(f"balancer {type(self).__name__} has no blend weights; `receive` them before training")
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """w_i L_i by head."""
+        terms = super().losses(output, batch)
+        return {head: w * terms[head] for head, w in zip(self.heads, self.weights, strict=True)}
+
+    def curves(self) -> dict[str, float]:
+        """The weight and the OGR of every head."""
+        named = {"weight": self.weights.tolist(), "ogr": self.ogr.tolist()}
+        figures = super().curves()
+        for name, values in named.items():
+            figures |= {f"{name}_{head}": value for head, value in zip(self.heads, values, strict=True)}
+        return figures

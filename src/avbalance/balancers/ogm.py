@@ -1,0 +1,93 @@
+"""OGM, on-the-fly gradient modulation."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from avbalance.balancers.base import Balancer
+from avbalance.cli import UserError
+from avbalance.losses.base import Loss
+from avbalance.model import Model
+from avbalance.types import Batch, Loaders, Output
+
+
+class OGM(Balancer):
+    """The encoder of the more confident modality is slowed down.
+
+    Peng et al., CVPR 2022, eqs. 5-9. In each step, for a batch of clips x_i with labels y_i,
+
+        s_m   = sum_i softmax(z_m(x_i))[y_i]          z_m: masked logits, W_m f_m + b / M
+        rho_m = s_m / s_n                             n: the other modality
+        k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1
+        g_m  <- k_m g_m                               every weight of encoder m with more than one dimension
+
+    The authors modulate convolutions only; here linear layers of an encoder count as well. Departs from the
+    paper for more than two modalities: s_n is the mean over the others. A modality that is sure of wrong
+    classes alone has s_n = 0; it counts as the smallest step of float32 above 1, so that rho is finite.
+    Masked logits are taken in evaluation mode: no dropout, and no running mean sees features that are masked.
+
+    Args:
+        model: The model to train.
+        loss: Its objective.
+        alpha: Strength of the modulation, > 0.
+        start: First epoch (from 0) with modulated gradients.
+        end: First epoch without them again.
+    """
+
+    tasks = ("single_label", "verification")
+    sum_k: Tensor
+    num_steps: Tensor
+
+    def __init__(self, model: Model, loss: Loss, alpha: float = 0.8, start: int = 0, end: int = 50) -> None:
+        super().__init__(model, loss)
+        if len(model.encoders) < 2:
+            raise UserError(
+                f"balancer {type(self).__name__} compares modalities, found {', '.join(model.encoders)} alone"
+            )
+        self.alpha, self.start, self.end = alpha, start, end
+        self.modulates = False  # not read from a buffer in every step, which would wait for the device
+        self.register_buffer("sum_k", torch.zeros(len(model.encoders)))
+        self.register_buffer("num_steps", torch.tensor(0))
+
+    def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
+        """Whether this epoch's gradients are modulated."""
+        self.modulates = self.start <= epoch < self.end
+        self.sum_k.zero_()
+        self.num_steps.zero_()
+
+    def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
+        """Gradients of the objective, then modulated."""
+        super().backward(losses, output, batch)
+        if self.modulates:
+            k = self.coefficients(output, batch.labels)
+            for modality, k_m in k.items():
+                weights = [weight for weight in self.model.encoders[modality].parameters() if weight.dim() > 1]
+                self.modulate([weight.grad for weight in weights if weight.grad is not None], k_m)
+            self.sum_k += torch.stack(list(k.values()))
+            self.num_steps += 1
+
+    @torch.no_grad()
+    def coefficients(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """k_m, {modality: scalar}."""
+        behind_encoders = nn.ModuleList([self.model.fusion, self.model.head]).eval()
+        z = self.model.masked(output)
+        behind_encoders.train(self.training)
+        s = {m: z_m.softmax(dim=1).gather(1, labels.unsqueeze(1)).sum() for m, z_m in z.items()}
+        k = {}
+        for m, s_m in s.items():
+            s_n = torch.stack([other for n, other in s.items() if n != m]).mean()
+            rho = s_m / s_n.clamp(min=torch.finfo(s_n.dtype).eps)
+            k[m] = torch.where(rho > 1, 1 - torch.tanh(self.alpha * rho), torch.ones_like(rho))
+        return k
+
+    def modulate(self, gradients: list[Tensor], k: Tensor) -> None:
+        """g <- k g, in place, for the gradients of one encoder's weights."""
+        if gradients:
+            torch._foreach_mul_(gradients, k)
+
+    def curves(self) -> dict[str, float]:
+        """Each modality's mean coefficient over the epoch, 1 where gradients are not modulated."""
+        num_steps = int(self.num_steps)
+        mean_k = self.sum_k / num_steps if num_steps else torch.ones_like(self.sum_k)
+        named = {f"coefficient_{m}": k for m, k in zip(self.model.encoders, mean_k.tolist(), strict=True)}
+        return {**super().curves(), **named}
