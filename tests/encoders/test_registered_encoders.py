@@ -5,19 +5,45 @@ import torch
 
 from avbalance.cli import UserError
 from avbalance.encoders import REGISTRY
+from avbalance.encoders.base import Encoder
 from avbalance.registry import load
+from avbalance.signature import describe, feature_dim
 
-SHAPES = {
+SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv1net": [(320,)],
     "conv2net": [(1, 28, 28), (2, 13, 22)],
+    "ip_csn": [(3, 4, 40, 32), (2, 1, 33, 33)],
+    "r2plus1d": [(3, 4, 40, 32), (2, 1, 33, 33)],
+    "r3d": [(3, 4, 40, 32), (2, 1, 33, 33)],
     "resnet18": [(3, 64, 48), (40, 50), (3, 2, 40, 40)],
+    "resnet34": [(40, 50), (3, 2, 40, 40)],
+    "resnet50": [(40, 50), (3, 2, 40, 40)],
+    "resnet101": [(40, 50)],
+    "resnet152": [(40, 50)],
 }
+OPTIONS: dict[str, dict[str, int]] = {
+    "ip_csn": {"depth": 26, "width": 8},
+    "r2plus1d": {"depth": 26, "width": 8},
+    "r3d": {"depth": 18, "width": 8},
+    "resnet34": {"width": 8},
+    "resnet50": {"width": 8, "feature_dim": 24},
+    "resnet101": {"width": 8},
+    "resnet152": {"width": 8},
+}
+"""Where the default is large."""
 CASES = [(name, shape) for name in REGISTRY for shape in SHAPES[name]]
+WITH_MAPS = [(name, shape) for name, shape in CASES if describe("encoder", name).attributes["has_maps"]]
+
+
+def build(name: str, shape: tuple[int, ...]) -> Encoder:
+    torch.manual_seed(0)
+    encoder: Encoder = load("encoder", {name: OPTIONS.get(name, {})}, shape)
+    return encoder
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_a_batch_becomes_one_float32_feature_vector_a_clip(name: str, shape: tuple[int, ...]) -> None:
-    encoder = load("encoder", name, shape)
+    encoder = build(name, shape)
     features = encoder(torch.randn(3, *shape))
     assert features.shape == (3, encoder.feature_dim)
     assert features.dtype == torch.float32
@@ -25,8 +51,7 @@ def test_a_batch_becomes_one_float32_feature_vector_a_clip(name: str, shape: tup
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_finite_gradients_reach_every_parameter(name: str, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    encoder = load("encoder", name, shape)
+    encoder = build(name, shape)
     encoder(torch.randn(3, *shape)).square().sum().backward()
     for parameter_name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, parameter_name
@@ -36,16 +61,14 @@ def test_finite_gradients_reach_every_parameter(name: str, shape: tuple[int, ...
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_in_evaluation_a_clip_does_not_depend_on_its_batch(name: str, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    encoder = load("encoder", name, shape).eval()
+    encoder = build(name, shape).eval()
     inputs = torch.randn(3, *shape)
     torch.testing.assert_close(encoder(inputs[1:2]), encoder(inputs)[1:2], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_bfloat16_autocast_gives_nearly_the_same_features(name: str, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    encoder = load("encoder", name, shape).eval()
+    encoder = build(name, shape).eval()
     inputs = torch.randn(3, *shape)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = encoder(inputs).float()
@@ -53,11 +76,42 @@ def test_bfloat16_autocast_gives_nearly_the_same_features(name: str, shape: tupl
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_length_of_features_is_told_by_the_source(name: str) -> None:
+    assert feature_dim({name: OPTIONS.get(name, {})}) == build(name, SHAPES[name][0]).feature_dim
+
+
+@pytest.mark.parametrize(("name", "shape"), WITH_MAPS)
+def test_a_cut_encoder_gives_the_maps_that_its_last_stage_would_take(name: str, shape: tuple[int, ...]) -> None:
+    encoder = build(name, shape).eval()
+    taken: list[torch.Tensor] = []
+    encoder.layer4.register_forward_pre_hook(lambda _, maps: taken.append(maps[0]))  # type: ignore[union-attr]
+    inputs = torch.randn(3, *shape)
+    encoder(inputs)
+    encoder.cut()
+    maps = encoder(inputs)
+    num_positions = 3 if len(shape) == 4 else 2
+    assert maps.shape[:2] == (3, encoder.feature_dim)
+    assert maps.dim() == 2 + num_positions
+    if taken[0].dim() != maps.dim():  # frames apart: one image each
+        maps = maps.transpose(1, 2).flatten(0, 1)
+    assert torch.equal(maps, taken[0])
+
+
+@pytest.mark.parametrize(("name", "shape"), WITH_MAPS)
+def test_a_cut_encoder_keeps_no_parameter_without_a_gradient(name: str, shape: tuple[int, ...]) -> None:
+    encoder = build(name, shape)
+    num_parameters = len(list(encoder.parameters()))
+    encoder.cut()
+    assert len(list(encoder.parameters())) < num_parameters
+    encoder(torch.randn(3, *shape)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in encoder.parameters())
+
+
 @pytest.mark.parametrize("name", ["conv1net", "conv2net"])
 def test_dropout_drops_about_half_of_the_features_in_training_only(name: str) -> None:
-    torch.manual_seed(0)
     shape = SHAPES[name][0]
-    encoder = load("encoder", name, shape)
+    encoder = build(name, shape)
     inputs = torch.randn(64, *shape)
     alive = encoder.eval()(inputs) > 0
     dropped = alive & (encoder.train()(inputs) == 0)
@@ -67,7 +121,15 @@ def test_dropout_drops_about_half_of_the_features_in_training_only(name: str) ->
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("conv1net", (1, 320)), ("conv1net", (328,)), ("conv2net", (28, 28)), ("resnet18", (320,))],
+    [
+        ("conv1net", (1, 320)),
+        ("conv1net", (328,)),
+        ("conv2net", (28, 28)),
+        ("resnet18", (320,)),
+        ("resnet50", (2, 3, 4, 5, 6)),
+        ("r3d", (3, 40, 40)),
+        ("ip_csn", (40, 40)),
+    ],
 )
 def test_a_shape_it_cannot_read_is_the_users_error(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=r"reads \[.*found \["):

@@ -3,5 +3,12 @@
 REGISTRY = {
     "conv1net": "conv1net:Conv1Net",
     "conv2net": "conv2net:Conv2Net",
-    "resnet18": "resnet18:ResNet18",
+    "ip_csn": "ip_csn:IPCSN",
+    "r2plus1d": "r2plus1d:R2Plus1D",
+    "r3d": "r3d:R3D",
+    "resnet18": "resnet:ResNet18",
+    "resnet34": "resnet:ResNet34",
+    "resnet50": "resnet:ResNet50",
+    "resnet101": "resnet:ResNet101",
+    "resnet152": "resnet:ResNet152",
 }

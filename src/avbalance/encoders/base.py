@@ -1,5 +1,7 @@
 """What every encoder promises."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 
@@ -11,10 +13,24 @@ class Encoder(nn.Module):
 
     Attributes:
         feature_dim: Length of the feature vector.
+        has_maps: Whether `cut` is there, so that a fusion inside the encoders can be used.
     """
 
+    has_maps: ClassVar[bool] = False
     feature_dim: int
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[batch, *shape] -> [batch, feature_dim]."""
+        raise NotImplementedError
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Start from trained weights, such as another run's encoder; a family may know other layouts too."""
+        self.load_state_dict(state)
+
+    def cut(self) -> None:
+        """Drop the last stage and the mean over positions; from then on `forward` gives feature maps.
+
+        `feature_dim` becomes their number of channels: [batch, *shape] -> [batch, feature_dim, *positions], positions
+        being (height, width) of an image or spectrogram, or (frames, height, width) of a video.
+        """
         raise NotImplementedError

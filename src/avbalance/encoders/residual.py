@@ -1,0 +1,84 @@
+"""What residual networks of images and of videos share: stages, the cut before the last one, public weights."""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from avbalance.cli import UserError
+from avbalance.encoders.base import Encoder
+
+
+class Residual(Encoder):
+    """Four stages of residual blocks; from stage to stage channels double and positions halve.
+
+    He et al., CVPR 2016, table 1. Layers are named and shaped as in torchvision.
+
+    Attributes:
+        first: Name of the weights that see the input.
+        cut_dim: Channels of layer3's maps.
+        is_cut: Whether the last stage is gone.
+    """
+
+    has_maps = True
+    first: ClassVar[str]
+    cut_dim: int
+    is_cut: bool
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def add_stages(
+        self, block: Callable[[int, int, int], nn.Module], expansion: int, width: int, num_blocks: tuple[int, ...]
+    ) -> None:
+        """Make layer1 to layer4 of `num_blocks` blocks each.
+
+        Args:
+            block: (input channels, channels, stride) -> a block with `expansion` times `channels` output channels.
+            expansion: See `block`.
+            width: Input channels of the first stage, and channels of its blocks.
+            num_blocks: Of each stage.
+        """
+        self.cut_dim, self.is_cut = 4 * width * expansion, False
+        in_channels = width
+        for stage, num in enumerate(num_blocks):
+            channels, stride = width * 2**stage, 2 if stage else 1
+            blocks = [block(in_channels, channels, stride)]
+            in_channels = channels * expansion
+            blocks += [block(in_channels, channels, 1) for _ in range(num - 1)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+
+    def run_stages(self, x: Tensor) -> Tensor:
+        """[batch, width, *positions] -> [batch, channels, *positions]."""
+        maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return maps
+
+    def cut(self) -> None:
+        """Drop layer4 and the mean over positions; `feature_dim` becomes the channels of layer3."""
+        self.feature_dim, self.layer4, self.is_cut = self.cut_dim, nn.Sequential(), True
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Start from a state of torchvision's network of this name, or of this encoder.
+
+        Its classifier `fc` is left out. The first convolution is brought to this encoder's C input channels from the
+        state's c: every channel gets the mean over the c, times c / C, so that an input equal in all channels gives
+        the same activations. What has no counterpart in the state (the layer to `feature_dim`) stays as it is.
+
+        Args:
+            state: {name: weights}, of width 64 where they are torchvision's.
+        """
+        own = self.state_dict()
+        dropped = ("fc.", "layer4.") if self.is_cut else ("fc.",)
+        fitted = {name: value for name, value in state.items() if not name.startswith(dropped)}
+        c, C = fitted[self.first].shape[1] if self.first in fitted else 0, own[self.first].shape[1]
+        if c not in (0, C):
+            fitted[self.first] = fitted[self.first].mean(dim=1, keepdim=True).expand_as(own[self.first]) * (c / C)
+        for name in own | fitted:
+            theirs, ours = (list(of[name].shape) if name in of else "missing" for of in (fitted, own))
+            if theirs != ours and not name.startswith("linear.") and not name.endswith(".num_batches_tracked"):
+                raise UserError(
+                    f"weights for {type(self).__name__}: {name!r} is {theirs} there and {ours} in the encoder; "
+                    "torchvision's weights are of width 64, and of one network each"
+                )
+        self.load_state_dict(own | fitted)
