@@ -24,19 +24,23 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
     """Publishes a run or probe as training would; the current folder is a fresh one."""
     monkeypatch.chdir(tmp_path)
 
-    def publish(name: str, step: str = "train", encoder: tuple[str, ...] = ("audio",), **right: int) -> str:
+    def publish(
+        name: str, step: str = "train", encoder: tuple[str, ...] = ("audio",), data: str = "demo", **right: int
+    ) -> str:
         """`right`: {name of logits: how many of the eight clips are right}."""
         folder = Path("results") / ("probes" if step == "probe" else "runs") / name
         recipe: dict[str, Any] = {"step": step, "name": name, "settings": {"encoder": {key: {} for key in encoder}}}
-        recipe["inputs"] = {"data": "results/prep/demo"}
+        recipe["inputs"] = {"data": f"results/prep/{data}"}
         predictions: dict[str, NDArray[Any]] = {f"{split}_label": LABELS for split in ("train", "test")}
         predictions |= {logits: logits_of(number) for logits, number in right.items()}
         with store.publish(folder, recipe) as out:
             np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
             (out / "history.csv").write_text(
-                "epoch,train_loss,val_loss,val_accuracy,seconds\n1,1.0,0.9,0.5,2\n2,0.6,0.5,0.8,2\n3,0.4,0.7,0.7,2\n"
+                "epoch,train_loss,val_loss,val_accuracy,seconds,test_accuracy,ogr_joint\n"
+                "1,1.0,0.9,0.5,2,0.25,2\n2,0.6,0.5,0.8,2,0.5,1\n3,0.4,0.7,0.7,2,0.75,inf\n"
             )
-            (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}))
+            figures = {"best_epoch": 2, "flops_per_clip": 3_000_000_000, "num_parameters": 1_250_000}
+            (out / "metrics.json").write_text(json.dumps(figures))
         return str(folder)
 
     return publish
@@ -74,7 +78,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def runs(publish_run: PublishRun) -> PublishRun:
-    """All four runs of `settings`: 8 and 7 clips right, and 2 and 2."""
-    for name, right in (("better-s0", 8), ("better-s1", 7), ("worse-s0", 2), ("worse-s1", 2)):
+    """All four runs of `settings`: 8 and 7 clips right, and 2 and 1."""
+    for name, right in (("better-s0", 8), ("better-s1", 7), ("worse-s0", 2), ("worse-s1", 1)):
         publish_run(name, test_logits=right, train_logits=8)
     return publish_run

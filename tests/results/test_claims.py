@@ -1,11 +1,18 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from avbalance.cli import UserError
-from avbalance.results.claims import Result, judge
-from avbalance.results.columns import Measured, Values, computed, describe
+from avbalance.results.claims import Result, compare, judge
+from avbalance.results.columns import computed, describe
+from avbalance.results.measure import Measured, Values
 
 COLUMNS = {name: describe(name) for name in ("accuracy", "loss", "probe_gap")}
+
+
+def gaps(*values: float) -> dict[str, Measured]:
+    return {"probe_gap": Measured({seed: np.array([value]) for seed, value in enumerate(values)}, len(values))}
 
 
 def clips(share: float, num_seeds: int = 3) -> Measured:
@@ -18,11 +25,15 @@ def rows(**accuracies: float) -> Values:
     return {row: {"accuracy": clips(share)} for row, share in accuracies.items()}
 
 
+def claim(left: str | list[str], relation: str, right: str | list[str], metric: str = "accuracy") -> dict[str, Any]:
+    return {"text": "", "metric": metric, "relation": relation, "left": left, "right": right}
+
+
 def verdict(
     values: Values, left: str | list[str], relation: str, right: str | list[str], metric: str = "accuracy"
 ) -> Result:
-    claim = {"text": "", "metric": metric, "relation": relation, "left": left, "right": right}
-    return judge("claim", claim, values, COLUMNS, {})
+    (result,) = judge({"claim": claim(left, relation, right, metric)}, values, COLUMNS, {})
+    return result
 
 
 @pytest.mark.parametrize(
@@ -32,12 +43,12 @@ def verdict(
         ("low", "<", "high", "holds"),
         ("low", ">", "high", "fails"),
         ("high", "<", "low", "fails"),
-        # One clip of 400 differs: resamples without it have no difference, so the interval touches 0.
+        # One clip of 400 differs, so over clips t = 1.
         ("high", ">", "near", "undecided"),
         ("high", ">", "high", "undecided"),
     ],
 )
-def test_a_claim_is_decided_by_where_its_interval_lies(left: str, relation: str, right: str, expected: str) -> None:
+def test_a_claim_is_decided_by_sign_and_p(left: str, relation: str, right: str, expected: str) -> None:
     values = rows(high=0.9, near=0.8975, low=0.6)
     assert verdict(values, left, relation, right).verdict == expected
 
@@ -56,7 +67,7 @@ def test_one_row_against_a_list_must_beat_every_row_of_it() -> None:
     assert verdict(values, "best", ">", ["middle", "worst"]).verdict == "holds"
     result = verdict(values, "middle", ">", ["worst", "best"])
     assert (result.verdict, result.right) == ("fails", "best")
-    assert [pair["verdict"] for pair in result.pairs] == ["holds", "fails"]
+    assert [pair["difference"] > 0 for pair in result.pairs] == [True, False]
 
 
 def test_the_weakest_pair_is_shown() -> None:
@@ -98,9 +109,6 @@ def test_a_row_without_runs_leaves_the_claim_undecided() -> None:
 
 
 def test_a_column_without_values_for_clips_is_compared_over_seeds() -> None:
-    def gaps(*values: float) -> dict[str, Measured]:
-        return {"probe_gap": Measured({seed: np.array([value]) for seed, value in enumerate(values)}, len(values))}
-
     values = {"small": gaps(5.0, 6.0, 5.5), "large": gaps(20.0, 22.0, 20.5)}
     # Differences -15, -16, -15: mean -15.33, s = 0.577, half width 4.303 * 0.577 / sqrt(3) = 1.434.
     result = verdict(values, "small", "<", "large", "probe_gap")
@@ -112,15 +120,78 @@ def test_a_column_without_values_for_clips_is_compared_over_seeds() -> None:
 
 def test_two_columns_of_one_row_can_be_compared() -> None:
     values: Values = {"row": {"accuracy": clips(0.9), "loss": clips(0.6)}}
-    claim = {"text": "", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "row"}
-    assert judge("claim", claim, values, COLUMNS, {}).verdict == "holds"
+    of_columns = {"text": "", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "row"}
+    (result,) = judge({"claim": of_columns}, values, COLUMNS, {})
+    assert result.verdict == "holds"
 
 
 @pytest.mark.parametrize(("tolerance", "expected"), [(0.0005, "holds"), (0.0003, "fails")])
 def test_equals_paper_looks_at_the_largest_deviation(tolerance: float, expected: str) -> None:
     values = {row: {"f": Measured({0: np.array([value])}, 1, exact=True)} for row, value in (("a", 0.1), ("b", 0.2004))}
-    claim = {"text": "", "metric": "f", "relation": "equals_paper", "tolerance": tolerance}
+    equal = {"text": "", "metric": "f", "relation": "equals_paper", "tolerance": tolerance}
     paper = {"a": {"f": 0.1}, "b": {"f": 0.2}}
-    result = judge("claim", claim, values, {"f": computed("f")}, paper)
+    (result,) = judge({"claim": equal}, values, {"f": computed("f")}, paper)
     assert result.verdict == expected
     assert (result.left, result.difference) == ("b", pytest.approx(0.0004))
+
+
+def test_p_is_corrected_for_the_number_of_claims() -> None:
+    # Differences 10, 11, 12: t = 11 / (1 / sqrt(3)) = 19.05 with 2 degrees of freedom, p = 0.00274.
+    values: Values = {"wide": gaps(10, 11, 12), "narrow": gaps(0, 0, 0), "none": gaps(0, 1, -1)}
+    clear = claim("wide", ">", "narrow", "probe_gap")
+    (alone,) = judge({"clear": clear}, values, COLUMNS, {})
+    assert (alone.p, alone.adjusted_p) == pytest.approx((0.00274, 0.00274), abs=1e-5)
+    # Three claims: 3 times 0.00274, the second raised to the first; the third's p is 1.
+    claims = {"clear": clear, "again": clear, "doubtful": claim("none", ">", "narrow", "probe_gap")}
+    results = judge(claims, values, COLUMNS, {})
+    assert [result.adjusted_p for result in results] == pytest.approx([3 * 0.00274, 3 * 0.00274, 1.0], abs=1e-4)
+    assert [result.verdict for result in results] == ["holds", "holds", "undecided"]
+
+
+def test_a_claim_that_its_own_interval_would_decide_is_undecided_among_many() -> None:
+    # Differences 4, 5, 6: t = 5 sqrt(3) = 8.66, p = 0.0131, which times 8 is 0.105.
+    values: Values = {"wide": gaps(4, 5, 6), "narrow": gaps(0, 0, 0), "none": gaps(0, 1, -1)}
+    none = claim("none", ">", "narrow", "probe_gap")
+    claims = {"clear": claim("wide", ">", "narrow", "probe_gap"), **{str(number): none for number in range(7)}}
+    result = judge(claims, values, COLUMNS, {})[0]
+    assert result.low is not None
+    assert result.low > 0
+    assert (result.verdict, result.adjusted_p) == ("undecided", pytest.approx(0.105, abs=1e-3))
+
+
+def test_where_all_rows_must_win_the_largest_p_counts_and_a_loss_is_corrected_for_their_number() -> None:
+    values: Values = {
+        "best": gaps(20, 21, 22), "wide": gaps(10, 11, 12), "near": gaps(9, 11, 9), "narrow": gaps(0, 0, 0)
+    }  # fmt: skip
+    # wide - near: 1, 0, 3: mean 1.333, s = 1.528, t = 1.512, p = 0.27.
+    result = verdict(values, "wide", ">", ["narrow", "near"], "probe_gap")
+    assert (result.p, result.right, result.verdict) == (pytest.approx(0.27, abs=0.005), "near", "undecided")
+    # best - wide is 10 three times; shifted a little, so that it has a spread: 10, 10, 13: mean 11, s = 1.732,
+    # t = 11, p = 0.00816; of two comparisons one is against the claim: 2 * 0.00816.
+    values["best"] = gaps(20, 21, 25)
+    result = verdict(values, "wide", ">", ["narrow", "best"], "probe_gap")
+    assert (result.p, result.right, result.verdict) == (pytest.approx(0.01632, abs=1e-4), "best", "fails")
+
+
+def test_exact_differences_are_decided_by_their_sign_without_a_test() -> None:
+    values: Values = {
+        row: {"gflops": Measured(dict.fromkeys((0, 1), np.array([number])), 2, exact=True)}
+        for row, number in (("small", 1.5), ("large", 2.0))
+    }
+    (result,) = judge({"claim": claim("small", "<", "large", "gflops")}, values, {"gflops": describe("gflops")}, {})
+    assert (result.verdict, result.difference, result.p, result.adjusted_p) == ("holds", -0.5, None, None)
+
+
+def test_rows_on_other_data_are_not_compared() -> None:
+    values = rows(left=0.9, right=0.6)
+    values["left"]["accuracy"].data = "others"
+    assert verdict(values, "left", ">", "right").difference is None
+
+
+def test_columns_of_clips_and_of_videos_are_compared_by_their_means() -> None:
+    clip = Measured({seed: np.array([100.0, 0.0, 100.0, 0.0]) for seed in range(3)}, 3)
+    video = Measured({seed: np.array([80.0 + seed, 80.0 + seed]) for seed in range(3)}, 3)
+    # 80, 81 and 82 less 50: mean 31, s = 1
+    found = compare(video, clip)
+    assert found is not None
+    assert (found.difference, found.high) == pytest.approx((31, 31 + 4.302653 / np.sqrt(3)), abs=1e-6)

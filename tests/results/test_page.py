@@ -21,7 +21,7 @@ def made(runs: Callable[..., str], settings: dict[str, Any]) -> None:
     files.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"), {})
     spec = settings["spec"] | {"figure": {"curves": {}}, "paper": "Demo (Doe, 2020): Figure 1"}
     figure = settings | {"table": "demo_fig1", "spec": spec, "rows": {"better": settings["rows"]["better"]}}
-    files.write(FIGURE, figures.report(figure, {}), Path(f"{PATHS[1]}.key"), {})
+    files.write(FIGURE, figures.report(figure), Path(f"{PATHS[1]}.key"), {})
 
 
 def test_the_page_needs_no_network(made: None) -> None:
@@ -50,6 +50,17 @@ def test_claims_are_counted_and_shown_with_their_interval(made: None) -> None:
     assert '<span class="fails"><b>0</b>✗ fails</span>' in shown
     (claim,) = json.loads(TABLE.with_suffix(".json").read_text())["claims"]
     assert f"Test accuracy: Better_row − Worse row = +{claim['difference']:.2f} points, +{claim['low']:.2f} to" in shown
+    assert "adjusted p &lt; 0.001" in shown
+
+
+def test_a_table_of_older_code_without_p_is_shown(made: None) -> None:
+    older = json.loads(TABLE.with_suffix(".json").read_text())
+    for key in ("p", "adjusted_p"):
+        del older["claims"][0][key]
+    TABLE.with_suffix(".json").write_text(json.dumps(older))
+    shown = page.render("laptop", PATHS)
+    assert "; adjusted p" not in shown
+    assert "Test accuracy: Better_row − Worse row = +75.00 points" in shown
 
 
 def test_tables_and_figures_of_one_paper_stand_together(made: None) -> None:

@@ -9,12 +9,15 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from avbalance.cli import UserError
 from avbalance.results import files, latex, tables
+from avbalance.results.columns import describe
 from avbalance.results.formats import number
+from avbalance.results.measure import Measured
 from avbalance.results.tables import report
 
 CONFIG = Path(__file__).parents[2] / "config" / "tables"
@@ -57,14 +60,81 @@ def test_every_number_in_markdown_and_latex_is_one_of_the_csv(
 
 def test_best_is_bold_and_a_tie_is_underlined(runs: Callable[..., str], settings: dict[str, Any]) -> None:
     markdown = report(settings)[".md"]
-    assert cells(markdown, "Worse row")[2] == "25.0 ± 0.0"
+    assert cells(markdown, "Worse row")[2] == "18.8 ± 79.4"
     runs("worse-s0", test_logits=7)
     runs("worse-s1", test_logits=7)
     markdown = report(settings)[".md"]
-    # 8 and 7 clips against 7 and 7: some resamples have no difference.
+    # 8 and 7 clips against 7 and 7: differences 12.5 and 0, t = 1.
     assert cells(markdown, "Better_row")[2].startswith("**93.8")
     assert cells(markdown, "Worse row")[2] == "<u>87.5 ± 0.0</u>"
     assert r"\underline{87.5$\pm$0.0}" in report(settings)[".tex"]
+
+
+def measured(*seeds: float) -> dict[str, Measured]:
+    """The probe gap of one row."""
+    return {"probe_gap": Measured({seed: np.array([value]) for seed, value in enumerate(seeds)}, len(seeds))}
+
+
+def test_a_tie_is_what_the_corrected_test_cannot_tell_from_the_best() -> None:
+    # Against 0: differences 4, 5 and 6 have t = 8.66, p = 0.0131, which times 3 is 0.039 and times 4 is 0.052.
+    three = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(3)}}
+    assert tables.mark(three, describe("probe_gap")) == {"best": "best"}
+    four = three | {"row3": measured(4, 5, 6)}
+    assert tables.mark(four, describe("probe_gap")) == {"best": "best"} | dict.fromkeys(list(four)[1:], "tied")
+
+
+def test_rows_on_other_data_do_not_count_in_the_correction() -> None:
+    rows = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(3)}}
+    elsewhere = {"other": measured(1, 1, 1), "worse": measured(2, 2, 3)}
+    for cells in elsewhere.values():
+        cells["probe_gap"].data = "elsewhere"
+    marks = tables.mark(rows | elsewhere, describe("probe_gap"))
+    assert marks == {"best": "best", "other": "best", "worse": "tied"}
+
+
+def test_what_papers_report_has_a_column_of_its_own(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    settings["spec"] |= {
+        "columns": ["accuracy", "best_test_accuracy"],
+        "expected": {"better": {"best_test_accuracy": 80}},
+    }
+    markdown = report(settings)[".md"]
+    assert "|   Test accuracy, best test epoch, % |" in markdown
+    assert cells(markdown, "Better_row")[2:] == ["75.0 ± 0.0", "80.0", "−5.0"]
+    assert "chosen on the test set itself, hence too good" in markdown
+
+
+def test_operations_and_parameters_have_no_interval(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    settings["spec"] |= {"columns": ["gflops", "parameters"], "expected": {}, "claims": {}}
+    made = report(settings)
+    assert cells(made[".md"], "Better_row")[1:] == ["1.50", "1.25"]
+    assert "billions of multiply-adds" in made[".md"]
+    assert "4 runs" in made[".md"]
+
+
+def test_a_number_without_meaning_is_a_dash_and_the_caption_says_why(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    settings["spec"] |= {"columns": ["accuracy", "ogr_joint"], "expected": {}}
+    made = report(settings)
+    assert cells(made[".md"], "Better_row")[2] == "–"
+    assert "Joint OGR: no value where a run gives no finite number." in made[".md"]
+    assert "nan" not in made[".md"]
+    settings["rows"]["worse"] = [entry | {"run": "results/runs/none"} for entry in settings["rows"]["worse"]]
+    assert "Joint OGR of Better_row: no value where a run" in report(settings)[".md"]
+
+
+def test_a_combined_row_stands_below_the_others(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+    for seed, right in enumerate((4, 1)):
+        runs(f"worse-s{seed}", test_logits=right, data="verbs")
+    settings["spec"] |= {
+        "combined": {"both": {"rows": ["better", "worse"]}, "twice": {"label": "2x", "rows": ["worse"] * 2}}
+    }
+    made = report(settings)
+    table = [line.split("|")[1].strip() for line in made[".md"].split("## Claims")[0].splitlines() if line[:1] == "|"]
+    assert table[2:] == ["Better_row", "Worse row", "both", "2x"]
+    # Of the eight clips the first 8 and 4, and the first 7 and 1, are right in both.
+    assert cells(made[".md"], "both")[1:] == ["–", "31.2 ± 238.2", "", ""]
+    assert "both: right where all of Better_row, Worse row are; the five best by" in made[".md"]
 
 
 def test_lower_loss_is_better(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -111,11 +181,22 @@ def test_claims_are_reported_with_difference_and_interval(runs: Callable[..., st
     made = report(settings)
     (claim,) = json.loads(made[".json"])["claims"]
     assert claim["verdict"] == "holds"
-    # Of the eight clips 8 and 7 against 2 and 2 are right: mean difference 5.5 of 8.
-    assert claim["difference"] == pytest.approx(68.75)
-    assert 0 < claim["low"] < 68.75 < claim["high"]
+    # Of the eight clips 8 and 7 against 2 and 1 are right: 75 points in both seeds, so the clips decide. Their means
+    # are 0, 50, 100 five times and 50: s = 37.796, t = 75 sqrt(8) / s = 5.6125, p = 0.0008 with 7 degrees of freedom;
+    # half width 2.364624 s / sqrt(8) = 31.598.
+    assert claim["difference"] == pytest.approx(75)
+    assert claim["adjusted_p"] == pytest.approx(0.000805, abs=1e-6)
+    assert (claim["low"], claim["high"]) == pytest.approx((43.402, 106.598), abs=1e-3)
     line = cells(made[".md"], "The better row is better.")
-    assert line[1:4] == ["**holds**", "Test accuracy: Better_row − Worse row", "+68.75 points"]
+    assert line[1:] == [
+        "**holds**",
+        "Test accuracy: Better_row − Worse row",
+        "+75.00 points",
+        "+43.40 to +106.60",
+        "< 0.001",
+    ]
+    assert r"The better row is better. Test accuracy: Better\_row $-$ Worse row & holds & +75.00 points" in made[".tex"]
+    assert r"+43.40 to +106.60 & $<$ 0.001 \\" in made[".tex"]
 
 
 def test_json_names_runs_commit_and_device(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -181,7 +262,7 @@ def test_latex_compiles(runs: Callable[..., str], settings: dict[str, Any], tmp_
     if engine is None:
         pytest.skip("needs tectonic or pdflatex; apt-get install texlive-latex-base texlive-latex-recommended")
     wide = json.loads(json.dumps(settings))
-    wide["spec"] |= {"columns": ["accuracy", "loss"] * 4, "expected": {}}
+    wide["spec"] |= {"columns": ["accuracy", "loss"] * 4, "expected": {}, "claims": {}}
     tables = report(settings)[".tex"] + report(wide)[".tex"]
     (tmp_path / "document.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + tables + "\\end{document}\n"

@@ -79,10 +79,16 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
     difference = f"{number(claim['difference'], digits, sign=True)} {claim['unit']}".strip()
     if claim["low"] is None or claim["high"] is None:
         return difference, "none from one seed"
-    if claim["low"] == claim["high"]:
+    if claim["low"] == claim["high"] and p_value(claim) == "–":
         return difference, "exact"
     low, high = (number(claim[end], digits, sign=True) for end in ("low", "high"))
     return difference, f"{low} to {high}"
+
+
+def p_value(claim: Mapping[str, Any]) -> str:
+    """A claim's corrected p as text; a table that older code made has none."""
+    p = claim.get("adjusted_p")
+    return "–" if p is None else "< 0.001" if p < 0.001 else number(p, 3)
 
 
 def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Column]) -> str:
@@ -128,11 +134,17 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
     if table["claims"]:
         labels = labels_of(frame)
         claims = [
-            [claim["text"], f"**{claim['verdict']}**", comparison(claim, labels, columns), *interval(claim)]
+            [
+                claim["text"],
+                f"**{claim['verdict']}**",
+                comparison(claim, labels, columns),
+                *interval(claim),
+                p_value(claim),
+            ]
             for claim in table["claims"]
         ]
-        names = ["claim of the paper", "verdict", "comparison", "difference", "95 % interval"]
-        align = ["left", "left", "left", "right", "right"]
+        names = ["claim of the paper", "verdict", "comparison", "difference", "95 % interval", "adjusted p"]
+        align = ["left", "left", "left", "right", "right", "right"]
         parts += [
             "## Claims",
             tabulate(claims, names, tablefmt="pipe", colalign=align, disable_numparse=True),

@@ -1,4 +1,4 @@
-"""A table as LaTeX."""
+"""A table and its claims as LaTeX."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +33,8 @@ TEX = str.maketrans(
     }
 )
 
+END = (r"\bottomrule", r"\end{tabular}", r"\end{table}")
+
 
 def escape(text: str) -> str:
     """Text that LaTeX prints as it stands."""
@@ -40,7 +42,7 @@ def escape(text: str) -> str:
 
 
 def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """A table environment; the document needs \\usepackage{booktabs}."""
+    """A table environment, and one of the claims; the document needs \\usepackage{booktabs}."""
     paper = formats.has_paper(frame, columns)
     wrap = {"best": r"\textbf{{{}}}", "tied": r"\underline{{{}}}", "": "{}"}
     body = [
@@ -68,12 +70,37 @@ def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Co
             *_latex_head(columns, paper),
             r"\midrule",
             *(" & ".join(cells) + r" \\" for cells in body),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
+            *END,
+            *(_claims(table, frame, columns) if table["claims"] else ()),
             "",
         ]
     )
+
+
+def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """The lines of the claims' table."""
+    labels = formats.labels_of(frame)
+    body = [
+        [
+            f"{claim['text']} {formats.comparison(claim, labels, columns)}",
+            claim["verdict"],
+            *formats.interval(claim),
+            formats.p_value(claim),
+        ]
+        for claim in table["claims"]
+    ]
+    return [
+        r"\begin{table}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
+        rf"\caption{{{escape(table['title'])}: claims of the paper. {escape(table['claims_caption'])}}}",
+        rf"\label{{tab:{table['table'].replace('_', '-')}-claims}}",
+        r"\begin{tabular}{p{18em}lrrr}",
+        r"\toprule",
+        r"claim & verdict & difference & 95\,\% interval & adjusted $p$ \\",
+        r"\midrule",
+        *(" & ".join(map(escape, cells)) + r" \\" for cells in body),
+        *END,
+    ]
 
 
 def _latex_head(columns: Sequence[Column], paper: Sequence[bool]) -> list[str]:

@@ -53,6 +53,7 @@ def describe_table(file: Path) -> dict[str, Any]:
     labels = formats.labels_of(frame)
     for claim in table["claims"]:
         claim["numbers"] = formats.interval(claim)
+        claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
         claim["claimed"] = {">": "right", "<": "left"}.get(claim["relation"], "")

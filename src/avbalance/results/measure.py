@@ -1,0 +1,232 @@
+"""What runs make of a table's columns: a value for every seed and test clip."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avbalance.cli import UserError
+from avbalance.metrics import (
+    by_class,
+    by_video,
+    clip_losses,
+    correct,
+    equal_error_rate,
+    mean_over_classes,
+    min_dcf,
+    trial_scores,
+)
+from avbalance.registry import nearest
+from avbalance.results import combined as combinations
+from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, UNIMODAL, VERIFICATION, describe
+from avbalance.results.runs import Predictions, Runs
+
+OF_THE_MODEL = {"gflops": ("flops_per_clip", 2e9), "parameters": ("num_parameters", 1e6)}
+"""{column: name in metrics.json, how much of it is one}; a multiply-add is two operations there, one in the papers."""
+
+
+@dataclass
+class Measured:
+    """One cell's values.
+
+    Attributes:
+        values: {seed: [clips]} or {seed: [videos]} in the column's unit, or {seed: [1]} where there is none for each.
+        num_seeds: How many seeds there should be; 0 where the row has no such column.
+        data: The prepared data set; only values of one are of the same clips.
+        exact: Without spread: computed from a formula, or of the model and not of what it learnt.
+        remark: What to know of the values, or why there are none.
+    """
+
+    values: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    num_seeds: int = 0
+    data: str = ""
+    exact: bool = False
+    remark: str = ""
+
+    def means(self, seeds: list[int] | None = None) -> NDArray[np.float64]:
+        """Mean over clips for each seed, [seeds]."""
+        return np.array([self.values[seed].mean() for seed in (self.values if seeds is None else seeds)])
+
+    def enter(self, seed: int, value: NDArray[np.float64], data: str) -> None:
+        """Take a seed's values, unless they are no finite numbers."""
+        if np.isfinite(value).all():
+            self.values[seed], self.data = value, data
+        elif not self.remark:
+            self.remark = "no value where a run gives no finite number"
+
+
+Values = dict[str, dict[str, Measured]]
+"""{row: {column: its values}}."""
+
+
+def measure(
+    rows: Mapping[str, list[dict[str, Any]]],
+    columns: Sequence[str],
+    runs: Runs,
+    combined: Mapping[str, list[str]] | None = None,
+) -> Values:
+    """Read every row's runs.
+
+    Args:
+        rows: {row: [{"seed", "run": folder, "probe": folder or None, "alone": {modality: folder}}]}.
+        columns: Names.
+        runs: Opens the folders.
+        combined: {row: rows}: further rows, right about a clip where all of theirs are.
+    """
+    values = {row: {column: _cell(column, entries, runs) for column in columns} for row, entries in rows.items()}
+    for row, parts in (combined or {}).items():
+        folders = [{entry["seed"]: entry["run"] for entry in rows[part]} for part in parts]
+        values[row] = {column: _combined_cell(row, column, folders, runs) for column in columns}
+    return values
+
+
+def _cell(column: str, entries: list[dict[str, Any]], runs: Runs) -> Measured:
+    cell = Measured(exact=column in OF_THE_MODEL)
+    for entry in entries:
+        folder, logits = _source(column, entry)
+        if folder is None:
+            continue
+        predictions = runs.predictions(folder)
+        value = None if predictions is None else _value(column, folder, predictions, logits, runs)
+        cell.num_seeds += value is not None or predictions is None
+        if predictions is not None and value is not None:
+            cell.remark = cell.remark or _remark(column, predictions)
+            cell.enter(entry["seed"], value, runs.data(folder))
+    return _without_meaning(cell)
+
+
+def _combined_cell(row: str, column: str, folders: list[dict[int, str]], runs: Runs) -> Measured:
+    """A combined row's values, from {seed: folder} of each row that it combines."""
+    cell = Measured()
+    if column not in combinations.COLUMNS:
+        return cell
+    for seed in folders[0]:
+        parts = [runs.predictions(each[seed]) for each in folders]
+        found = [part for part in parts if part is not None]
+        value = combinations.measure(row, column, found) if len(found) == len(parts) else None
+        cell.num_seeds += value is not None or len(found) < len(parts)
+        if value is not None:
+            # Comparable with what combines the same data sets, and with nothing else.
+            cell.enter(seed, value, " and ".join(sorted(runs.data(each[seed]) for each in folders)))
+    return _without_meaning(cell)
+
+
+def _without_meaning(cell: Measured) -> Measured:
+    """A cell of which no run has a finite number is no column of its row; its remark says so."""
+    if not cell.values and cell.remark:
+        cell.num_seeds = 0
+    return cell
+
+
+def _source(column: str, entry: dict[str, Any]) -> tuple[str | None, str]:
+    """The folder a column is computed from, None where the row has no such column, and its logits' name."""
+    if column == "probe_gap":
+        return entry["probe"], "test_probe_"
+    match = UNIMODAL.fullmatch(column)
+    if match is None:
+        return entry["run"], "test_logits"
+    _, modality, kind = match.groups()
+    if kind == "alone":
+        return entry["alone"].get(modality), "test_logits"
+    return entry["probe" if kind == "probe" else "run"], f"test_{kind}_{modality}"
+
+
+def _value(column: str, folder: str, predictions: Predictions, logits: str, runs: Runs) -> NDArray[np.float64] | None:
+    """One seed's values, [clips], [videos] or [1]; None where the run or the task of its data has no such column."""
+    if column in OF_THE_MODEL:
+        name, one = OF_THE_MODEL[column]
+        figures = runs.metrics(folder)
+        return np.array([figures[name] / one]) if name in figures else None
+    if match := BEST_TEST.fullmatch(column):
+        return _best_test(column, match[1], runs.history(folder))
+    if OF_A_HEAD.fullmatch(column):
+        history = runs.history(folder)
+        return history[column][-1:] if column in history else None
+    if match := VERIFICATION.fullmatch(column):
+        return _of_trials(column, match[1], match[2], predictions)
+    return _of_clips(column, predictions, logits)
+
+
+def _best_test(column: str, plain: str, history: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """The best of a run's epochs on test, [1]; NaN where none has a number."""
+    if f"test_{plain}" not in history:
+        if match := VERIFICATION.fullmatch(plain):
+            start = f"test_{match[1]}_"
+            listed = [name.removeprefix(start) for name in history if name.startswith(start)]
+            _check_list(column, plain.removeprefix(f"{match[1]}_"), listed)
+        return None
+    by_epoch = history[f"test_{plain}"]
+    known = by_epoch[np.isfinite(by_epoch)]
+    if len(known) == 0:
+        return np.array([np.nan])
+    described = describe(plain)
+    return np.array([(known.max() if described.better > 0 else known.min()) * (100 if described.unit == "%" else 1)])
+
+
+def _of_clips(column: str, predictions: Predictions, logits: str) -> NDArray[np.float64] | None:
+    """One seed's values of a column that is computed from logits."""
+    labels, videos = predictions["test_label"], predictions.get("test_video")
+    of_classes = _is_of_classes(column)
+    if column != "loss" and of_classes != (labels.ndim == 2):
+        return None
+    if column == "probe_gap":
+        probes = [correct(found, labels).mean() for name, found in predictions.items() if name.startswith(logits)]
+        return 100.0 * np.array([max(probes) - min(probes)])
+    if logits not in predictions:
+        return None
+    said = predictions[logits]
+    if column == "loss":
+        return clip_losses(said, labels)
+    if of_classes:
+        precision, area = by_class(*by_video(said, labels, videos))
+        return 100.0 * np.array([mean_over_classes(area if column == "mauc" else precision)])
+    if column.startswith("video_"):
+        if videos is None:
+            return None
+        said, labels = by_video(said, labels, videos)
+    return 100.0 * correct(said, labels, k=5 if column.endswith("top5") else 1).astype(np.float64)
+
+
+def _of_trials(column: str, measure: str, listed: str | None, predictions: Predictions) -> NDArray[np.float64] | None:
+    """One seed's figure of a list of trials, or of all, [1]; None where there are no trials."""
+    trials = _trials(column, listed, predictions)
+    if trials is None:
+        return None
+    scores = trial_scores(predictions["test_embedding"], trials)
+    if measure == "eer":
+        return 100.0 * np.array([equal_error_rate(scores, trials[:, 2])])
+    return np.array([min_dcf(scores, trials[:, 2], P_TARGET[measure])])
+
+
+def _trials(column: str, listed: str | None, predictions: Predictions) -> NDArray[np.int64] | None:
+    """The trials of a list, or of all, [trials, 3]."""
+    lists = {name.removeprefix("trials_"): trials for name, trials in predictions.items() if name.startswith("trials_")}
+    if listed is not None:
+        _check_list(column, listed, list(lists))
+        return lists.get(listed)
+    return np.concatenate(list(lists.values())) if lists else None
+
+
+def _check_list(column: str, listed: str, lists: list[str]) -> None:
+    if lists and listed not in lists:
+        raise UserError(f"column {column!r}: {listed!r} is not a list of trials; {nearest(listed, lists)}")
+
+
+def _remark(column: str, predictions: Predictions) -> str:
+    """What to know of a column on these test clips."""
+    labels = predictions["test_label"]
+    if _is_of_classes(column):
+        left_out = int((labels.all(axis=0) | ~labels.any(axis=0)).sum())
+        said = f"{left_out} of {labels.shape[1]} classes have no positive or no negative test clip and are left out"
+        return said if left_out else ""
+    match = VERIFICATION.fullmatch(column)
+    trials = _trials(column, match[2], predictions) if match else None
+    if trials is not None and len(np.unique(trials[:, 2])) == 1:
+        return "no value, for either every trial shows one person or none does"
+    return ""
+
+
+def _is_of_classes(column: str) -> bool:
+    return column.startswith(("map", "mauc"))

@@ -1,0 +1,129 @@
+"""The classes that gain and lose most."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any, ClassVar
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from avbalance.cli import UserError
+from avbalance.metrics import by_video, correct
+from avbalance.results.formats import number
+from avbalance.results.plots.base import Plot, Row, seeds_text, split_baseline
+from avbalance.results.plots.style import BLUE, GREY, ORANGE, WIDTH
+from avbalance.results.runs import Predictions, Runs
+from avbalance.store import read_manifest
+
+
+class Classes(Plot):
+    """The classes whose test accuracy a row improves most over a baseline, and those it worsens most.
+
+    G-Blend (Wang et al., CVPR 2020), Figure 6. Two rows.
+
+    Args:
+        baseline: The row with which the other is compared.
+        num_classes: How many classes at each end.
+    """
+
+    several_rows: ClassVar[bool] = True
+    reads_data: ClassVar[bool] = True
+
+    def __init__(self, baseline: str, num_classes: int = 10) -> None:
+        self.baseline, self.num_classes = baseline, num_classes
+
+    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+        """Compare the seeds that both rows have."""
+        baseline, others = split_baseline(rows, self.baseline, runs)
+        if len(others) != 1:
+            raise UserError(f"rows {', '.join(rows)}: give a baseline and one other row")
+        (row,) = others.values()
+        seeds = [seed for seed in row.runs if seed in baseline.runs]
+        if not seeds:
+            raise UserError(f"no seed has a run of both the baseline {self.baseline!r} and the other row")
+        change = np.mean(
+            [
+                class_accuracies(_read(row.runs[seed], runs)) - class_accuracies(_read(baseline.runs[seed], runs))
+                for seed in seeds
+            ],
+            axis=0,
+        )
+        folder = row.runs[seeds[0]]
+        names = class_names(Path(runs.data(folder)), len(change))
+        best, worst = extremes(change, self.num_classes)
+        items = "videos" if "test_video" in _read(folder, runs) else "clips"
+        which = (
+            "All classes"
+            if not len(worst)
+            else f"The {len(best)} classes that gain most and the {len(worst)} that lose most"
+        )
+        return draw_classes(change, best, worst, names, f"{row.label} against {baseline.label}"), (
+            f"{which}: accuracy on test {items}, {row.label} minus {baseline.label}, mean over {seeds_text(seeds)}."
+            + " Chosen by their test accuracy, so they overstate what new clips would show." * bool(len(worst))
+        )
+
+
+def _read(folder: str, runs: Runs) -> Predictions:
+    predictions = runs.predictions(folder)
+    assert predictions is not None
+    return predictions
+
+
+def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:
+    """Share of each class's test videos, or clips where there are no videos, that are right, %, [classes].
+
+    NaN for a class without any.
+    """
+    said, labels = predictions["test_logits"], predictions["test_label"]
+    if "test_video" in predictions:
+        said, labels = by_video(said, labels, predictions["test_video"])
+    right, total = (np.bincount(labels, weights, said.shape[1]) for weights in (correct(said, labels), None))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100 * right / total)
+
+
+def class_names(data: Path, num_classes: int) -> list[str]:
+    """As the prepared data names them; numbers where it does not."""
+    read_manifest(data)
+    description: dict[str, Any] = json.loads((data / "dataset.json").read_text())
+    return [str(name) for name in description.get("classes") or range(num_classes)]
+
+
+def extremes(change: NDArray[np.float64], num_classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The classes with the highest and with the lowest change, both from the highest; of equals the first.
+
+    All are among the former where there are not twice as many as asked for.
+    """
+    order = np.argsort(-change, kind="stable")[: np.count_nonzero(~np.isnan(change))]
+    if len(order) <= 2 * num_classes:
+        return order, order[:0]
+    return order[:num_classes], order[-num_classes:]
+
+
+def draw_classes(
+    change: NDArray[np.float64],
+    best: NDArray[np.int64],
+    worst: NDArray[np.int64],
+    names: Sequence[str],
+    what: str,
+) -> Figure:
+    """A bar a class, with a gap between the two groups."""
+    shown = np.concatenate([best, worst])
+    y = np.concatenate([np.arange(len(best)), len(best) + 1 + np.arange(len(worst))])
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(shown)))
+    axes = figure.subplots()
+    axes.barh(y, change[shown], 0.75, color=[BLUE if value >= 0 else ORANGE for value in change[shown]])
+    for place, value in zip(y, change[shown], strict=True):
+        axes.text(
+            1.02, place, number(value, 1, sign=True), va="center", transform=axes.get_yaxis_transform(), fontsize=8
+        )
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set_yticks(y, [names[c] for c in shown], fontsize=8)
+    axes.set_ylim(y[-1] + 0.7, -0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(fill(f"{what}, points", 48))
+    return figure

@@ -1,0 +1,127 @@
+"""Sample clips of one row, with their logits."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from avbalance.results.plots.base import Plot, Row, modalities_of
+from avbalance.results.plots.style import BLUE, GREY, ORANGE
+from avbalance.results.runs import Runs
+from avbalance.store import open_artifact
+
+SAMPLE_SEED = 0
+"""Of the draw of sample clips: the same clips in every figure of a data set's split."""
+
+
+class Samples(Plot):
+    """Clips drawn at random, with the logits of the first seed.
+
+    Args:
+        split: From which they are drawn.
+        num_clips: How many.
+    """
+
+    reads_data: ClassVar[bool] = True
+
+    def __init__(self, split: Literal["train", "val", "test"], num_clips: int) -> None:
+        self.split, self.num_clips = split, num_clips
+
+    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+        """Read the clips from the prepared data."""
+        (row,) = rows.values()
+        seed, folder = row.first
+        predictions = runs.predictions(folder)
+        assert predictions is not None
+        data = Path(runs.data(folder))
+        open_artifact(data)
+        description = json.loads((data / "dataset.json").read_text())
+        labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
+        inputs = {
+            modality: np.load(data / f"{self.split}_{modality}.npy", mmap_mode="r")
+            for modality in modalities_of(folder, runs)
+        }
+        drawn = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(labels), self.num_clips, replace=False))
+        clips = [
+            Sample(
+                int(index),
+                {modality: np.array(array[index]) for modality, array in inputs.items()},
+                logits[index],
+                int(labels[index]),
+            )
+            for index in drawn
+        ]
+        return draw_samples(clips, description["classes"], description.get("sample_rate")), (
+            f"{self.num_clips} clips of the {self.split} split, drawn at random; logits of seed {seed}. Blue: the true "
+            "class; orange: a class said instead of it."
+        )
+
+
+class Sample(NamedTuple):
+    """One clip: its place in the split, {modality: input}, its logits [classes], its label."""
+
+    number: int
+    inputs: dict[str, NDArray[Any]]
+    logits: NDArray[np.floating]
+    label: int
+
+
+def draw_samples(samples: Sequence[Sample], classes: Sequence[str], sample_rate: int | None) -> Figure:
+    """A column a clip: each modality's input, and below it the logits of all classes."""
+    modalities = list(samples[0].inputs)
+    figure = Figure(figsize=(1.35 * len(samples), 1.35 * len(modalities) + 1.7))
+    grid = figure.subplots(
+        len(modalities) + 1,
+        len(samples),
+        squeeze=False,
+        sharex="row",
+        height_ratios=[1.0] * len(modalities) + [1.1],
+    )
+    low = min(float(sample.logits.min()) for sample in samples)
+    high = max(float(sample.logits.max()) for sample in samples)
+    for column, sample in zip(grid.T, samples, strict=True):
+        predicted = int(sample.logits.argmax())
+        for axes, modality in zip(column, modalities, strict=False):
+            _draw_input(axes, sample.inputs[modality], sample_rate)
+        right = predicted == sample.label
+        column[0].set_title(
+            f"clip {sample.number}: {classes[sample.label]}\n{'✓' if right else '✗'} said {classes[predicted]}",
+            fontsize=8,
+            color=BLUE if right else ORANGE,
+        )
+        colours = [GREY] * len(classes)
+        colours[predicted] = ORANGE
+        colours[sample.label] = BLUE
+        column[-1].bar(range(len(classes)), sample.logits, color=colours, width=0.75)
+        column[-1].axhline(0, color=GREY, lw=0.8)
+        column[-1].set_xticks(range(len(classes)), classes, fontsize=7)
+        column[-1].set_ylim(1.05 * min(low, 0), 1.05 * high)
+        column[-1].tick_params(axis="x", length=0)
+        column[-1].grid(axis="x", visible=False)
+    for axes in grid[-1, 1:]:
+        axes.tick_params(labelleft=False)
+    grid[-1, 0].set_ylabel("logit")
+    return figure
+
+
+def _draw_input(axes: Axes, values: NDArray[Any], sample_rate: int | None) -> None:
+    """A waveform [samples], a spectrogram [height, width] or an image [channels, height, width]."""
+    axes.grid(visible=False)
+    if values.ndim == 1:
+        seconds = np.arange(len(values)) / (sample_rate or 1)
+        axes.plot(seconds, values, color=GREY, lw=0.4, rasterized=True)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("seconds" if sample_rate else "sample", fontsize=7, labelpad=1)
+        axes.set_xticks([0, len(values) / (sample_rate or 1)])
+        axes.tick_params(axis="x", labelsize=7)
+        return
+    image = values if values.ndim == 2 else values.transpose(1, 2, 0)
+    colour_map = "viridis" if values.ndim == 2 else "gray"
+    axes.imshow(image.squeeze().astype(np.float32), cmap=colour_map, origin="lower" if values.ndim == 2 else "upper")
+    axes.set_axis_off()

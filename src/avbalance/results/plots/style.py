@@ -1,0 +1,69 @@
+"""The look that all figures share."""
+
+from collections.abc import Collection, Mapping
+from textwrap import fill
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import RcKeyType
+
+from avbalance.cli import UserError
+
+WIDTH = 5.6
+"""Inches."""
+# Okabe & Ito's palette: told apart under every common colour blindness.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#111827")
+JOINT = "#374151"
+"""Of what all modalities decide together."""
+STYLE: dict[RcKeyType, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e7eb",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "avbalance",
+}
+
+
+def colours_of(names: Collection[str]) -> dict[str, str]:
+    """{name: colour}.
+
+    Raises:
+        UserError: There are more than colours.
+    """
+    if len(names) > len(PALETTE):
+        raise UserError(f"colours tell {len(PALETTE)} things of a figure apart, not {len(names)}; show fewer")
+    return dict(zip(names, PALETTE, strict=False))
+
+
+def colours_of_heads(names: Collection[str]) -> dict[str, str]:
+    """{name of a modality, stream or `joint`: colour}, `joint` last."""
+    colours = colours_of([name for name in names if name != "joint"])
+    return colours | {"joint": JOINT} if "joint" in names else colours
+
+
+def by_epoch(*panels: Axes) -> None:
+    """Whole epochs along the horizontal axis."""
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.grid(axis="x", visible=False)
+
+
+def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
+    """A legend {label: handle} under all panels, in as many columns as the labels leave room for."""
+    longest = max(map(len, handles))
+    num_columns = min(len(handles), max(1, 78 // (longest + 8)))
+    labels = [fill(label, 66) for label in handles]
+    figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=num_columns)

@@ -1,0 +1,62 @@
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from avbalance import store
+from avbalance.results.plots.base import Row
+from avbalance.results.plots.style import STYLE
+
+PublishRow = Callable[..., Row]
+LOGITS = ("test_logits", "test_masked_audio", "test_masked_visual")
+
+
+@pytest.fixture
+def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
+    """Publishes the runs of a row, as training would; the current folder is a fresh one."""
+    monkeypatch.chdir(tmp_path)
+
+    def publish(
+        label: str,
+        *seeds: Mapping[str, ArrayLike],
+        history: Mapping[str, list[float]] | None = None,
+        norms: Mapping[str, ArrayLike] | None = None,
+        data: str = "demo",
+        num_classes: int = 3,
+        **settings: object,
+    ) -> Row:
+        """`seeds`: {array: values} of each seed's predictions, logits as the classes said; without any, it failed."""
+        entries = []
+        for seed, predictions in enumerate(seeds):
+            folder = Path(f"results/runs/{label}-s{seed}")
+            entries.append({"seed": seed, "run": str(folder), "probe": None, "alone": {}})
+            if not predictions:
+                continue
+            arrays = {
+                name: np.eye(num_classes)[np.asarray(values)] if name in LOGITS else np.asarray(values)
+                for name, values in predictions.items()
+            }
+            recipe = {"step": "train", "settings": {"encoder": {"audio": {}, "visual": {}}, **settings}}
+            with store.publish(folder, {**recipe, "inputs": {"data": f"results/prep/{data}"}}) as out:
+                np.savez(out / "predictions.npz", **arrays)
+                (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}))
+                if history is not None:
+                    epochs = zip(*history.values(), strict=True)
+                    lines = [",".join(map(str, line)) for line in (history, *epochs)]
+                    (out / "history.csv").write_text("\n".join(lines) + "\n")
+                if norms is not None:
+                    np.savez(out / "weight_norms.npz", **norms)
+        return Row(label, entries)
+
+    return publish
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    """The style that the step sets."""
+    with mpl.rc_context(STYLE):
+        yield

@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from avbalance.cli import UserError
+from avbalance.results.plots.base import Row
+from avbalance.results.plots.gains import Gains
+from avbalance.results.runs import Runs
+
+PublishRow = Callable[..., Row]
+LABELS = [0, 1, 2, 0]
+
+
+def said(joint: list[int], audio: list[int]) -> dict[str, Any]:
+    return {"test_label": LABELS, "test_logits": joint, "test_masked_audio": audio}
+
+
+@pytest.fixture
+def rows(publish_row: PublishRow) -> dict[str, Row]:
+    """Of four clips right, jointly and by audio, seeds 0 and 1: plain 2, 3 and 1, 1; other 4, 4 and 1, 0."""
+    plain = publish_row("Plain", said([0, 1, 0, 1], [0, 0, 0, 1]), said([0, 1, 2, 1], [0, 0, 0, 1]))
+    other = publish_row("Other", said(LABELS, [0, 0, 0, 1]), said(LABELS, [1, 0, 0, 1]))
+    return {"plain": plain, "other": other}
+
+
+def bars(figure: Figure) -> list[float]:
+    return [round(bar.get_width(), 9) for bar in figure.axes[0].patches]
+
+
+def test_bars_are_the_differences_from_the_baseline(rows: dict[str, Row]) -> None:
+    figure, caption = Gains("plain", ["accuracy", "acc_audio_masked"]).draw(rows, Runs())
+    # Joint: (100 - 50 + 100 - 75) / 2 = 37.5; audio: (25 - 25 + 0 - 25) / 2 = -12.5.
+    assert bars(figure) == [37.5, -12.5]
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["+37.5", "−12.5"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Other"]
+    assert axes.get_xlabel() == "change against Plain, points"
+    assert [text.get_text() for text in figure.legends[0].texts] == ["Test accuracy", "Audio masked"]
+    assert caption.startswith("Difference from Plain, mean over the seeds that both rows have. Whiskers: the wider")
+
+
+def test_whiskers_are_the_wider_interval(rows: dict[str, Row]) -> None:
+    figure, _ = Gains("plain", ["accuracy"]).draw(rows, Runs())
+    (whisker,) = (line for line in figure.axes[0].lines if line.get_marker() == "|")
+    low, high = whisker.get_xdata()
+    # Over seeds, 50 and 25: t_{0.975,1} 17.678 / sqrt(2) = 12.7062 * 12.5. It is wider than that over clips, which
+    # gain 0, 0, 50 and 100: t_{0.975,3} 47.87 / sqrt(4) = 3.18 * 23.94.
+    assert (low, high) == pytest.approx((37.5 - 12.7062 * 12.5, 37.5 + 12.7062 * 12.5), rel=1e-5)
+
+
+def test_only_seeds_that_both_rows_have_are_compared(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+    rows["late"] = publish_row("Late", {}, said([1, 1, 2, 1], LABELS))
+    del rows["other"]
+    figure, _ = Gains("plain", ["accuracy"]).draw(rows, Runs())
+    assert bars(figure) == [-25]  # seed 1: 50 - 75
+
+
+def test_of_one_seed_the_interval_speaks_of_clips_alone(publish_row: PublishRow) -> None:
+    rows = {label: publish_row(label, said(LABELS, LABELS)) for label in ("a", "b")}
+    _, caption = Gains("a", ["accuracy"]).draw(rows, Runs())
+    assert "one seed says nothing of the spread between seeds" in caption
+
+
+def test_a_column_that_a_row_lacks_has_no_bar(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+    rows["alone"] = publish_row("Alone", *[{"test_label": LABELS, "test_logits": LABELS}] * 2)
+    figure, caption = Gains("plain", ["acc_audio_masked"]).draw(rows, Runs())
+    assert bars(figure) == [-12.5]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["−12.5", "–"]
+    assert caption.endswith("No value: 1 of 2 bars.")
+
+
+def test_columns_without_any_value_are_an_error(rows: dict[str, Row]) -> None:
+    with pytest.raises(UserError, match="no row has a value of a column"):
+        Gains("plain", ["acc_visual_masked"]).draw(rows, Runs())
+
+
+def test_columns_of_several_units_are_an_error(rows: dict[str, Row]) -> None:
+    with pytest.raises(UserError, match="columns accuracy, loss differ in unit"):
+        Gains("plain", ["accuracy", "loss"]).draw(rows, Runs())
+
+
+def test_rows_of_other_data_than_the_baseline_are_an_error(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+    rows["far"] = publish_row("Far", said(LABELS, LABELS), data="elsewhere")
+    with pytest.raises(UserError, match="row 'far' is of other data than the baseline 'plain'"):
+        Gains("plain", ["accuracy"]).draw(rows, Runs())

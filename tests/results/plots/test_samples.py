@@ -1,0 +1,43 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avbalance import store
+from avbalance.results.plots.base import Row
+from avbalance.results.plots.samples import Sample, Samples, draw_samples
+from avbalance.results.runs import Runs
+
+
+@pytest.fixture
+def row(runs: Callable[..., str]) -> Row:
+    """A row whose prepared data has an image, a waveform and a spectrogram a clip."""
+    shapes = {"image": (1, 6, 6), "wave": (50,), "spectrogram": (8, 9)}
+    with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
+        (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25}))
+        for modality, shape in shapes.items():
+            np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
+    return Row("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
+
+
+def test_samples_show_every_modality_and_the_logits(row: Row) -> None:
+    figure, caption = Samples("test", 8).draw({"row": row}, Runs())
+    assert "logits of seed 0" in caption
+    panels = np.array(figure.axes).reshape(4, 8)  # three modalities and the logits of eight clips
+    assert [len(axes.images) for axes in panels[:, 0]] == [1, 0, 1, 0]
+    assert len(panels[1, 0].lines[0].get_ydata()) == 50
+    # The first four of the labels 0 1 2 0 1 2 0 1 are right, then the next class is said.
+    said = [np.argmax([bar.get_height() for bar in axes.patches]) for axes in panels[3]]
+    assert said == [0, 1, 2, 0, 2, 0, 1, 2]
+
+
+def test_a_sample_is_titled_by_its_class_and_what_was_said() -> None:
+    samples = [
+        Sample(3, {"wave": np.zeros(10)}, np.array([0.0, 2.0]), 1),
+        Sample(5, {"wave": np.zeros(10)}, np.array([0.0, 2.0]), 0),
+    ]
+    drawn = draw_samples(samples, ["zero", "one"], None)
+    titles = [axes.get_title("left") for axes in drawn.axes[:2]]
+    assert titles == ["clip 3: one\n✓ said one", "clip 5: zero\n✗ said one"]

@@ -1,0 +1,361 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avbalance import store
+from avbalance.cli import UserError
+from avbalance.results.measure import Measured, measure
+from avbalance.results.runs import Runs
+
+
+def entry(run: str, **others: str | dict[str, str]) -> dict[str, Any]:
+    return {"seed": 0, "run": run, "probe": None, "alone": {}} | others
+
+
+def publish(
+    name: str,
+    data: str = "results/prep/demo",
+    history: str = "epoch\n1\n",
+    figures: dict[str, float] | None = None,
+    **predictions: Any,  # noqa: ANN401
+) -> str:
+    """A run with these predictions, history.csv and metrics.json."""
+    folder = Path("results/runs") / name
+    recipe = {"step": "train", "name": name, "settings": {}, "inputs": {"data": data}}
+    with store.publish(folder, recipe) as out:
+        np.savez_compressed(out / "predictions.npz", **predictions)
+        (out / "history.csv").write_text(history)
+        (out / "metrics.json").write_text(json.dumps(figures or {}))
+    return str(folder)
+
+
+def cells(columns: list[str], **predictions: Any) -> dict[str, list[float]]:  # noqa: ANN401
+    """The values of a run with these predictions; [] where it has no such column."""
+    found = measure({"row": [entry(publish("run", **predictions))]}, columns, Runs())["row"]
+    assert all(cell.num_seeds == len(cell.values) for cell in found.values())
+    return {column: cell.values[0].tolist() if cell.values else [] for column, cell in found.items()}
+
+
+def means(cell: Measured) -> list[float]:
+    return [round(float(mean), 6) for mean in cell.means()]
+
+
+def test_every_accuracy_is_read_from_the_logits_it_is_named_after(publish_run: Callable[..., str]) -> None:
+    run = publish_run("joint", test_logits=6, test_masked_audio=4, test_masked_visual=5)
+    probe = publish_run("probe", step="probe", test_probe_audio=1, test_probe_visual=7)
+    alone = {"audio": publish_run("audio", test_logits=2), "visual": publish_run("visual", test_logits=3)}
+    columns = ["accuracy"] + [f"acc_{m}_{kind}" for kind in ("alone", "masked", "probe") for m in ("audio", "visual")]
+    values = measure({"row": [entry(run, probe=probe, alone=alone)]}, [*columns, "probe_gap"], Runs())["row"]
+    # Shares of eight clips: 6, then alone 2 and 3, masked 4 and 5, probe 1 and 7; their gap 75 points.
+    assert [means(values[column]) for column in columns] == [[75], [25], [37.5], [50], [62.5], [12.5], [87.5]]
+    assert means(values["probe_gap"]) == [75]
+    assert values["accuracy"].values[0].shape == (8,)
+    assert values["probe_gap"].values[0].shape == (1,)
+
+
+def test_loss_is_the_cross_entropy_of_each_clip(publish_run: Callable[..., str]) -> None:
+    values = measure({"row": [entry(publish_run("run", test_logits=7))]}, ["loss"], Runs())["row"]["loss"].values[0]
+    # Logits 2 for the class said and 0 for the other two: log(e^2 + 2) - 2 if right, log(e^2 + 2) if wrong.
+    right = np.log(np.exp(2) + 2) - 2
+    assert values == pytest.approx([right] * 7 + [right + 2])
+
+
+def test_a_failed_run_is_missing_but_counted(publish_run: Callable[..., str]) -> None:
+    run = publish_run("run-s0", test_logits=4)
+    entries = [entry(run), entry("results/runs/run-s1") | {"seed": 1}]
+    cell = measure({"row": entries}, ["accuracy"], Runs())["row"]["accuracy"]
+    assert (list(cell.values), cell.num_seeds) == ([0], 2)
+
+
+def test_a_column_that_a_row_does_not_have_is_not_counted_as_missing(publish_run: Callable[..., str]) -> None:
+    run = publish_run("alone", test_logits=4)
+    columns = ["acc_audio_alone", "acc_audio_masked", "acc_audio_probe", "probe_gap"]
+    values = measure({"row": [entry(run)]}, columns, Runs())["row"]
+    assert [(values[column].values, values[column].num_seeds) for column in columns] == [({}, 0)] * 4
+
+
+def test_runs_tested_on_other_clips_are_refused(
+    publish_run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish_run("first", test_logits=4)
+    monkeypatch.setitem(publish_run.__globals__, "LABELS", np.array([1, 0, 2, 0, 1, 2, 0, 1]))
+    other = publish_run("other", test_logits=4)
+    with pytest.raises(UserError, match="its test clips are not those of"):
+        measure({"a": [entry(first)], "b": [entry(other)]}, ["accuracy"], Runs())
+
+
+def test_a_damaged_run_is_refused(publish_run: Callable[..., str]) -> None:
+    run = publish_run("run", test_logits=4)
+    (Path(run) / "predictions.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match="damaged"):
+        measure({"row": [entry(run)]}, ["accuracy"], Runs())
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("here")
+def test_clips_and_videos_have_accuracies_of_their_own() -> None:
+    # Six classes. Clips say 0, 1, 1 of a video of class 1, and give class 5 of the other video the lowest logit.
+    logits = np.array([[9, 0, 0, 0, 0, 0], [0, 4, 0, 0, 0, 0], [0, 4, 0, 0, 0, 0], [5, 4, 3, 2, 1, 0]], np.float16)
+    found = cells(
+        ["accuracy", "top5", "video_accuracy", "video_top5", "map", "eer"],
+        test_logits=logits,
+        test_label=np.array([1, 1, 1, 5]),
+        test_video=np.array([0, 0, 0, 1]),
+    )
+    # Mean softmax of the first video: class 0 (1 + 2 / 60) / 3, class 1 (0 + 2 * 55 / 60) / 3, about.
+    assert found == {
+        "accuracy": [0, 100, 100, 0],
+        "top5": [100, 100, 100, 0],
+        "video_accuracy": [100, 0],
+        "video_top5": [100, 0],
+        "map": [],
+        "eer": [],
+    }
+
+
+@pytest.mark.usefixtures("here")
+def test_a_column_of_videos_is_empty_where_clips_are_of_no_video() -> None:
+    assert cells(["video_accuracy"], test_logits=np.eye(3), test_label=np.arange(3)) == {"video_accuracy": []}
+
+
+@pytest.mark.usefixtures("here")
+def test_several_classes_are_ranked_by_video() -> None:
+    # Two clips a video: class 0 separates; class 1, without negatives, has no value.
+    logits = np.array([[4, 0], [-1, 0], [1, 0], [-4, 0]], np.float16)
+    labels = np.array([[1, 1], [1, 1], [0, 1], [0, 1]], np.uint8)
+    clips = {"test_logits": logits, "test_masked_audio": -logits, "test_label": labels}
+    columns = ["map", "mauc", "map_audio_masked", "loss", "accuracy", "probe_gap"]
+    found = cells(columns, **clips, test_video=np.array([0, 0, 1, 1]))
+    losses = found.pop("loss")
+    assert found == {"map": [100], "mauc": [100], "map_audio_masked": [50], "accuracy": [], "probe_gap": []}
+    # log(1 + exp(-4)) of class 0 and log 2 of class 1
+    assert losses[0] == pytest.approx((np.log1p(np.exp(-4)) + np.log(2)) / 2)
+    assert len(losses) == 4
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("labels", "num_left_out", "num_seeds"), [([[1, 0, 1], [0, 0, 1]], 2, 1), ([[1, 0, 1], [1, 0, 1]], 3, 0)]
+)
+def test_classes_missing_from_test_are_left_out_and_said_to_be(
+    labels: list[list[int]], num_left_out: int, num_seeds: int
+) -> None:
+    run = publish("run", test_logits=np.zeros((2, 3)), test_label=np.array(labels, np.uint8))
+    for cell in measure({"row": [entry(run)]}, ["map", "mauc"], Runs())["row"].values():
+        assert cell.remark == f"{num_left_out} of 3 classes have no positive or no negative test clip and are left out"
+        # The class with both kinds: equal scores accept both clips at once, so precision and area are 1/2.
+        assert (list(cell.means()), cell.num_seeds) == ([50.0] * num_seeds, num_seeds)
+
+
+TRIALS = {
+    "test_embedding": np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], np.float16),
+    "test_label": np.array([7, 7, 8, 8]),
+    # Cosines 0.6 of a target, 0.8 of another; 0 of a target, -1 of another.
+    "trials_vc1": np.array([[0, 1, 1], [1, 2, 0]]),
+    "trials_vc2": np.array([[2, 3, 1], [0, 3, 0]]),
+}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_column_of_verification_is_of_a_list_of_trials_or_of_all() -> None:
+    columns = ["eer", "eer_vc1", "eer_vc2", "min_dcf", "min_dcf05_vc1", "min_dcf_vc2", "accuracy"]
+    # All: 0.8 accepts 1 of 2 others, 0.6 and 0 then both targets: between (1/2, 1/2) and (1/2, 0) the rates meet.
+    # A wrong acceptance costs 99 or 19 times a miss, so where one comes first it is best to accept none, cost 1.
+    assert cells(columns, **TRIALS) == {
+        "eer": [50],
+        "eer_vc1": [100],
+        "eer_vc2": [0],
+        "min_dcf": [1],
+        "min_dcf05_vc1": [1],
+        "min_dcf_vc2": [0],
+        "accuracy": [],
+    }
+
+
+@pytest.mark.usefixtures("here")
+def test_an_unknown_list_of_trials_is_named_with_those_that_exist() -> None:
+    with pytest.raises(UserError, match="column 'eer_vc3': 'vc3' is not a list of trials; did you mean 'vc2'"):
+        cells(["eer_vc3"], **TRIALS)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("changed", ["trials_vc1", "test_label", "test_video"])
+def test_runs_on_one_data_set_with_other_trials_labels_or_videos_are_refused(changed: str) -> None:
+    first = TRIALS | {"test_video": np.arange(4)}
+    runs = [publish("first", **first), publish("other", **first | {changed: first[changed][::-1]})]
+    with pytest.raises(UserError, match="other: its test clips are not those of the other runs on results/prep/demo"):
+        measure({"row": [entry(run, seed=seed) for seed, run in enumerate(runs)]}, ["eer"], Runs())
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_on_two_data_sets_know_whose_clips_they_are_of() -> None:
+    labels = np.arange(3)
+    runs = Runs()
+    rows = {
+        data: [entry(publish(data, data, test_logits=np.eye(3), test_label=np.roll(labels, place)))]
+        for place, data in enumerate(("digits", "letters"))
+    }
+    values = measure(rows, ["accuracy"], runs)
+    assert {row: (cells["accuracy"].data, means(cells["accuracy"])) for row, cells in values.items()} == {
+        "digits": ("digits", [100]),
+        "letters": ("letters", [0]),
+    }
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("is_target", [0, 1])
+def test_trials_of_one_kind_have_no_value_and_say_so(is_target: int) -> None:
+    trials = np.array([[0, 1, is_target], [1, 2, is_target]])
+    run = publish("run", **TRIALS | {"trials_vc1": trials})
+    found = measure({"row": [entry(run)]}, ["eer_vc1", "min_dcf_vc1", "eer_vc2", "eer"], Runs())["row"]
+    assert [len(cell.values) for cell in found.values()] == [0, 0, 1, 1]
+    assert [cell.num_seeds for cell in found.values()] == [0, 0, 1, 1]
+    assert [cell.remark for cell in found.values()] == [
+        "no value, for either every trial shows one person or none does"
+    ] * 2 + [""] * 2
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_no_loss_is_shown_where_logits_overflowed() -> None:
+    run = publish("run", test_logits=np.array([[np.inf, 0], [1, 0]], np.float16), test_label=np.array([0, 1]))
+    cell = measure({"row": [entry(run)]}, ["loss"], Runs())["row"]["loss"]
+    assert (cell.values, cell.num_seeds) == ({}, 0)
+    assert cell.remark == "no value where a run gives no finite number"
+
+
+CLIPS = {"test_logits": np.eye(3), "test_label": np.arange(3)}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_best_test_epoch_is_the_highest_or_of_errors_the_lowest() -> None:
+    history = (
+        "epoch,test_accuracy,test_map,test_eer_vc1,test_min_dcf_vc1,test_loss\n"
+        "1,0.5,nan,0.4,0.9,2\n2,0.75,nan,0.125,0.7,1\n3,0.625,nan,0.25,0.8,3\n"
+    )
+    run = publish("run", history=history, **CLIPS)
+    columns = [f"best_test_{name}" for name in ("accuracy", "map", "eer_vc1", "min_dcf_vc1", "top5")]
+    found = measure({"row": [entry(run)]}, columns, Runs())["row"]
+    assert [means(cell) for cell in found.values()] == [[75], [], [12.5], [0.7], []]
+    # An mAP of no class has no meaning; a history without top5 has no such column.
+    assert [cell.remark for cell in found.values()] == ["", "no value where a run gives no finite number", "", "", ""]
+    assert [cell.num_seeds for cell in found.values()] == [1, 0, 1, 1, 0]
+    assert found["best_test_accuracy"].values[0].shape == (1,)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_best_test_epoch_of_an_unknown_list_of_trials_names_those_that_exist() -> None:
+    run = publish("run", history="epoch,test_eer_vc1\n1,0.5\n", **TRIALS)
+    with pytest.raises(
+        UserError, match="column 'best_test_eer_vc3': 'vc3' is not a list of trials; did you mean 'vc1'"
+    ):
+        measure({"row": [entry(run)]}, ["best_test_eer_vc3"], Runs())
+
+
+@pytest.mark.usefixtures("here")
+def test_weights_and_ogr_are_those_of_the_last_epoch() -> None:
+    blended = publish("blended", history="epoch,weight_audio,ogr_audio\n1,0.2,3\n2,0.7,1.5\n", **CLIPS)
+    joint, risen = publish("joint", **CLIPS), publish("risen", history="epoch,ogr_audio\n1,inf\n", **CLIPS)
+    rows = {"blended": [entry(blended)], "joint": [entry(joint)], "risen": [entry(risen)]}
+    found = measure(rows, ["weight_audio", "ogr_audio"], Runs())
+    assert [[means(cell) for cell in cells.values()] for cells in found.values()] == [
+        [[0.7], [1.5]],
+        [[], []],
+        [[], []],
+    ]
+    assert found["joint"]["ogr_audio"].num_seeds == found["risen"]["ogr_audio"].num_seeds == 0
+    assert found["risen"]["ogr_audio"].remark == "no value where a run gives no finite number"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_seed_without_a_finite_number_is_missing_beside_those_that_have_one() -> None:
+    runs = [publish(f"run{value}", history=f"epoch,ogr_audio\n1,{value}\n", **CLIPS) for value in ("2.5", "inf")]
+    cell = measure({"row": [entry(run, seed=seed) for seed, run in enumerate(runs)]}, ["ogr_audio"], Runs())["row"]
+    assert (means(cell["ogr_audio"]), cell["ogr_audio"].num_seeds) == ([2.5], 2)
+
+
+@pytest.mark.usefixtures("here")
+def test_multiply_adds_are_half_the_operations_and_parameters_are_in_millions() -> None:
+    run = publish("run", figures={"flops_per_clip": 220_200_000_000, "num_parameters": 32_750_000}, **CLIPS)
+    found = measure(
+        {"row": [entry(run)], "older": [entry(publish("older", **CLIPS))]}, ["gflops", "parameters"], Runs()
+    )
+    assert [means(cell) for cell in found["row"].values()] == [[110.1], [32.75]]
+    assert all(cell.exact for cell in found["row"].values())
+    assert [cell.num_seeds for cell in found["older"].values()] == [0, 0]
+
+
+COLUMNS = ["accuracy", "top5", "video_accuracy", "video_top5", "loss", "gflops"]
+
+
+def said(*classes: int, num_classes: int = 4) -> dict[str, Any]:
+    """Predictions of clips of class 0, in which these classes have the highest logit."""
+    logits = 9.0 * np.eye(num_classes)[list(classes)]
+    return {"test_logits": logits, "test_label": np.zeros(len(classes), np.int64)}
+
+
+def combine(noun: list[dict[str, Any]], verb: list[dict[str, Any] | None]) -> dict[str, Measured]:
+    """The cells of a row combined of two with these predictions a seed, on a data set each."""
+    rows = {
+        part: [
+            entry(publish(f"{part}-s{seed}", f"results/prep/{part}", **found) if found else "results/runs/none")
+            | {"seed": seed}
+            for seed, found in enumerate(seeds)
+        ]
+        for part, seeds in (("noun", noun), ("verb", verb))
+    }
+    return measure(rows, COLUMNS, Runs(), {"action": ["noun", "verb"]})["action"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_combined_row_is_right_where_all_its_rows_are() -> None:
+    found = combine([said(0, 0, 1, 1)], [said(0, 2, 0, 3)])
+    assert found["accuracy"].values[0].tolist() == [100, 0, 0, 0]
+    # Classes that are not said are equal. Where one part errs, one pair is ahead and (0, 0) comes next. Where both do,
+    # the pair that is said is ahead, and six in which one part says what it says.
+    assert found["top5"].values[0].tolist() == [100, 100, 100, 0]
+    assert found["accuracy"].data == "results/prep/noun and results/prep/verb"
+    empty = [column for column, cell in found.items() if not cell.values]
+    assert empty == ["video_accuracy", "video_top5", "loss", "gflops"]
+    assert all(found[column].num_seeds == 0 for column in empty)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_combined_row_averages_the_clips_of_a_video_in_each_part() -> None:
+    videos = {"test_video": np.array([0, 0, 1, 1])}
+    # Video 0: the noun's clips say 0 and 1 with logits 9 and 2, so 0; the verb's say 0. Video 1: the verb says 3.
+    noun = said(0, 1, 0, 0) | videos
+    noun["test_logits"][1] *= 2 / 9
+    found = combine([noun], [said(0, 0, 3, 3) | videos])
+    assert found["accuracy"].values[0].tolist() == [100, 0, 0, 0]
+    assert found["video_accuracy"].values[0].tolist() == [100, 0]
+    assert found["video_top5"].values[0].tolist() == [100, 100]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_combined_row_needs_a_run_of_every_part() -> None:
+    found = combine([said(0), said(0), said(0)], [said(0), None, said(1)])
+    assert ({seed: value.tolist() for seed, value in found["accuracy"].values.items()}) == {0: [100], 2: [0]}
+    assert found["accuracy"].num_seeds == 3
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("other", [said(0, 0), said(0, 0, 0) | {"test_video": np.array([0, 0, 1])}])
+def test_rows_tested_on_other_clips_are_not_combined(other: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="combined row 'action': the rows that it combines are not tested on the same"):
+        combine([said(0, 0, 0)], [other])
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_of_several_labels_a_clip_are_not_combined() -> None:
+    several = {"test_logits": np.zeros((1, 4)), "test_label": np.ones((1, 4), np.uint8)}
+    found = combine([said(0)], [several])
+    assert found["accuracy"].num_seeds == 0
