@@ -27,7 +27,7 @@ def forget() -> None:
         cached.cache_clear()
 
 
-def code(**equivalent: str | None) -> dict[str, str]:
+def code(**equivalent: str | dict[str, str] | None) -> dict[str, str]:
     forget()
     return keys.code_of(["pkg.step"], equivalent)
 
@@ -55,6 +55,12 @@ def test_an_edit_in_an_imported_module_changes_its_hash_alone(package: Path) -> 
     (package / "deep.py").write_text("def g(x):\n    return 2 * x\n")
     after = code()
     assert [module for module in before if before[module] != after[module]] == ["pkg.deep"]
+
+
+def test_a_renamed_module_counts_as_what_it_was(package: Path) -> None:
+    before = code()
+    now = {"pkg.old": before.pop("pkg.deep")}
+    assert code(**{now["pkg.old"]: now}) == before | now
 
 
 def test_an_edit_elsewhere_changes_nothing(package: Path) -> None:

@@ -60,6 +60,21 @@ def several(seed: int, num_videos: int) -> np.ndarray:
     return np.repeat(np.random.default_rng(seed).integers(2, size=(num_videos, 3), dtype=np.uint8), 2, axis=0)
 
 
+def with_blend(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The recipe with a loss that its balancer can be trained with, and with blend weights if it uses them."""
+    declared = signature.describe("balancer", wanted["settings"]["balancer"]).attributes
+    wanted["settings"]["loss"] = (*declared["requires_loss"], "joint")[0]
+    if declared["uses_blend"]:
+        blend = {
+            "weights": {"joint": 0.5, "audio": 0.2, "visual": 0.3},
+            "ogr": {"joint": 1.0, "audio": 2.0, "visual": 3.0},
+        }
+        with store.publish(folder / "blend", {"step": "blend"}) as out:
+            (out / "blend.json").write_text(json.dumps(blend))
+        wanted["inputs"]["blend"] = str(folder / "blend")
+    return wanted
+
+
 def train_run(recipe: dict[str, Any], resume: Path) -> dict[str, Any]:
     return run(recipe, CPU, resume, checkpoint_seconds=0)
 
@@ -79,15 +94,22 @@ def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("balancer", sorted(BALANCERS))
 def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, recipe: Make, tmp_path: Path) -> None:
-    whole = train_run(recipe(balancer=balancer), tmp_path / "whole")
-    train_run(recipe(balancer=balancer, training={"epochs": 3}), tmp_path / "parts")
-    resumed = train_run(recipe(balancer=balancer), tmp_path / "parts")
+    spec = {"g_blend_online": {"first": 2, "then": 1}} if balancer == "g_blend_online" else balancer
+    wanted, half = (
+        with_blend(recipe(balancer=balancer, training={"epochs": epochs}), tmp_path / str(epochs)) for epochs in (6, 3)
+    )
+    wanted["settings"]["balancer"] = half["settings"]["balancer"] = spec
+    whole = train_run(wanted, tmp_path / "whole")
+    train_run(half, tmp_path / "parts")
+    resumed = train_run(wanted, tmp_path / "parts")
     for name, value in whole["model"].state_dict().items():
         assert torch.equal(value, resumed["model"].state_dict()[name]), name
     for name, array in whole["predictions"].items():
         np.testing.assert_array_equal(array, resumed["predictions"][name])
-    losses = [[record["train_loss"] for record in result["history"]] for result in (whole, resumed)]
-    assert losses[0] == losses[1]
+    for record, again in zip(whole["history"], resumed["history"], strict=True):
+        assert {**record, "seconds": 0} == {**again, "seconds": 0}
+    for name, array in whole["weight_norms"].items():
+        np.testing.assert_array_equal(array, resumed["weight_norms"][name])
 
 
 def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path: Path) -> None:
@@ -128,8 +150,9 @@ def test_the_chosen_epoch_has_the_lowest_validation_loss_and_its_weights_are_kep
     assert result["metrics"]["val_loss"] == pytest.approx(losses[chosen - 1], abs=2e-3)
 
 
+@pytest.mark.parametrize("balancer", sorted(BALANCERS))
 def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
-    recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    balancer: str, recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[str] = set()
     plain = Split.batch
@@ -139,10 +162,13 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
         return plain(self, index)
 
     monkeypatch.setattr(Split, "batch", spy)
-    settings = recipe()["settings"]
+    wanted = with_blend(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
+    settings = wanted["settings"]
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
-    balancer = build_balancer(settings, describe(prepared), CPU)
-    train(balancer, splits, settings["training"], 0, tmp_path, 1e9)
+    built = build_balancer(settings, describe(prepared), CPU)
+    if "blend" in wanted["inputs"]:
+        built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text()))
+    train(built, splits, {}, settings["training"], 0, tmp_path, 1e9)
     assert seen == {"train", "val"}
 
 
@@ -162,7 +188,7 @@ def test_pretrained_encoders_start_from_the_uni_modal_weights(recipe: Make, tmp_
     from safetensors.torch import save_file
 
     alone = train_run(recipe(encoder={"audio": "conv1net"}), tmp_path / "a")["model"]
-    with store.publish(tmp_path / "weights", {}) as folder:
+    with store.publish(tmp_path / "weights", {"step": "train"}) as folder:
         save_file(alone.state_dict(), folder / "model.safetensors")
     joint = recipe(training={"learning_rate": 1e-12})
     joint["inputs"]["pretrained_audio"] = str(tmp_path / "weights")
@@ -197,11 +223,10 @@ def test_an_outside_method_is_found_by_module_and_class(
     assert result["history"][0]["train_loss"] == pytest.approx(plain["history"][0]["train_loss"] / 2, rel=0.2)
 
 
-def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path) -> None:
+def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     for name in BALANCERS:
-        settings = recipe(balancer=name)["settings"]
+        settings = with_blend(recipe(balancer=name), tmp_path / name)["settings"]
         assert isinstance(build_balancer(settings, describe(prepared), CPU), Balancer)
-        assert signature.describe("balancer", name).attributes["requires_loss"] == ()
 
 
 def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: Path) -> None:
@@ -289,3 +314,97 @@ def test_a_data_set_for_verification_without_trials_is_refused_before_training(r
     with pytest.raises(UserError, match=r"persons/trials.csv: holds no trial"):
         train_run(wanted, tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_monitoring_changes_nothing_and_looks_at_test_and_at_seen_clips(recipe: Make, tmp_path: Path) -> None:
+    plain = train_run(recipe(), tmp_path / "plain")
+    monitored = train_run(recipe(training={"monitor": True}), tmp_path / "monitored")
+    for name, value in plain["model"].state_dict().items():
+        assert torch.equal(value, monitored["model"].state_dict()[name]), name
+    for record, watched in zip(plain["history"], monitored["history"], strict=True):
+        assert {**record, "seconds": 0} == {name: 0 if name == "seconds" else watched[name] for name in record}
+        assert {name.split("_")[0] for name in watched.keys() - record.keys()} == {"seen", "test"}
+    # The chosen epoch's figures on test, from the weights that are kept, are those that were seen then.
+    chosen = monitored["history"][monitored["metrics"]["best_epoch"] - 1]
+    assert chosen["test_accuracy"] == monitored["metrics"]["test_accuracy"]
+    assert chosen["test_loss"] == pytest.approx(monitored["metrics"]["test_loss"], abs=1e-6)
+
+
+def test_the_last_epoch_is_kept_where_it_is_asked_for(recipe: Make, tmp_path: Path) -> None:
+    last = train_run(recipe(training={"select": "last", "patience": 1, "epochs": 8}), tmp_path)
+    assert last["metrics"]["best_epoch"] == last["metrics"]["num_epochs"] == 8
+
+
+def test_masked_figures_of_an_epoch_are_those_of_the_kept_weights(recipe: Make, prepared: Path, tmp_path: Path) -> None:
+    trained = train_run(recipe(training={"select": "last"}), tmp_path)
+    split = Split(prepared, "val", ["audio", "visual"], CPU)
+    model = trained["model"].eval()
+    with torch.no_grad():
+        batch = split.batch(np.arange(21))
+        masked = model.masked(model(batch.inputs))
+    for modality, logits in masked.items():
+        own = logits.gather(1, batch.labels[:, None]).mean().item()
+        record = trained["history"][-1]
+        assert record[f"val_logit_{modality}"] == pytest.approx(own, rel=1e-5)
+        right = (logits.argmax(dim=1) == batch.labels).float().mean().item()
+        assert record[f"val_acc_masked_{modality}"] == pytest.approx(right)
+        norms = model.head.weights[modality].norm(dim=1)
+        np.testing.assert_allclose(trained["weight_norms"][f"weight_norm_{modality}"][-1], norms.detach(), rtol=1e-6)
+
+
+def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
+    recipe: Make, prepared: Path, tmp_path: Path
+) -> None:
+    trained = train_run(recipe(head="cosine"), tmp_path)
+    split = Split(prepared, "test", ["audio", "visual"], CPU)
+    model = trained["model"].eval()
+    with torch.no_grad():
+        batch = split.batch(np.arange(30))
+        features = model.encode(batch.inputs)
+    for modality, feature in features.items():
+        W = model.head.weights[modality].detach().numpy()[batch.labels.numpy()]
+        phi = feature.numpy()
+        cosine = (W * phi).sum(axis=1) / np.linalg.norm(W, axis=1) / np.linalg.norm(phi, axis=1)
+        found = trained["predictions"][f"test_angle_{modality}"]
+        np.testing.assert_allclose(found, np.degrees(np.arccos(cosine)), rtol=1e-3)
+
+
+def spoil(prepared: Path, split: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change an array of the prepared data, whose manifest then tells its new bytes."""
+    file = prepared / f"{split}_{name}.npy"
+    np.save(file, change(np.load(file)))
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    manifest["files"][file.name] = {"size": file.stat().st_size, "sha256": store.sha256(file)}
+    (prepared / "manifest.json").write_text(json.dumps(manifest))
+
+
+def assert_finite(result: dict[str, Any]) -> None:
+    figures = [result["metrics"], *result["history"]]
+    for each in figures:
+        assert all(np.isfinite(value) for value in each.values()), each
+    for name, array in result["predictions"].items():
+        assert np.isfinite(array).all(), name
+
+
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+def test_a_constant_modality_and_absent_classes_give_no_nan(
+    balancer: str, head: str, recipe: Make, prepared: Path, tmp_path: Path
+) -> None:
+    for split in ("train", "val", "test"):
+        spoil(prepared, split, "audio", np.zeros_like)
+    spoil(prepared, "train", "label", lambda labels: np.where(labels == 2, 1, labels))  # no clip of class 2
+    spoil(prepared, "val", "label", lambda labels: np.where(labels == 0, 1, labels))  # none of class 0
+    wanted = with_blend(recipe(balancer=balancer, head=head, training={"epochs": 2}), tmp_path)
+    wanted["settings"]["encoder"] = {"audio": {"conv1net": {"dropout": 0.0}}, "visual": "conv2net"}
+    if balancer == "g_blend_online":
+        wanted["settings"]["balancer"] = {balancer: {"first": 1, "then": 1}}
+    assert_finite(train_run(wanted, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+def test_batches_of_one_clip_give_no_nan(balancer: str, recipe: Make, tmp_path: Path) -> None:
+    wanted = with_blend(recipe(balancer=balancer, training={"epochs": 1, "batch_size": 1}), tmp_path)
+    if balancer == "g_blend_online":
+        wanted["settings"]["balancer"] = {balancer: {"first": 1, "then": 1}}
+    assert_finite(train_run(wanted, tmp_path / "run"))

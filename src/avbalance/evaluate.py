@@ -27,11 +27,12 @@ def predict(
         model: Left in the mode in which it is.
         batches: Of any sizes.
         precision: Of the encoders.
-        wanted: `logits`, `masked`, `embedding`.
+        wanted: `logits`, `masked`, `embedding`, `angle`.
 
     Returns:
         "logits", [n, num_classes]; "masked_<modality>", of the same shape; "embedding", [n, dim], what the head sees:
-        its streams one after another, brought to length 1, so that float16 holds them.
+        its streams one after another, brought to length 1, so that float16 holds them; "angle_<stream>", [n], as
+        `Model.angles`.
     """
     was_training = model.training
     model.eval()
@@ -44,6 +45,8 @@ def predict(
                 said |= {f"masked_{name}": logits for name, logits in model.masked(output).items()}
             if "embedding" in wanted:
                 said["embedding"] = normalize(torch.cat(list(output.streams.values()), dim=1))
+            if "angle" in wanted:
+                said |= {f"angle_{name}": angle for name, angle in model.angles(output, batch.labels).items()}
         for name, values in said.items():
             parts.setdefault(name, []).append(values.cpu().numpy())
     model.train(was_training)
@@ -71,13 +74,15 @@ def classify(
     """Predictions and figures of every split, where test has the classes that were trained.
 
     Returns:
-        "<split>_logits" and "test_masked_<modality>", float16, with "<split>_label" and, where clips are windows of
-        videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
+        "<split>_logits", "test_masked_<modality>" and "test_angle_<stream>", float16, with "<split>_label" and, where
+        clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     figures: dict[str, float] = {}
     for name, split in splits.items():
-        wanted = ("logits", "masked") if name == "test" and len(model.encoders) > 1 else ("logits",)
+        wanted = ["logits"]
+        if name == "test":
+            wanted += ["masked"] * (len(model.encoders) > 1) + ["angle"] * (split.labels.ndim == 1)
         said = predict(model, Batches(split, batch_size), precision, wanted)
         predictions |= {f"{name}_{what}": logits.astype(np.float16) for what, logits in said.items()}
         predictions[f"{name}_label"] = split.labels
@@ -108,9 +113,62 @@ def verify(
     figures = {f"val_{what}": value for what, value in metrics.summarise(logits, val.labels, val.videos).items()}
     said = predict(model, Batches(test, batch_size), precision, ("embedding",))
     embedding = said["embedding"].astype(np.float16)
-    for name, pairs in trials.items():
-        scores = metrics.trial_scores(embedding, pairs)
-        figures[f"test_eer_{name}"] = metrics.equal_error_rate(scores, pairs[:, 2])
-        figures[f"test_min_dcf_{name}"] = metrics.min_dcf(scores, pairs[:, 2])
+    figures |= {f"test_{what}": value for what, value in _of_trials(embedding, trials).items()}
     listed = {f"trials_{name}": pairs for name, pairs in trials.items()}
     return {"test_embedding": embedding, "test_label": test.labels, **listed}, figures
+
+
+def _of_trials(embedding: NDArray[np.floating], trials: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
+    """{"eer_<list>", "min_dcf_<list>"} of embeddings [clips, dim]."""
+    figures = {}
+    for name, pairs in trials.items():
+        scores = metrics.trial_scores(embedding, pairs)
+        figures[f"eer_{name}"] = metrics.equal_error_rate(scores, pairs[:, 2])
+        figures[f"min_dcf_{name}"] = metrics.min_dcf(scores, pairs[:, 2])
+    return figures
+
+
+def observe(model: Model, val: Split, batch_size: int, precision: torch.dtype) -> dict[str, float]:
+    """What an epoch left, on validation.
+
+    Returns:
+        "val_" with each name of `metrics.summarise`; of a joint model on clips of one class each also
+        "val_acc_masked_<modality>", the share that its masked logits tell right, and "val_logit_<modality>", its mean
+        masked logit of the true class (MMCosine, Xu et al., ICASSP 2023, Fig. 3).
+    """
+    joint = len(model.encoders) > 1 and val.labels.ndim == 1
+    said = predict(model, Batches(val, batch_size), precision, ("logits", "masked") if joint else ("logits",))
+    summary = metrics.summarise(said.pop("logits"), val.labels, val.videos)
+    figures = {f"val_{what}": value for what, value in summary.items()}
+    for name, logits in said.items():
+        figures[f"val_acc_{name}"] = metrics.accuracy(logits, val.labels)
+        own = np.take_along_axis(logits, val.labels[:, None], axis=1)
+        figures[f"val_logit_{name.removeprefix('masked_')}"] = float(own.mean())
+    return figures
+
+
+def monitor(
+    model: Model,
+    splits: Mapping[str, Split],
+    trials: Mapping[str, NDArray[np.int64]],
+    batch_size: int,
+    precision: torch.dtype,
+) -> dict[str, float]:
+    """What an epoch left elsewhere, by which nothing may be decided.
+
+    Returns:
+        "seen_" with each name of `metrics.summarise`, on as many training clips, evenly spaced, as validation has; and
+        the same, or the figures of trials, as "test_".
+    """
+    train, test = splits["train"], splits["test"]
+    places = np.unique(np.linspace(0, len(train) - 1, len(splits["val"])).round().astype(np.int64))
+    logits = predict(model, Batches(train, batch_size, subset=places), precision)["logits"]
+    seen = metrics.summarise(logits, train.labels[places], None)
+    if trials:
+        said = predict(model, Batches(test, batch_size), precision, ("embedding",))
+        of_test = _of_trials(said["embedding"].astype(np.float16), trials)
+    else:
+        logits = predict(model, Batches(test, batch_size), precision)["logits"].astype(np.float16)
+        of_test = metrics.summarise(logits, test.labels, test.videos)
+    figures = {f"seen_{what}": value for what, value in seen.items()}
+    return figures | {f"test_{what}": value for what, value in of_test.items()}

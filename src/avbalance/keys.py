@@ -28,19 +28,21 @@ def digest(value: Any) -> str:  # noqa: ANN401
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def code_of(modules: Iterable[str], equivalent: Mapping[str, str | None]) -> dict[str, str]:
+def code_of(modules: Iterable[str], equivalent: Mapping[str, str | Mapping[str, str] | None]) -> dict[str, str]:
     """{module: hash} of the modules and of all project modules they import.
 
     Args:
         modules: Where to start, such as a step and its row's plug-ins.
-        equivalent: {hash: older hash} of edits judged harmless; None for a module that does not count.
+        equivalent: {hash: older hash} of edits judged harmless; {hash: {older module: its hash}} of a module that got
+            another name; None for a module that does not count.
     """
     found: dict[str, str] = {}
     for module in sorted(_reach(tuple(sorted(set(modules))))):
         code = module_hash(module)
         judged = equivalent.get(code, code)
-        if judged is not None:
-            found[module] = judged
+        if isinstance(judged, str):
+            judged = {module: judged}
+        found |= judged or {}
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from avbalance import registry
 from avbalance.encoders.base import Encoder
@@ -23,7 +24,7 @@ class Model(nn.Module):
         self.head = head
 
     def encode(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}."""
+        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps where the fusion reads them."""
         return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> Output:
@@ -31,7 +32,7 @@ class Model(nn.Module):
         return self.decide(self.encode(inputs))
 
     def decide(self, features: dict[str, Tensor]) -> Output:
-        """{modality: [batch, feature_dim]} -> Output: fusion and head, in float32 also under autocast."""
+        """What `encode` gives -> Output: fusion and head, in float32 also under autocast."""
         features = {modality: feature.float() for modality, feature in features.items()}
         device = next(iter(features.values())).device.type
         with torch.autocast(device, enabled=False):
@@ -58,6 +59,21 @@ class Model(nn.Module):
             for kept in output.features
         }
 
+    def class_weights(self) -> dict[str, Tensor]:
+        """W_s of a head that is linear in each stream, {stream: [num_classes, dim]}; empty for other heads."""
+        return getattr(self.head, "weights", {})
+
+    def angles(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Between each clip's stream and the weight of its class, in degrees, {stream: [batch]}; labels [batch].
+
+        MMCosine (Xu et al., ICASSP 2023), theta_{y_i} in eq. 3 and Fig. 4.
+        """
+        cosines = {
+            stream: (normalize(output.streams[stream]) * normalize(W_s)[labels]).sum(dim=1)
+            for stream, W_s in self.class_weights().items()
+        }
+        return {stream: cosine.clamp(-1, 1).acos().rad2deg() for stream, cosine in cosines.items()}
+
 
 def build(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
     """The untrained model of a run.
@@ -70,6 +86,9 @@ def build(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
         modality: registry.load("encoder", spec, tuple(description["modalities"][modality]["shape"]))
         for modality, spec in settings["encoder"].items()
     }
+    if registry.find("fusion", settings["fusion"]).reads_maps:
+        for encoder in encoders.values():
+            encoder.cut()
     dims = {modality: encoder.feature_dim for modality, encoder in encoders.items()}
     fusion = registry.load("fusion", settings["fusion"], dims)
     head = registry.load("head", settings["head"], fusion.streams, description["num_classes"])

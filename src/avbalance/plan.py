@@ -1,6 +1,6 @@
 """From the configuration to the recipes of all artifacts; needs no data on disk and no torch.
 
-raw -> prep -> runs + weights -> probes -> tables, figures -> page
+raw -> prep -> runs + weights -> blends, probes -> tables, figures -> page
 """
 
 import argparse
@@ -15,10 +15,12 @@ from typing import Any
 
 import yaml
 
-from avbalance import cli, config, keys, registry, signature, store
+from avbalance import cli, config, keys, registry, rows, signature, store
 from avbalance.artifacts import Plan, weights
 from avbalance.cli import UserError
 from avbalance.config import Project
+from avbalance.references import columns_of
+from avbalance.registry import Spec
 from avbalance.schema import Row, SourceFile, Table
 
 
@@ -127,10 +129,15 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
         modules.append(registry.locate(kind, method)[0])
         model = signature.describe(kind, method).attributes.get("model")
         if model:
-            files = _files(plan.project.root / "config" / "models", model, plan.project.models[model].files)
-            inputs[f"model_{model}"] = plan.add("raw", model, "prepare.download", {"files": files}, {}, [])
+            inputs[f"model_{model}"] = _model(plan, model)
     settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
     return plan.add("prep", dataset, "prepare.media", settings, inputs, modules)
+
+
+def _model(plan: Plan, name: str) -> str:
+    """The files of a model's trained weights."""
+    files = _files(plan.project.root / "config" / "models", name, plan.project.models[name].files)
+    return plan.add("raw", name, "prepare.download", {"files": files}, {}, [])
 
 
 def _methods(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -146,21 +153,22 @@ def _methods(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple
 def _run(plan: Plan, row: Row, seed: int) -> str:
     project = plan.project
     methods = {kind: signature.resolve(kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")}
-    encoders = {modality: signature.resolve("encoder", spec) for modality, spec in config.encoders(row).items()}
+    encoders = {modality: signature.resolve("encoder", spec) for modality, spec in rows.encoders(row).items()}
     settings = {
         "dataset": row.dataset,
         "encoder": encoders,
         **methods,
-        "training": config.training(row, project.scale),
+        "training": rows.training(row, project.scale),
         "seed": seed,
     }
     inputs = {"data": _prep(plan, row.dataset)}
-    if row.pretrained:
-        inputs |= {f"pretrained_{modality}": weights(_run(plan, alone(row, modality), seed)) for modality in encoders}
+    for modality in encoders if row.pretrained is True else row.pretrained or {}:
+        inputs[f"pretrained_{modality}"] = _pretrained(plan, row, modality, seed)
+    if signature.describe("balancer", next(iter(methods["balancer"]))).attributes.get("uses_blend"):
+        inputs["blend"] = _blend(plan, row, seed)
+    chosen = [("encoder", list(encoders.values())), *((kind, [method]) for kind, method in methods.items())]
     modules = ["avbalance.train"] + [
-        registry.locate(kind, name)[0]
-        for kind, chosen in [*methods.items(), *(("encoder", encoder) for encoder in encoders.values())]
-        for name in chosen
+        registry.locate(each, name)[0] for kind, specs in chosen for each, name, _ in _methods(kind, specs)
     ]
     return plan.add("runs", _slug(row, methods, encoders, seed), "train", settings, inputs, modules)
 
@@ -169,14 +177,45 @@ def _slug(row: Row, methods: Mapping[str, Mapping[str, Any]], encoders: Iterable
     """A short readable name: the data set, then what distinguishes the row, then the seed."""
     names = [next(iter(methods[kind])) for kind in ("fusion", "head", "loss", "balancer")]
     parts = list(encoders) if len(list(encoders)) == 1 else [name for name in names if name != "joint"]
-    parts = [row.dataset, *parts, *["pretrained"] * row.pretrained, f"s{seed}"]
+    parts = [row.dataset, *parts, *["pretrained"] * bool(row.pretrained), f"s{seed}"]
     return re.sub(r"[^a-z0-9_-]+", "_", "-".join(part.split(":")[-1].lower() for part in parts))
 
 
-def alone(row: Row, modality: str) -> Row:
-    """The uni-modal row of one of a row's modalities: same data, encoder and budget, linear head."""
-    encoder = config.encoders(row)[modality]
-    return Row(dataset=row.dataset, modalities=[modality], encoder={modality: encoder}, training=row.training)
+def alone(row: Row, modality: str, head: Spec = "linear") -> Row:
+    """The uni-modal row of one of a row's modalities: same data, encoder, start and budget."""
+    pretrained = row.pretrained if isinstance(row.pretrained, dict) else {}
+    return Row(
+        dataset=row.dataset,
+        modalities=[modality],
+        encoder={modality: rows.encoders(row)[modality]},
+        head=head,
+        pretrained={modality: pretrained[modality]} if modality in pretrained else False,
+        training=row.training,
+    )
+
+
+def _pretrained(plan: Plan, row: Row, modality: str, seed: int) -> str:
+    """Trained weights that an encoder starts from: of a uni-modal run, on the row's own or other data, or a model's."""
+    start = alone(row.model_copy(update={"pretrained": False}), modality)
+    if isinstance(row.pretrained, dict):
+        if row.pretrained[modality] not in plan.project.datasets:
+            return _model(plan, row.pretrained[modality])
+        start.dataset = row.pretrained[modality]
+    return weights(_run(plan, start, seed))
+
+
+def _blend(plan: Plan, row: Row, seed: int) -> str:
+    """Blend weights from the joint run of a row and the uni-modal ones, whose heads are those of its loss."""
+    ((_, loss),) = signature.resolve("loss", row.loss).items()
+    joint = row.model_copy(update={"loss": "joint", "balancer": "joint"})
+    heads = {modality: alone(row, modality, loss.get("head", "linear")) for modality in rows.encoders(row)}
+    runs = {f"run_{name}": _run(plan, each, seed) for name, each in {"joint": joint, **heads}.items()}
+    inputs = {"data": _prep(plan, row.dataset), **runs}
+    for name, run in runs.items():  # the start of a run is that of its encoders
+        started = plan.artifacts[run].recipe["inputs"].items()
+        inputs |= {f"{name}_{role}": path for role, path in started if role.startswith("pretrained_")}
+    recipe = plan.artifacts[runs["run_joint"]].recipe
+    return plan.add("blends", recipe["name"].rsplit("-", 1)[0], "blend", {}, inputs, ["avbalance.blend"])
 
 
 def _probe(plan: Plan, run: str) -> str:
@@ -204,11 +243,12 @@ def _table(plan: Plan, name: str) -> str:
         for row_name, row in project.rows[name].items():
             settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
     if table.figure is not None:
-        ((kind, _),) = table.figure.items()
-        if kind == "samples":
-            ((_, row),) = project.rows[name].items()
-            inputs["data"] = _prep(plan, row.dataset)
-        return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, ["avbalance.results.figures"])
+        kind = registry.parse(table.figure)[0]
+        if signature.describe("figure", kind).attributes["reads_data"]:
+            shown = sorted({row.dataset for row in project.rows[name].values()})
+            inputs |= {f"data_{each}" if len(shown) > 1 else "data": _prep(plan, each) for each in shown}
+        modules = ["avbalance.results.figures", registry.locate("figure", kind)[0]]
+        return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, modules)
     modules = ["avbalance.results.tables"]
     if table.compute is not None:
         modules.append(registry.locate("formula", table.compute)[0])
@@ -229,10 +269,11 @@ def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict
     joint = len(modalities) > 1
     run = _run(plan, row, seed)
     cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
+    columns = table.columns or columns_of(registry.parse(table.figure)[1] if table.figure else {})
     labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
-    if any(column.endswith("_probe") for column in table.columns) and joint and labelled:
+    if any(column.endswith(("_probe", "probe_gap")) for column in columns) and joint and labelled:
         cell["probe"] = _probe(plan, run)
-    if any(column.endswith("_alone") for column in table.columns) and joint:
+    if any(column.endswith("_alone") for column in columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
     behind = {"run": run, "probe": cell["probe"], **{f"alone_{m}": path for m, path in cell["alone"].items()}}
     inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
@@ -295,7 +336,7 @@ def main() -> None:
     for artifact in plan.artifacts.values():
         for product in artifact.products:
             folder = Path(product).parent
-            kept = folder.parent.name in ("runs", "probes") or arguments.all
+            kept = folder.parent.name in ("runs", "blends", "probes") or arguments.all
             if product.endswith(store.MANIFEST) and (folder / store.MANIFEST).exists() and kept:
                 print(folder)
 

@@ -27,6 +27,7 @@ from avbalance import cli, metrics, store
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
 from avbalance.model import Model, build
+from avbalance.types import mean_over_positions
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4)
 GRADIENT_TOLERANCE = 1e-7
@@ -126,9 +127,9 @@ def fit(train: tuple[NDArray[Any], NDArray[Any]], val: tuple[NDArray[Any], NDArr
 
 @torch.no_grad()
 def encode(model: Model, split: Split, batch_size: int) -> dict[str, NDArray[np.float32]]:
-    """{modality: features [n, feature_dim]} of a split, in evaluation mode."""
+    """{modality: features [n, feature_dim]} of a split, in evaluation mode; means of feature maps."""
     model.eval()
-    parts = [model.encode(batch.inputs) for batch in Batches(split, batch_size)]
+    parts = [mean_over_positions(model.encode(batch.inputs)) for batch in Batches(split, batch_size)]
     return {name: np.concatenate([part[name].float().cpu().numpy() for part in parts]) for name in parts[0]}
 
 

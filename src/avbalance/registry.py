@@ -21,6 +21,7 @@ FOLDERS = {
     "view": "prepare",
     "detector": "prepare.detectors",
     "formula": "results",
+    "figure": "results.plots",
 }
 Spec = str | Mapping[str, Mapping[str, Any] | None]
 
@@ -61,8 +62,12 @@ def locate(kind: str, name: str) -> tuple[str, str]:
     return f"{package}.{module}", class_name
 
 
+def find(kind: str, spec: Spec) -> Any:  # noqa: ANN401
+    """The method's class."""
+    module, class_name = locate(kind, parse(spec)[0])
+    return getattr(import_module(module), class_name)
+
+
 def load(kind: str, spec: Spec, *arguments: Any) -> Any:  # noqa: ANN401
     """An instance of the method: its class called with `arguments` and the specification's options."""
-    name, options = parse(spec)
-    module, class_name = locate(kind, name)
-    return getattr(import_module(module), class_name)(*arguments, **options)
+    return find(kind, spec)(*arguments, **parse(spec)[1])

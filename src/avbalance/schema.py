@@ -145,6 +145,12 @@ class Training(Strict):
         epochs: At most this many.
         patience: Epochs without a lower validation loss after which training stops.
         precision: Of the encoders; fusion, head, logits and losses are always float32.
+        optimizer: With `momentum` (of sgd) and `weight_decay`.
+        decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
+        select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
+        monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
+
+    A key that is left at its default is not part of a run's recipe.
     """
 
     epochs: int = Field(ge=1)
@@ -152,6 +158,19 @@ class Training(Strict):
     learning_rate: float = Field(gt=0)
     patience: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"]
+    optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    decay_epochs: int | None = Field(default=None, ge=1)
+    decay_factor: float = Field(default=0.1, gt=0, le=1)
+    select: Literal["best", "last"] = "best"
+    monitor: bool = False
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum is of sgd, but optimizer is {self.optimizer}")
+        return self
 
 
 class ScaleDataset(Strict):
@@ -165,17 +184,28 @@ class ScaleDataset(Strict):
 
 
 class Scale(Strict):
-    """`config/scales/<name>.yaml`."""
+    """`config/scales/<name>.yaml`.
+
+    Attributes:
+        methods: {kind: {name: {option: value}}}: options of methods that take the place of a row's own, such as the
+            width of an encoder.
+    """
 
     seeds: list[int] = Field(min_length=1)
     threads: int = Field(ge=1)
     tables: Literal["all"] | list[str] = "all"
     training: Training
+    methods: dict[Literal["encoder", "fusion", "head", "loss", "balancer"], dict[str, dict[str, Any]]] = {}
     datasets: dict[str, ScaleDataset]
 
 
 class Row(Strict):
-    """One line of a table: what is trained, on what, and how."""
+    """One line of a table: what is trained, on what, and how.
+
+    Attributes:
+        pretrained: Whether encoders start from uni-modal runs on the same data; or {modality: another data set, or a
+            name in `config/models`, whose trained weights its encoder starts from}.
+    """
 
     label: str | None = None
     dataset: str
@@ -185,7 +215,7 @@ class Row(Strict):
     head: Spec = "linear"
     loss: Spec = "joint"
     balancer: Spec = "joint"
-    pretrained: bool = False
+    pretrained: bool | dict[str, str] = False
     training: dict[str, Any] = {}
 
 
@@ -231,10 +261,18 @@ class Claim(Strict):
         return self.model_copy(update={"text": f"{value}: {self.text}", **sides})
 
 
+class Combined(Strict):
+    """A row that is right about a clip where all the rows that it combines are right, each of a label of its own."""
+
+    label: str | None = None
+    rows: list[str] = Field(min_length=2)
+
+
 class Table(Strict):
-    """`config/tables/<name>.yaml`: a table, a figure of one row, or a computed table.
+    """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
+        combined: Rows without runs of their own, below the others: an action as a verb and a noun.
         each: {key of a row: values}: all rows and claims stand once for each value, such as for each of several
             datasets. Row `concat` becomes `<value>_concat`, and so in `expected`, which is by value, then by row.
     """
@@ -244,6 +282,7 @@ class Table(Strict):
     defaults: dict[str, Any] = {}
     each: dict[str, list[str]] | None = Field(default=None, min_length=1, max_length=1)
     rows: dict[str, dict[str, Any]] = Field(min_length=1)
+    combined: dict[str, Combined] = {}
     columns: list[str] = []
     expected: dict[str, dict[str, float | dict[str, float]]] = {}
     claims: dict[str, Claim] = {}
@@ -254,6 +293,8 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if bool(self.columns) == (self.figure is not None):
             raise ValueError("give either columns (a table) or figure")
+        if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):
+            raise ValueError("combined is of a table of runs whose rows are written out, without each")
         if self.each is None and any(
             isinstance(number, dict) for row in self.expected.values() for number in row.values()
         ):

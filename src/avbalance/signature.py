@@ -21,6 +21,7 @@ GIVEN = {
     "view": 1,
     "detector": 1,
     "formula": 0,
+    "figure": 0,
 }
 """How many leading constructor arguments the framework gives; the others are options."""
 UNKNOWN = object()
@@ -35,12 +36,14 @@ class Description:
         module: The module that holds it.
         options: {option: (annotation, default)}, default `...` where the option must be given.
         attributes: Class attributes with literal values, inherited ones included.
+        methods: {method: the class that defines it}, the nearest in the line of bases.
         feature_dim: The expression an encoder assigns to `feature_dim`, a number or in terms of its options.
     """
 
     module: str
     options: dict[str, tuple[str, Any]]
     attributes: dict[str, Any]
+    methods: dict[str, str]
     feature_dim: ast.expr | None
 
 
@@ -87,6 +90,7 @@ def describe(kind: str, name: str) -> Description:
     module, class_name = locate(kind, name)
     options: dict[str, tuple[str, Any]] | None = None
     attributes: dict[str, Any] = {}
+    methods: dict[str, str] = {}
     seen: set[str] = set()
     feature_dim: ast.expr | None = None
     for node in _lineage(module, class_name):
@@ -98,10 +102,12 @@ def describe(kind: str, name: str) -> Description:
                     attributes[target] = ast.literal_eval(value)
                 except ValueError:
                     continue
+            if isinstance(statement, ast.FunctionDef):
+                methods.setdefault(statement.name, node.name)
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__" and options is None:
                 options = _options(statement, GIVEN[kind])
         feature_dim = feature_dim or _feature_dim(node)
-    return Description(module, options or {}, attributes, feature_dim)
+    return Description(module, options or {}, attributes, methods, feature_dim)
 
 
 def feature_dim(spec: Spec) -> int | None:

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from avbalance import checkpoint, cli, metrics, registry, store
+from avbalance import checkpoint, cli, optimization, pretrained, registry, store
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
-from avbalance.evaluate import classify, predict, read_trials, verify
+from avbalance.evaluate import classify, monitor, observe, read_trials, verify
 from avbalance.model import Model, build
 from avbalance.progress import Progress
 from avbalance.types import Loaders
@@ -36,32 +37,37 @@ CHECK_EVERY_STEPS = 50
 def train(
     balancer: Balancer,
     splits: Mapping[str, Split],
+    trials: Mapping[str, NDArray[np.int64]],
     training: Mapping[str, Any],
     seed: int,
     resume: Path,
     checkpoint_seconds: float,
-) -> list[dict[str, float]]:
+) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """Train until the validation loss has not fallen for `patience` epochs; leave the best epoch's weights.
 
     All randomness of an epoch follows from (seed, epoch), so a run that was killed and resumed gives the same bits.
 
     Returns:
-        One record an epoch: epoch (from 1), train_loss, val_ with each name of `metrics.summarise`, seconds.
+        One record an epoch: epoch (from 1), train_loss, those of `evaluate.observe`, seconds, the balancer's curves,
+        and where training.monitor is set those of `evaluate.monitor`; and the length of each class's weight,
+        {stream: [epochs, num_classes]}.
     """
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     device = splits["train"].device
-    optimizer = torch.optim.Adam(balancer.parameters(), lr=training["learning_rate"], fused=True)
+    optimizer = optimization.make(balancer.parameters(), training)
     history: list[dict[str, float]] = []
+    norms: list[dict[str, Tensor]] = []
     best = _copy(balancer)
     if state := checkpoint.load(resume, device):
         balancer.load_state_dict(state["balancer"])
         optimizer.load_state_dict(state["optimizer"])
-        history, best = state["history"], state["best"]
+        history, norms, best = state["history"], state["norms"], state["best"]
     progress = Progress(resume, training["epochs"], "epoch", len(history))
     saved = time.monotonic()
     while not _is_finished(history, training):
         epoch, start = len(history), time.perf_counter()
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        optimization.set_learning_rate(optimizer, training, epoch)
         loaders = Loaders(
             train=Batches(splits["train"], batch_size, (seed, epoch)),
             plain=Batches(splits["train"], batch_size),
@@ -69,20 +75,23 @@ def train(
         )
         train_loss = _train_epoch(balancer, optimizer, loaders, epoch, precision)
         seconds = time.perf_counter() - start
-        logits = predict(balancer.model, loaders.val, precision)["logits"]
-        summary = metrics.summarise(logits, splits["val"].labels, splits["val"].videos)
-        figures = {"train_loss": train_loss, **{f"val_{name}": value for name, value in summary.items()}}
-        history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 4)})
-        if _best_epoch(history) == epoch:
+        figures = {"train_loss": train_loss, **observe(balancer.model, splits["val"], batch_size, precision)}
+        record = {"epoch": epoch + 1, **figures, "seconds": round(seconds, 4), **balancer.curves()}
+        if "monitor" in training:
+            record |= monitor(balancer.model, splits, trials, batch_size, precision)
+        history.append(record)
+        weights = balancer.model.class_weights()
+        norms.append({stream: W_s.detach().norm(dim=1) for stream, W_s in weights.items()})
+        if _chosen_epoch(history, training) == epoch:
             best = _copy(balancer)
         if time.monotonic() - saved >= checkpoint_seconds:
             states = {"balancer": balancer.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-            checkpoint.save(resume, {**states, "history": history})
+            checkpoint.save(resume, {**states, "history": history, "norms": norms})
             saved = time.monotonic()
         progress.advance(**figures)
     balancer.load_state_dict(best)
     progress.close()
-    return history
+    return history, {stream: torch.stack([each[stream] for each in norms]).cpu() for stream in norms[0]}
 
 
 def _train_epoch(
@@ -90,12 +99,13 @@ def _train_epoch(
 ) -> float:
     """One epoch; returns the mean objective over its clips."""
     balancer.train()
-    balancer.start_epoch(epoch, loaders)
+    with torch.autocast(_device_type(balancer), precision, enabled=precision != torch.float32):
+        balancer.start_epoch(epoch, loaders, optimizer)
     sums: list[Tensor] = []
     unchecked: list[dict[str, Tensor]] = []
     num_clips = 0
     for batch in balancer.batches(loaders.train):
-        with torch.autocast(batch.labels.device.type, precision, enabled=precision != torch.float32):
+        with torch.autocast(_device_type(balancer), precision, enabled=precision != torch.float32):
             unchecked.append(balancer.step(batch, optimizer))
         sums.append(torch.stack(list(unchecked[-1].values())).sum() * len(batch.labels))
         num_clips += len(batch.labels)
@@ -104,6 +114,10 @@ def _train_epoch(
             unchecked = []
     _check_finite(unchecked, epoch, len(sums))
     return float(torch.stack(sums).sum()) / num_clips
+
+
+def _device_type(module: nn.Module) -> str:
+    return next(module.parameters()).device.type
 
 
 def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) -> None:
@@ -116,13 +130,15 @@ def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) ->
                 )
 
 
-def _best_epoch(history: list[dict[str, float]]) -> int:
-    """The epoch (from 0) with the lowest validation loss, the first of equals."""
+def _chosen_epoch(history: list[dict[str, float]], training: Mapping[str, Any]) -> int:
+    """The epoch (from 0) with the lowest validation loss, the first of equals; or the last, as training.select says."""
+    if training.get("select") == "last":
+        return len(history) - 1
     return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
 
 
 def _is_finished(history: list[dict[str, float]], training: Mapping[str, Any]) -> bool:
-    waited = len(history) - 1 - _best_epoch(history) if history else 0
+    waited = len(history) - 1 - _chosen_epoch(history, training) if history else 0
     return bool(len(history) >= training["epochs"] or waited >= training["patience"])
 
 
@@ -137,20 +153,10 @@ def build_balancer(settings: Mapping[str, Any], description: Mapping[str, Any], 
     dims = {modality: int(model.encoders[modality].feature_dim) for modality in settings["encoder"]}  # type: ignore[arg-type]
     loss = registry.load("loss", settings["loss"], dims, description["num_classes"])
     balancer: Balancer = registry.load("balancer", settings["balancer"], model, loss)
-    return balancer.to(device).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
-
-
-def _load_pretrained(model: Model, inputs: Mapping[str, str]) -> None:
-    """Start encoders from uni-modal training: inputs named `pretrained_<modality>`."""
-    for modality, encoder in model.encoders.items():
-        if f"pretrained_{modality}" in inputs:
-            folder = Path(inputs[f"pretrained_{modality}"])
-            store.open_artifact(folder)
-            prefix = f"encoders.{modality}."
-            state = load_file(folder / "model.safetensors")
-            encoder.load_state_dict(
-                {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            )
+    for parameter in balancer.parameters():
+        if parameter.dim() == 4:  # channels last made 2-D convolutions faster, and 3-D ones on a CPU did not gain
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    return balancer.to(device)
 
 
 def flops_per_clip(model: Model, split: Split) -> int:
@@ -162,7 +168,7 @@ def flops_per_clip(model: Model, split: Split) -> int:
 
 
 def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoint_seconds: float) -> dict[str, Any]:
-    """Train a recipe; returns {"model", "history", "predictions", "metrics"}."""
+    """Train a recipe; returns {"model", "history", "weight_norms", "predictions", "metrics"}."""
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     store.open_artifact(data)
     description = describe(data)
@@ -170,9 +176,13 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
     splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
     balancer = build_balancer(settings, description, device)
     model = balancer.model
-    _load_pretrained(model, recipe["inputs"])
+    pretrained.load(model, recipe["inputs"])
+    if "blend" in recipe["inputs"]:
+        blend = Path(recipe["inputs"]["blend"])
+        store.open_artifact(blend)
+        balancer.receive(json.loads((blend / "blend.json").read_text()))
     training, seed = settings["training"], settings["seed"]
-    history = train(balancer, splits, training, seed, resume, checkpoint_seconds)
+    history, norms = train(balancer, splits, trials, training, seed, resume, checkpoint_seconds)
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     if trials:
         predictions, quality = verify(model, splits, trials, batch_size, precision)
@@ -180,7 +190,7 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
         predictions, quality = classify(model, splits, batch_size, precision)
     seconds = sum(record["seconds"] for record in history)
     figures: dict[str, Any] = {
-        "best_epoch": _best_epoch(history) + 1,
+        "best_epoch": _chosen_epoch(history, training) + 1,
         "num_epochs": len(history),
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_clip": flops_per_clip(model, splits["val"]),
@@ -188,7 +198,9 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
         "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1),
         **quality,
     }
-    return {"model": model, "history": history, "predictions": predictions, "metrics": figures}
+    weight_norms = {f"weight_norm_{stream}": values.numpy() for stream, values in norms.items()}
+    told = {"history": history, "weight_norms": weight_norms, "predictions": predictions, "metrics": figures}
+    return {"model": model, **told}
 
 
 def main() -> None:
@@ -215,6 +227,8 @@ def main() -> None:
             writer.writeheader()
             writer.writerows(trained["history"])
         np.savez_compressed(out / "predictions.npz", **trained["predictions"])
+        if trained["weight_norms"]:
+            np.savez_compressed(out / "weight_norms.npz", **trained["weight_norms"])
         (out / "metrics.json").write_text(json.dumps(trained["metrics"], indent=1) + "\n")
     shutil.rmtree(resume, ignore_errors=True)
 

@@ -63,10 +63,19 @@ def test_the_order_is_a_function_of_seed_and_epoch(tmp_path: Path) -> None:
     assert {seed: order(split, seed) for seed in orders} == orders
 
 
-def test_two_passes_of_the_same_batches_are_the_same(tmp_path: Path) -> None:
-    batches = Batches(make_split(tmp_path, 30), 8, (0, 0))
-    first, second = ([batch.index.tolist() for batch in batches] for _ in range(2))
-    assert first == second
+def test_every_pass_of_shuffled_batches_is_shuffled_anew_and_the_same_again(tmp_path: Path) -> None:
+    split = make_split(tmp_path, 30)
+    batches, again = Batches(split, 8, (0, 0)), Batches(split, 8, (0, 0))
+    first, second = (np.concatenate([batch.index for batch in batches]) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert sorted(first) == sorted(second) == list(range(30))
+    for expected in (first, second):
+        np.testing.assert_array_equal(np.concatenate([batch.index for batch in again]), expected)
+
+
+def test_batches_of_a_subset_hold_its_clips_alone(tmp_path: Path) -> None:
+    batches = Batches(make_split(tmp_path, 30), 4, subset=np.array([3, 7, 8, 20, 29]))
+    assert [batch.index.tolist() for batch in batches] == [[3, 7, 8], [20, 29]]
 
 
 @pytest.mark.parametrize("seed", [None, (0, 0)])

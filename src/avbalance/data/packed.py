@@ -134,20 +134,31 @@ class Batches:
     Args:
         split: The clips.
         batch_size: The largest batch.
-        seed: Shuffle by this seed; None for the order on disk.
+        seed: Shuffle by this seed, and anew in every later pass; None for the order on disk.
+        subset: Places of the clips; None for all.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: tuple[int, ...] | None = None,
+        subset: NDArray[np.int64] | None = None,
+    ) -> None:
         self.split = split
-        self.num_batches = -(-len(split) // batch_size)
+        self.places = np.arange(len(split)) if subset is None else subset
+        self.num_batches = -(-len(self.places) // batch_size)
         self.seed = seed
+        self.num_passes = 0
 
     def __len__(self) -> int:
         return self.num_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        order = np.arange(len(self.split))
+        order = self.places.copy()
         if self.seed is not None:
-            np.random.default_rng(self.seed).shuffle(order)
+            later = (self.num_passes,) if self.num_passes else ()
+            np.random.default_rng((*self.seed, *later)).shuffle(order)
+        self.num_passes += 1
         for index in np.array_split(order, self.num_batches):
             yield self.split.batch(index)

@@ -1,0 +1,50 @@
+"""Encoders that start from trained weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors.torch import load_file
+
+from avbalance import store
+from avbalance.cli import UserError
+from avbalance.model import Model
+
+
+def load(model: Model, inputs: Mapping[str, str]) -> None:
+    """Start encoders from a run's inputs `pretrained_<modality>`: weights of a uni-modal run, or a model's files.
+
+    Raises:
+        UserError: Weights do not fit their encoder, or a model has no file of weights, or several.
+    """
+    for modality, encoder in model.encoders.items():
+        if f"pretrained_{modality}" not in inputs:
+            continue
+        folder = Path(inputs[f"pretrained_{modality}"])
+        manifest = store.open_artifact(folder)
+        if manifest["recipe"]["step"] == "train":
+            prefix = f"encoders.{modality}."
+            whole = load_file(folder / "model.safetensors")
+            state = {name.removeprefix(prefix): value for name, value in whole.items() if name.startswith(prefix)}
+        else:
+            state = _read(folder, list(manifest["files"]))
+        try:
+            encoder.load_state(state)  # type: ignore[operator]
+        except RuntimeError as error:
+            why = " ".join(str(error).split())
+            raise UserError(f"{folder}: does not fit the encoder of {modality!r}: {why}") from error
+
+
+def _read(folder: Path, files: list[str]) -> dict[str, torch.Tensor]:
+    """The only file of weights of a model: safetensors, or a PyTorch file, which may hold tensors and nothing else."""
+    found = [folder / name for name in files if name.endswith((".pth", ".pt", ".safetensors"))]
+    if len(found) != 1:
+        raise UserError(f"{folder}: holds {len(found)} files of weights (.pth, .pt, .safetensors); allowed is one")
+    if found[0].suffix == ".safetensors":
+        return load_file(found[0])
+    try:
+        state: dict[str, torch.Tensor] = torch.load(found[0], map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError) as error:
+        raise UserError(f"{found[0]}: is no PyTorch file of tensors alone") from error
+    return state

@@ -1,0 +1,95 @@
+"""What tables speak of - columns, rows, figures - is there."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avbalance import registry, signature
+from avbalance.checks import check_method, member
+from avbalance.cli import UserError
+from avbalance.registry import nearest
+from avbalance.schema import Dataset, Row, Table
+
+LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
+"""A column of one list of trials."""
+
+
+def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
+    """The columns that a data set's task has; `<list>` stands for the name of a list of trials."""
+    names = [
+        "gflops",
+        "parameters",
+        *(f"{what}_{head}" for what in ("weight", "ogr") for head in ("joint", *modalities)),
+    ]
+    if dataset.task == "verification":
+        figures = [name + ending for name in ("eer", "min_dcf", "min_dcf05") for ending in ("", "_<list>")]
+        return [*figures, "best_test_eer_<list>", "best_test_min_dcf_<list>", *names]
+    measure = "map" if dataset.task == "multi_label" else "acc"
+    figures = ["map", "mauc"] if dataset.task == "multi_label" else ["accuracy", "top5"]
+    if dataset.task == "single_label" and dataset.prepare is not None:
+        figures += ["video_accuracy", "video_top5"]
+    names += [f"{measure}_{modality}_{kind}" for modality in modalities for kind in ("alone", "masked", "probe")]
+    names += ["probe_gap"] * (dataset.task == "single_label")
+    return [*figures, *(f"best_test_{figure}" for figure in figures if "top5" not in figure), "loss", *names]
+
+
+def check_references(table: Table, path: Path, rows: dict[str, Row] | None, datasets: Mapping[str, Dataset]) -> None:
+    """Columns, expected numbers and claims name what exists; a column, for the task of at least one row's data set."""
+    shown = [*table.rows, *table.combined]
+    if rows is not None:
+        modalities = sorted({modality for row in rows.values() for modality in row.modalities or []})
+        used = {row.dataset: datasets[row.dataset] for row in rows.values()}
+        allowed = [column for dataset in used.values() for column in _columns(dataset, modalities)]
+        tasks = ", ".join(f"{name} is {dataset.task}" for name, dataset in used.items())
+        options = _check_figure(table, path, {dataset.task for dataset in used.values()}, tasks)
+        for column in [*table.columns, *columns_of(options)]:
+            if LISTED.sub(r"\1\2_<list>", column) not in allowed:
+                raise UserError(f"{path}: columns: {column!r} is not a column; {nearest(column, allowed)} ({tasks})")
+    watched = [column for column in table.columns if column.startswith("best_test_")]
+    for name, trained in (rows or {}).items():
+        if watched and not trained.training.get("monitor"):
+            raise UserError(
+                f"{path}: rows.{name}: column {watched[0]!r} needs training: {{monitor: true}} in every row"
+            )
+    for name, combined in table.combined.items():
+        if name in table.rows:
+            raise UserError(f"{path}: combined.{name}: a row has this name already; choose another")
+        for row in combined.rows:
+            member(path, f"combined.{name}.rows", "row", row, table.rows)
+    for row, numbers in table.expected.items():
+        member(path, f"expected.{row}", "row", row, shown)
+        for column in numbers:
+            member(path, f"expected.{row}.{column}", "column", column, table.columns)
+    for name, claim in table.claims.items():
+        member(path, f"claims.{name}.metric", "column", claim.metric, table.columns)
+        member(path, f"claims.{name}.right_metric", "column", claim.right_metric or claim.metric, table.columns)
+        for side, value in (("left", claim.left), ("right", claim.right)):
+            for row in [value] if isinstance(value, str) else value:
+                member(path, f"claims.{name}.{side}", "row", row, shown)
+    if table.compute is not None:
+        try:
+            registry.locate("formula", table.compute)
+        except UserError as error:
+            raise UserError(f"{path}: compute: {error}") from error
+
+
+def columns_of(options: Mapping[str, Any]) -> list[str]:
+    """The columns that a figure's options name."""
+    return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
+
+
+def _check_figure(table: Table, path: Path, used: set[str], tasks: str) -> dict[str, Any]:
+    """A figure's kind exists and can show these rows; returns its options, rows among which exist."""
+    if table.figure is None:
+        return {}
+    check_method("figure", table.figure, f"{path}: figure")
+    ((kind, options),) = signature.resolve("figure", table.figure).items()
+    declared = signature.describe("figure", kind).attributes
+    if len(table.rows) != 1 and not declared["several_rows"]:
+        raise UserError(f"{path}: figure: {kind!r} shows one row, found {len(table.rows)}")
+    if used - set(declared["tasks"]):
+        raise UserError(f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {tasks}")
+    if options.get("baseline"):
+        member(path, "figure.baseline", "row", options["baseline"], table.rows)
+    return options

@@ -1,0 +1,140 @@
+"""The rows of tables: what each trains, on what and how, and whether that fits together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from avbalance import registry, signature
+from avbalance.checks import check_method, member, validate
+from avbalance.cli import UserError
+from avbalance.registry import Spec
+from avbalance.schema import Dataset, Row, Scale, Table, Training, Weights
+
+
+def read(
+    table: Table, path: Path, datasets: dict[str, Dataset], models: Mapping[str, Weights], scale: Scale
+) -> dict[str, Row]:
+    """A table's rows, checked, with its defaults and at a scale."""
+    validate(Row, {"dataset": "", "encoder": "", **table.defaults}, path, "defaults")
+    rows = {}
+    for name, own in table.rows.items():
+        where = f"rows.{name}"
+        row = validate(Row, {**table.defaults, **own}, path, where)
+        member(path, f"{where}.dataset", "dataset", row.dataset, datasets)
+        dataset = datasets[row.dataset]
+        for modality in row.modalities or []:
+            member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
+        row.modalities = row.modalities or dataset.modalities
+        validate(Training, _training(row, scale), path, f"{where}.training")
+        _check_methods(row, dataset, path, where)
+        _check_pretrained(row, datasets, models, path, where)
+        changed = scale.methods
+        row.encoder = {m: _scaled_method(spec, changed.get("encoder", {})) for m, spec in encoders(row).items()}
+        for kind in ("fusion", "head", "loss", "balancer"):
+            setattr(row, kind, _scaled_method(getattr(row, kind), changed.get(kind, {})))
+        rows[name] = row
+    return rows
+
+
+def _scaled_method(spec: Spec, changed: Mapping[str, Mapping[str, Any]]) -> Spec:
+    """A specification with a scale's options in the place of its own."""
+    name, options = registry.parse(spec)
+    return {name: {**options, **changed[name]}} if name in changed else spec
+
+
+def training(row: Row, scale: Scale) -> dict[str, Any]:
+    """How a row is trained: as the scale says, as it says for the dataset, as the row says; without defaults."""
+    return Training.model_validate(_training(row, scale)).model_dump(exclude_defaults=True)
+
+
+def _training(row: Row, scale: Scale) -> dict[str, Any]:
+    own = scale.datasets[row.dataset].training if row.dataset in scale.datasets else {}
+    return {**scale.training.model_dump(exclude_unset=True), **own, **row.training}
+
+
+def encoders(row: Row) -> dict[str, Spec]:
+    """{modality: encoder} of a row, from `{modality: encoder}` or one encoder for all."""
+    modalities = row.modalities or []
+    if isinstance(row.encoder, Mapping) and set(row.encoder) & set(modalities):
+        per_modality = dict(row.encoder)
+        missing = [modality for modality in modalities if modality not in per_modality]
+        if missing:
+            raise UserError(f"no encoder for {missing[0]!r}; write {{{missing[0]}: <encoder>, ...}}")
+        return {modality: cast(Spec, per_modality[modality]) for modality in modalities}
+    return dict.fromkeys(modalities, cast(Spec, row.encoder))
+
+
+def _check_methods(row: Row, dataset: Dataset, path: Path, where: str) -> None:
+    """Every method exists, its options fit its signature, and the methods fit each other and the data."""
+    try:
+        chosen = encoders(row)
+    except UserError as error:
+        raise UserError(f"{path}: {where}.encoder: {error}") from error
+    parts: list[tuple[str, str, Spec]] = [(f"encoder.{m}", "encoder", spec) for m, spec in chosen.items()]
+    parts += [(kind, kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")]
+    for key, kind, spec in parts:
+        check_method(kind, spec, f"{path}: {where}.{key}")
+    try:
+        _check_pairing(row, chosen, dataset.task)
+    except UserError as error:
+        raise UserError(f"{path}: {where}.{error}") from error
+
+
+def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
+    """What methods need of the encoders, of each other and of the data, by what their classes declare."""
+    names = {kind: registry.parse(getattr(row, kind))[0] for kind in ("fusion", "head", "loss", "balancer")}
+    declared = {kind: signature.describe(kind, name).attributes for kind, name in names.items()}
+    for kind, name in names.items():
+        if declared[kind].get("two_modalities") and len(chosen) != 2:
+            raise UserError(
+                f"{kind}: {name!r} is defined for exactly two modalities, found {', '.join(chosen)}; "
+                f"choose two modalities or another {kind}"
+            )
+        if task not in declared[kind].get("tasks", (task,)):
+            raise UserError(
+                f"{kind}: {name!r} is defined for {' and '.join(declared[kind]['tasks'])} data, and {row.dataset!r} is "
+                f"{task}; choose another {kind}"
+            )
+    fusion = names["fusion"]
+    dims = {modality: signature.feature_dim(spec) for modality, spec in chosen.items()}
+    if declared["fusion"].get("equal_dims") and len(set(dims.values()) - {None}) > 1:
+        lengths = ", ".join(f"{modality} {dim}" for modality, dim in dims.items())
+        raise UserError(
+            f"fusion: {fusion!r} needs features of equal length, found {lengths}; "
+            f"choose encoders of one feature_dim or another fusion"
+        )
+    if declared["fusion"].get("reads_maps"):
+        for modality, spec in chosen.items():
+            encoder = registry.parse(spec)[0]
+            if not signature.describe("encoder", encoder).attributes.get("has_maps"):
+                raise UserError(
+                    f"fusion: {fusion!r} reads feature maps, and encoder {encoder!r} of {modality!r} has none; choose "
+                    "an encoder of the ResNet families or another fusion"
+                )
+        if row.pretrained:
+            raise UserError(f"pretrained: fusion {fusion!r} cuts its encoders, so whole ones do not fit; leave it out")
+    required = declared["balancer"].get("requires_loss", ())
+    if required and names["loss"] not in required:
+        raise UserError(
+            f"balancer: {names['balancer']!r} needs loss {' or '.join(map(repr, required))}, found {names['loss']!r}"
+        )
+    if declared["balancer"].get("uses_blend") and len(chosen) < 2:
+        raise UserError(f"balancer: {names['balancer']!r} blends modalities, found {', '.join(chosen)} alone")
+
+
+def _check_pretrained(
+    row: Row, datasets: Mapping[str, Dataset], models: Mapping[str, Weights], path: Path, where: str
+) -> None:
+    """Every encoder starts from something that has its modality."""
+    for modality, start in row.pretrained.items() if isinstance(row.pretrained, dict) else ():
+        member(path, f"{where}.pretrained", "modality of this row", modality, row.modalities)
+        key = f"{where}.pretrained.{modality}"
+        member(path, key, "data set or model", start, [*datasets, *models])
+        if start in datasets:
+            member(
+                path,
+                key,
+                f"data set with {modality!r}",
+                start,
+                [name for name, dataset in datasets.items() if modality in dataset.modalities],
+            )
