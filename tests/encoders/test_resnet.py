@@ -168,6 +168,8 @@ def test_an_encoders_own_state_is_taken_whole() -> None:
     one, other = (ResNet50((40, 50), width=4, feature_dim=8) for _ in range(2))
     other.load_state(one.state_dict())
     assert all(torch.equal(value, one.state_dict()[name]) for name, value in other.state_dict().items())
+    with pytest.raises(UserError, match=r"'linear.weight' is \[8, 128\] there and missing in the encoder"):
+        ResNet50((40, 50), width=4).load_state(one.state_dict())
 
 
 def test_old_public_weights_without_counts_of_batches_fit() -> None:

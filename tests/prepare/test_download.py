@@ -481,7 +481,7 @@ def test_what_was_complete_when_the_step_was_stopped_is_not_fetched_again(
     server: Server, tmp_path: Path, sent: signal.Signals
 ) -> None:
     server.files |= {f"/x/{name.replace(' ', '%20')}": content for name, content in MANY.items()}
-    server.pause_seconds = 0.1
+    server.pause_seconds = 0.4  # time enough for a signal to come in the middle
     (tmp_path / "recipe.json").write_text(json.dumps(one_list(MANY, f"{server.url}/x/{{path}}")))
     arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
     command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]

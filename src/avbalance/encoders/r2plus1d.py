@@ -26,10 +26,10 @@ class R2Plus1D(ResNet3D):
         return nn.Sequential(
             nn.Conv3d(in_channels, M, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
             nn.BatchNorm3d(M),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv3d(M, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
             nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
         )
 
     def convolution(self, in_channels: int, channels: int, stride: int, entering: int) -> nn.Module:
@@ -38,6 +38,6 @@ class R2Plus1D(ResNet3D):
         return nn.Sequential(
             nn.Conv3d(in_channels, M, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
             nn.BatchNorm3d(M),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv3d(M, channels, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False),
         )

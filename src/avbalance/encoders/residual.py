@@ -67,6 +67,9 @@ class Residual(Encoder):
 
         Args:
             state: {name: weights}, of width 64 where they are torchvision's.
+
+        Raises:
+            UserError: The weights are those of another width, depth or kind of network.
         """
         own = self.state_dict()
         dropped = ("fc.", "layer4.") if self.is_cut else ("fc.",)
@@ -75,8 +78,10 @@ class Residual(Encoder):
         if c not in (0, C):
             fitted[self.first] = fitted[self.first].mean(dim=1, keepdim=True).expand_as(own[self.first]) * (c / C)
         for name in own | fitted:
+            if name not in fitted and (name.startswith("linear.") or name.endswith(".num_batches_tracked")):
+                continue
             theirs, ours = (list(of[name].shape) if name in of else "missing" for of in (fitted, own))
-            if theirs != ours and not name.startswith("linear.") and not name.endswith(".num_batches_tracked"):
+            if theirs != ours:
                 raise UserError(
                     f"weights for {type(self).__name__}: {name!r} is {theirs} there and {ours} in the encoder; "
                     "torchvision's weights are of width 64, and of one network each"

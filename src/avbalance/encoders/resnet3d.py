@@ -57,7 +57,7 @@ class ResNet3D(Residual):
     def begin(self, in_channels: int, width: int) -> nn.Sequential:
         """The stem: `width` channels, height and width halved."""
         convolution = nn.Conv3d(in_channels, width, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False)
-        return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+        return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU())
 
     def convolution(self, in_channels: int, channels: int, stride: int, entering: int) -> nn.Module:
         """What stands for a 3x3x3 convolution; `entering` channels enter its block."""
@@ -75,7 +75,7 @@ class _Basic(nn.Module):
     def __init__(self, convolution: Convolution, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         first = convolution(in_channels, channels, stride, in_channels)
-        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(channels), nn.ReLU())
         self.conv2 = nn.Sequential(convolution(channels, channels, 1, in_channels), nn.BatchNorm3d(channels))
         self.downsample = _shortcut(in_channels, channels, stride)
 
@@ -90,9 +90,9 @@ class _Bottleneck(nn.Module):
     def __init__(self, convolution: Convolution, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         narrowing = nn.Conv3d(in_channels, channels, kernel_size=1, bias=False)
-        self.conv1 = nn.Sequential(narrowing, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(narrowing, nn.BatchNorm3d(channels), nn.ReLU())
         middle = convolution(channels, channels, stride, channels)
-        self.conv2 = nn.Sequential(middle, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+        self.conv2 = nn.Sequential(middle, nn.BatchNorm3d(channels), nn.ReLU())
         widening = nn.Conv3d(channels, 4 * channels, kernel_size=1, bias=False)
         self.conv3 = nn.Sequential(widening, nn.BatchNorm3d(4 * channels))
         self.downsample = _shortcut(in_channels, 4 * channels, stride)
