@@ -242,10 +242,10 @@ def test_the_best_test_epoch_is_the_highest_or_of_errors_the_lowest() -> None:
         "1,0.5,nan,0.4,0.9,2\n2,0.75,nan,0.125,0.7,1\n3,0.625,nan,0.25,0.8,3\n"
     )
     run = publish("run", history=history, **CLIPS)
-    columns = [f"best_test_{name}" for name in ("accuracy", "map", "eer_vc1", "min_dcf_vc1")]
+    columns = [f"best_test_{name}" for name in ("accuracy", "map", "eer_vc1", "min_dcf_vc1", "mauc")]
     found = measure({"row": [entry(run)]}, columns, Runs())["row"]
-    assert [means(cell) for cell in found.values()] == [[75], [], [12.5], [0.7]]
-    # An mAP of no class has no meaning; a history without top5 has no such column.
+    assert [means(cell) for cell in found.values()] == [[75], [], [12.5], [0.7], []]
+    # An mAP of no class has no meaning; a history without mAUC has no such column.
     assert [cell.remark for cell in found.values()] == ["", "no value where a run gives no finite number", "", "", ""]
     assert [cell.num_seeds for cell in found.values()] == [1, 0, 1, 1, 0]
     assert found["best_test_accuracy"].values[0].shape == (1,)
