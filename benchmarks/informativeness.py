@@ -11,7 +11,7 @@ configuration. Then, by p, q and method, means over seeds of
     coefficients    of OGM, mean over all epochs: audio, visual
     weights         of G-Blend: audio, visual, joint
 
-Both encoders hold all that their modality tells where the gap is that of "as drawn".
+Where both encoders hold all that their modality tells, the gap is that of "as drawn".
 """
 
 import argparse
