@@ -281,6 +281,8 @@ def test_modalities_in_another_order_give_the_same_in_that_order(
     fusion: str, balancer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for methods in combinations(fusion, balancer):
+        if methods.task != "single_label":
+            continue  # the task knows no modalities
         given = build(methods)
         wanted = build(methods._replace(modalities=methods.modalities[1:] + methods.modalities[:1]), seed=1)
         wanted.load_state_dict({**wanted.state_dict(), **reorder(given.state_dict(), given, wanted)})
