@@ -34,7 +34,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "resnet50": {"width": 8, "feature_dim": 24},
     "resnet101": {"width": 8},
     "resnet152": {"width": 8},
-    "skip_mlp": {"depth": 6, "width": 16},
+    "skip_mlp": {"depth": 16, "width": 32},
 }
 """Where the default is large, or drops at random what a gradient has to pass."""
 CASES = [(name, shape) for name in REGISTRY for shape in SHAPES[name]]

@@ -1,7 +1,7 @@
 """A perceptron so deep that it trains only past half of itself."""
 
 from collections.abc import Sequence
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -9,55 +9,58 @@ from torch import Tensor, nn
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
 
+NUM_GROUPS = 8
+"""In which the layers of each half come."""
+
 
 class SkipMLP(Encoder):
-    """Fully connected layers of one width, with one long skip connection past the first half.
+    """Fully connected layers of one width, with one long skip connection past the first half of them.
 
-    Alain & Bengio, 2016, section 5.1 and Fig. 6: 128 layers of 128 units.
+    Alain & Bengio, 2016, section 5.1 and Fig. 6: 128 layers of 128 units on MNIST.
 
-        h_0 = x;   h_k = relu(W_k h_{k-1} + c_k);   with the skip, for k = depth / 2 + 1:  h_k = relu(W_k [h_{k-1}, x] + c_k)
+        h_0 = x;   h_k = relu(W_k h_{k-1} + c_k);   at k = depth / 2 + 1, with the skip:  h_k = relu(W_k [h_{k-1}; x] + c_k)
 
-    Layers are named layer1 to layer<depth>, which are h_1 to h_depth. The paper says that the connection "bypasses the
-    first half of the model completely", and leaves open how it enters, the activation and the first weights. Ours: the
-    input is put beside the output of the first half.
+    Each half is `first` or `second` and has eight groups of depth / 16 layers: of 128 layers, `first.0` is h_8 and
+    `second.7` is h_128, and `first.0.0` is h_1. The paper leaves open how the connection enters, the activation and the
+    first weights. Here the input is put beside the output of the first half, and W_k is orthogonal times sqrt(2), so
+    that the length of what passes a ReLU stays about the same; c_k = 0.
 
     Args:
         shape: Of one clip's input; it is read as one vector.
-        depth: Number of layers, even.
+        depth: Number of layers, a multiple of 16.
         width: Units of each.
         skip: Whether the connection is there.
     """
 
-    def __init__(self, shape: Sequence[int], depth: int = 128, width: int = 128, skip: bool = True, init: str = "he", act: str = "relu") -> None:
+    def __init__(self, shape: Sequence[int], depth: int = 128, width: int = 128, skip: bool = True) -> None:
         super().__init__()
-        if depth < 2 or depth % 2:
-            raise UserError(f"encoder SkipMLP has depth {depth}; allowed: an even number from 2")
+        if depth < 1 or depth % (2 * NUM_GROUPS):
+            raise UserError(f"encoder SkipMLP has depth {depth}; allowed: a multiple of {2 * NUM_GROUPS}")
         self.feature_dim = width
-        self.skip_into = f"layer{depth // 2 + 1}" if skip else None
-        num_inputs = num_entering = prod(shape)
-        for number in range(1, depth + 1):
-            name = f"layer{number}"
-            if name == self.skip_into:
-                num_entering += num_inputs
-            linear = nn.Linear(num_entering, width)
-            if init == "he":
-                nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-                nn.init.zeros_(linear.bias)
-            elif init == "glorot":
-                nn.init.xavier_uniform_(linear.weight)
-                nn.init.zeros_(linear.bias)
-            elif init == "glorotg":
-                nn.init.xavier_uniform_(linear.weight, gain=1.2)
-                nn.init.zeros_(linear.bias)
-            elif init == "orth":
-                nn.init.orthogonal_(linear.weight, gain=2**.5)
-                nn.init.zeros_(linear.bias)
-            self.add_module(name, nn.Sequential(linear, nn.ReLU() if act == "relu" else nn.Tanh()))
-            num_entering = width
+        self.skip = skip
+        num_inputs, num_layers = prod(shape), depth // 2 // NUM_GROUPS
+        self.first = _half(num_inputs, width, num_layers)
+        self.second = _half(width + num_inputs if skip else width, width, num_layers)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.orthogonal_(module.weight, gain=sqrt(2))
+                nn.init.zeros_(module.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[batch, *shape] -> [batch, width]."""
-        x = hidden = inputs.flatten(1)
-        for name, layer in self.named_children():
-            hidden = layer(torch.cat([hidden, x], dim=1) if name == self.skip_into else hidden)
-        return hidden
+        x = inputs.flatten(1)
+        hidden: Tensor = self.first(x)
+        features: Tensor = self.second(torch.cat([hidden, x], dim=1) if self.skip else hidden)
+        return features
+
+
+def _half(num_entering: int, width: int, num_layers: int) -> nn.Sequential:
+    """Groups of `num_layers` layers; the first layer of all gets `num_entering` numbers."""
+    groups = []
+    for _ in range(NUM_GROUPS):
+        layers = []
+        for _ in range(num_layers):
+            layers.append(nn.Sequential(nn.Linear(num_entering, width), nn.ReLU()))
+            num_entering = width
+        groups.append(nn.Sequential(*layers))
+    return nn.Sequential(*groups)
