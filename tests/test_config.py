@@ -245,3 +245,9 @@ def test_files_given_on_request_say_what_to_do_where_their_list_is_absent(projec
     (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n")
     with pytest.raises(UserError, match=r"mini_sports.sha256: no such list .*get the videos .*sports1m/videos"):
         plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
+
+
+def test_a_hash_that_yaml_reads_as_a_number_is_refused(message: Callable[..., str]) -> None:
+    assert message("'316894285800'", "316894285800", "equivalent_code.yaml") == (
+        "equivalent_code.yaml: found the number 316894285800; put a hash that is made of digits into quotes"
+    )
