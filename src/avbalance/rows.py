@@ -7,6 +7,7 @@ from typing import Any, cast
 from avbalance import registry, signature
 from avbalance.checks import check_method, member, validate
 from avbalance.cli import UserError
+from avbalance.probing import checks as probing
 from avbalance.registry import Spec
 from avbalance.schema import Dataset, Row, Scale, Table, Training, Weights
 
@@ -28,6 +29,7 @@ def read(
         validate(Training, _training(row, scale), path, f"{where}.training")
         _check_methods(row, dataset, path, where)
         _check_pretrained(row, datasets, models, path, where)
+        probing.check(table, row, training(row, scale), datasets, path, where)
         changed = scale.methods
         row.encoder = {m: _scaled_method(spec, changed.get("encoder", {})) for m, spec in encoders(row).items()}
         for kind in ("fusion", "head", "loss", "balancer"):

@@ -201,10 +201,30 @@ class Scale(Strict):
     datasets: dict[str, ScaleDataset]
 
 
+class Probing(Strict):
+    """Linear probes on layers of one of a run's encoders.
+
+    Attributes:
+        layers: Names of modules inside the encoder, `input` for what it gets, `output` for what it gives. In a name
+            `*`, `?` and `[...]` are those of the shell and stop at a dot: `layer3.*` are the blocks of layer3.
+        moment: After how many optimiser steps, one of `training.moments`; None for the run's weights.
+        reduction: What is taken of a layer's features.
+        dataset: Whose labels are told, from its own clips; None for the row's.
+        modality: Whose encoder; None where the row has one modality.
+    """
+
+    layers: list[str] = Field(min_length=1)
+    moment: int | None = Field(default=None, ge=0)
+    reduction: Spec = "mean"
+    dataset: str | None = None
+    modality: str | None = None
+
+
 class Row(Strict):
     """One line of a table: what is trained, on what, and how.
 
     Attributes:
+        probe: Linear probes on layers, for the columns `probe_...` and for figures.
         pretrained: Whether encoders start from uni-modal runs on the same data; or {modality: another data set, or a
             name in `config/models`, whose trained weights its encoder starts from}.
     """
@@ -219,6 +239,7 @@ class Row(Strict):
     balancer: Spec = "joint"
     pretrained: bool | dict[str, str] = False
     training: dict[str, Any] = {}
+    probe: Probing | None = None
 
 
 class Claim(Strict):

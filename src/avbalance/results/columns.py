@@ -16,6 +16,7 @@ import re
 from typing import NamedTuple
 
 from avbalance.cli import UserError
+from avbalance.results import layers
 
 HEADINGS = {"f_xent": "f_Xent", "f_log": "f_Log"}
 UNIMODAL = re.compile(r"(acc|map)_(\w+)_(alone|masked|probe)")
@@ -61,6 +62,8 @@ def describe(name: str) -> Column:
     """A measured column by name."""
     if name in PLAIN:
         return PLAIN[name]
+    if name in layers.COLUMNS:
+        return Column(name, *layers.COLUMNS[name])
     if match := UNIMODAL.fullmatch(name):
         measure, modality, kind = match.groups()
         return Column(name, f"{modality.capitalize()} {kind}{' mAP' * (measure == 'map')}", "%", 1, 1)
