@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from avbalance.registry import Spec
 
-Relation = Literal[">", "<", "equals_paper"]
+Relation = Literal[">", "<", "falls", "equals_paper"]
 
 
 class Strict(BaseModel):
@@ -246,7 +246,8 @@ class Claim(Strict):
     """A sentence of the paper as a predicate over rows.
 
     Attributes:
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair.
+        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` has
+            rows on the left alone, in the order along which the metric falls.
         right_metric: Instead of `right`: another column of the same rows.
         tolerance: How near `equals_paper` has to be.
     """
@@ -264,6 +265,10 @@ class Claim(Strict):
         if self.relation == "equals_paper":
             if self.tolerance is None:
                 raise ValueError("equals_paper needs tolerance")
+            return self
+        if self.relation == "falls":
+            if isinstance(self.left, str) or len(self.left) < 2 or self.right or self.right_metric is not None:
+                raise ValueError("falls needs left: two rows or more, in order, and neither right nor right_metric")
             return self
         if bool(self.right) == (self.right_metric is not None):
             raise ValueError("give either right or right_metric")
