@@ -176,12 +176,17 @@ class Training(Strict):
 
 
 class ScaleDataset(Strict):
-    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on."""
+    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
+
+    Attributes:
+        moments: {moment of a row: the one that stands for it}, optimiser steps, where trainings are too short.
+    """
 
     source: str
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    moments: dict[int, int] = {}
     num_classes: int | None = Field(default=None, ge=2)
 
 
@@ -191,13 +196,17 @@ class Scale(Strict):
     Attributes:
         methods: {kind: {name: {option: value}}}: options of methods that take the place of a row's own, such as the
             width of an encoder.
+        starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
     """
 
     seeds: list[int] = Field(min_length=1)
     threads: int = Field(ge=1)
     tables: Literal["all"] | list[str] = "all"
     training: Training
-    methods: dict[Literal["encoder", "fusion", "head", "loss", "balancer"], dict[str, dict[str, Any]]] = {}
+    methods: dict[
+        Literal["encoder", "fusion", "head", "loss", "balancer", "feature_reduction"], dict[str, dict[str, Any]]
+    ] = {}
+    starts: dict[str, str] = {}
     datasets: dict[str, ScaleDataset]
 
 
