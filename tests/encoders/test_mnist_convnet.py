@@ -42,7 +42,9 @@ def test_every_convolution_activation_and_pooling_is_a_layer_of_its_own() -> Non
 
 def test_layers_are_those_of_the_tutorial() -> None:
     # conv1: 25 * 32 + 32 = 832; conv2: 25 * 32 * 64 + 64 = 51,264; fc1: 64 * 7 * 7 * 512 + 512 = 1,606,144.
-    counts = {name: sum(p.numel() for p in layer.parameters()) for name, layer in MNISTConvNet((1, 28, 28)).named_children()}
+    counts = {
+        name: sum(p.numel() for p in layer.parameters()) for name, layer in MNISTConvNet((1, 28, 28)).named_children()
+    }
     assert {name: count for name, count in counts.items() if count} == {
         "conv1_preact": 832,
         "conv2_preact": 51_264,
@@ -57,5 +59,7 @@ def test_first_weights_are_the_tutorials() -> None:
     weight = encoder.fc1_preact.weight
     assert weight.std().item() == pytest.approx(0.08796, rel=0.01)
     assert weight.abs().max() <= 0.2
-    biases = [layer.bias.unique().tolist() for layer in (encoder.conv1_preact, encoder.conv2_preact, encoder.fc1_preact)]  # type: ignore[union-attr]
+    biases = [
+        layer.bias.unique().tolist() for layer in (encoder.conv1_preact, encoder.conv2_preact, encoder.fc1_preact)
+    ]  # type: ignore[union-attr]
     assert biases == [[0.0], [pytest.approx(0.1)], [pytest.approx(0.1)]]

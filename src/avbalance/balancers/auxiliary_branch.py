@@ -1,5 +1,7 @@
 """The loss of an encoder's auxiliary branch."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +48,6 @@ class AuxiliaryBranch(Balancer):
         terms = super().losses(output, batch)
         with torch.autocast(output.logits.device.type, enabled=False):
             for modality, head in self.heads.items():
-                a_m: Tensor = self.model.encoders[modality].auxiliary.float()  # type: ignore[union-attr, operator]
+                a_m = cast(Tensor, self.model.encoders[modality].auxiliary).float()
                 terms[f"auxiliary_{modality}"] = self.weight * objective(head(a_m), batch.labels)
         return terms

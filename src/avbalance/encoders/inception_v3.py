@@ -137,7 +137,9 @@ class _Inception(nn.Module):
         num_channels: Of the output.
     """
 
-    def __init__(self, in_channels: int, branches: Mapping[str, Sequence[Step]], pooled: int | None, width: int) -> None:
+    def __init__(
+        self, in_channels: int, branches: Mapping[str, Sequence[Step]], pooled: int | None, width: int
+    ) -> None:
         super().__init__()
         self.num_channels = 0
         self.chains: list[list[list[str]]] = []

@@ -18,7 +18,8 @@ class SkipMLP(Encoder):
 
     Alain & Bengio, 2016, section 5.1 and Fig. 6: 128 layers of 128 units on MNIST.
 
-        h_0 = x;   h_k = relu(W_k h_{k-1} + c_k);   at k = depth / 2 + 1, with the skip:  h_k = relu(W_k [h_{k-1}; x] + c_k)
+        h_0 = x;   h_k = relu(W_k h_{k-1} + c_k)
+        at k = depth / 2 + 1, with the skip:  h_k = relu(W_k [h_{k-1}; x] + c_k)
 
     Each half is `first` or `second` and has eight groups of depth / 16 layers: of 128 layers, `first.0` is h_8 and
     `second.7` is h_128, and `first.0.0` is h_1. The paper leaves open how the connection enters, the activation and the

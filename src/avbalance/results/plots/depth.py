@@ -6,13 +6,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MultipleLocator
 
 from avbalance.cli import UserError
 from avbalance.results import layers
 from avbalance.results.columns import describe
 from avbalance.results.plots.base import Plot, Row
-from avbalance.results.plots.style import GREY, PALETTE, WIDTH, colours_of
+from avbalance.results.plots.style import WIDTH, colours_of
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
 
@@ -20,14 +19,14 @@ INCHES_A_LAYER = 0.17
 
 
 class Line(NamedTuple):
-    """A row at a moment: {layer: mean and interval over seeds}, in network order."""
+    """A row at its moment: {layer: mean and interval over seeds}, in network order."""
 
     label: str
     errors: dict[str, Estimate]
 
 
 class Depth(Plot):
-    """Error, or loss, of the linear probe on each layer; a line a row and moment.
+    """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
 
     Alain & Bengio, 2016, Figs. 3, 5, 6 and 9.
 
@@ -39,12 +38,14 @@ class Depth(Plot):
     several_rows: ClassVar[bool] = True
 
     def __init__(self, column: str = "probe_error", branch: str | None = None) -> None:
+        if column not in layers.COLUMNS:
+            raise UserError(f"figure depth: column is {column!r}; allowed: {', '.join(layers.COLUMNS)}")
         self.column = describe(column)
         self.branch = branch
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Read every row's probes."""
-        lines = [line for name, row in rows.items() for line in self._read(name, row, runs)]
+        lines = [self._read(name, row, runs) for name, row in rows.items()]
         several_seeds = any(each.n > 1 for line in lines for each in line.errors.values())
         spread = "bands: 95 % t-interval of the mean over seeds" if several_seeds else "one seed, so no intervals"
         dashed = " Dashed: the auxiliary branch." if self.branch else ""
@@ -52,23 +53,18 @@ class Depth(Plot):
             f"A point is a linear probe, fitted to its optimum on one layer of the frozen encoder; {spread}.{dashed}"
         )
 
-    def _read(self, name: str, row: Row, runs: Runs) -> list[Line]:
+    def _read(self, name: str, row: Row, runs: Runs) -> Line:
         if any("layers" not in entry for entry in row.entries):
             raise UserError(f"row {name!r} has no probe; write probe: {{layers: [...]}}")
         found = layers.read(row.entries, runs)
         if not found:
             raise UserError(f"row {name!r} has no probe that was fitted")
-        moments = list(dict.fromkeys(moment for of_layer in found.values() for moment in of_layer))
-        return [
-            Line(
-                f"{row.label} ({int(moment):,} steps)" if moment not in (layers.TRAINED, "0") else row.label,
-                {
-                    layer: t_interval(100 * np.array(of_layer[moment][self.figure]))
-                    for layer, of_layer in found.items()
-                },
-            )
-            for moment in moments
-        ]
+        name, factor = self.column.name.removeprefix("probe_"), 100 if self.column.unit == "%" else 1
+        moment = next(iter(next(iter(found.values()))))  # a row has one
+        return Line(
+            row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
+            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
+        )
 
 
 def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figure:
@@ -83,13 +79,13 @@ def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figur
         aside = [name for name in line.errors if name not in main]
         before = [name for name in main if aside and places[name] < places[aside[0]]][-1:]
         for part, dashes in ((main, "-"), ([*before, *aside] if aside else [], "--")):
+            if not part:
+                continue
             at = [places[name] for name in part]
             means = np.array([line.errors[name].mean for name in part])
             half_widths = np.nan_to_num([line.errors[name].half_width for name in part])
             axes.plot(at, means, dashes, marker="o", ms=4, lw=1.5, color=colours[line.label])
-            axes.fill_between(
-                at, means - half_widths, means + half_widths, color=colours[line.label], alpha=0.18, lw=0
-            )
+            axes.fill_between(at, means - half_widths, means + half_widths, color=colours[line.label], alpha=0.18, lw=0)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_ylim(0, None)
     axes.set_ylabel(heading)
