@@ -52,7 +52,7 @@ def test_a_line_is_the_mean_over_seeds_in_percent_in_the_order_of_the_network(ro
 
 def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
     axes, caption = lines_of(row, branch="aux")
-    main, aside = axes.lines
+    aside, main = axes.lines
     np.testing.assert_allclose(main.get_xdata(), [0, 1, 4])
     np.testing.assert_allclose(aside.get_xdata(), [1, 2, 3])
     assert aside.get_linestyle() == "--"

@@ -32,7 +32,7 @@ class Depth(Plot):
 
     Args:
         column: Which figure of the probes, named like a column of tables.
-        branch: Layers whose names begin so form a branch, drawn dashed from the layer it hangs on.
+        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points from the layer it hangs on.
     """
 
     several_rows: ClassVar[bool] = True
@@ -78,13 +78,13 @@ def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figur
         main = [name for name in line.errors if not (branch and name.startswith(branch))]
         aside = [name for name in line.errors if name not in main]
         before = [name for name in main if aside and places[name] < places[aside[0]]][-1:]
-        for part, dashes in ((main, "-"), ([*before, *aside] if aside else [], "--")):
+        for part, dashes, fill in (([*before, *aside] if aside else [], "--", "white"), (main, "-", None)):
             if not part:
                 continue
             at = [places[name] for name in part]
             means = np.array([line.errors[name].mean for name in part])
             half_widths = np.nan_to_num([line.errors[name].half_width for name in part])
-            axes.plot(at, means, dashes, marker="o", ms=4, lw=1.5, color=colours[line.label])
+            axes.plot(at, means, dashes, marker="o", mfc=fill, ms=4, lw=1.5, color=colours[line.label], zorder=2)
             axes.fill_between(at, means - half_widths, means + half_widths, color=colours[line.label], alpha=0.18, lw=0)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_ylim(0, None)
