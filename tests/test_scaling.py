@@ -1,6 +1,13 @@
-from avbalance import scaling
+import shutil
+from pathlib import Path
+
+import pytest
+
+from avbalance import plan, scaling
+from avbalance.cli import UserError
 from avbalance.schema import Probing, Row, Scale, ScaleDataset, Training
 
+ROOT = Path(__file__).parents[1]
 TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1, patience=1, precision="float32")
 
 
@@ -34,3 +41,23 @@ def test_public_weights_are_replaced_by_a_run_on_a_data_set() -> None:
         "audio": "other",
     }
     assert scaled(pretrained=True).pretrained is True
+
+
+def test_a_row_that_is_not_trained_starts_from_a_run_that_is() -> None:
+    planned = plan.make(ROOT, {"scale": "miniature", "tables": "probes_table4", "seeds": 0})
+    runs = {name: each.recipe for name, each in planned.artifacts.items() if each.recipe["step"] == "train"}
+    start, probed = sorted(runs.values(), key=lambda recipe: recipe["settings"]["training"]["epochs"], reverse=True)
+    assert probed["settings"]["training"]["epochs"] == 0
+    assert start["settings"]["training"]["epochs"] == 4
+    assert start["settings"]["encoder"] == probed["settings"]["encoder"]
+    assert Path(probed["inputs"]["pretrained_visual"]).name == start["name"]
+
+
+def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    scale = tmp_path / "config/scales/miniature.yaml"
+    scale.write_text(scale.read_text().replace("resnet50_imagenet: imagenet}", "resnet50_imagenet: imagnet}"))
+    with pytest.raises(
+        UserError, match=r"starts\.resnet50_imagenet: 'imagnet' is not a dataset; did you mean 'imagenet'"
+    ):
+        plan.make(tmp_path, {"scale": "miniature", "tables": "probes_table4"})
