@@ -109,6 +109,16 @@ def test_what_is_wrong_is_said_in_one_line(make: Callable[..., plan.Plan], old: 
     assert expected in str(error.value)
 
 
+def test_moments_are_those_that_training_keeps(make: Callable[..., plan.Plan]) -> None:
+    kept = ("encoder: conv2net}", "encoder: conv2net, training: {moments: [0, 20]}}")
+    found = cells(made := make(kept, ("[conv1]", "[conv1], moment: 20"), ("[conv2]", "[conv2], moment: 0")))
+    assert [found[row]["layers"]["moment"] for row in ("first", "second", "pooled")] == [20, 0, None]
+    recipe = made.artifacts[found["first"]["layers"]["probe"]].recipe
+    assert recipe["settings"]["moments"] == [0, 20]
+    with pytest.raises(UserError, match=r"moment: the training keeps 0, 20, found 10; add it to training.moments"):
+        make(kept, ("[conv1]", "[conv1], moment: 10"))
+
+
 def test_columns_of_layers_need_a_row_with_a_probe(make: Callable[..., plan.Plan]) -> None:
     probes = [re.search(r"{probe: .*}$", line) for line in TABLE.splitlines()]
     with pytest.raises(UserError, match="'probe_error' is not a column"):
