@@ -1,183 +1,35 @@
 import json
-import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics, store
+from avbalance.cli import UserError
 from avbalance.data.packed import Split, describe
 from avbalance.model import build
-from avbalance.probe import L2_GRID, encode, fit, main, solve
+from avbalance.probe import main
+from avbalance.probing.fitting import L2_GRID
 from avbalance.train import run
 
 Clips = tuple[NDArray[np.float64], NDArray[np.int64]]
 CPU = torch.device("cpu")
 
 
-def clips(num_clips: int, dim: int, seed: int, signal: float = 1.0) -> Clips:
-    """Gaussian features of three classes; `signal` times the classes' means, which are the same for every seed."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=num_clips)
-    means = np.random.default_rng(0).normal(size=(3, dim))
-    scales = np.linspace(0.1, 30, dim)
-    return scales * (signal * means[labels] + rng.normal(size=(num_clips, dim))) + 5, labels
-
-
-def standardise(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (features - features.mean(axis=0)) / features.std(axis=0)
-
-
-def objective(flat: NDArray[np.float64], features: NDArray[np.float64], labels: NDArray[np.int64], l2: float) -> Any:  # noqa: ANN401
-    """J and its gradient by automatic differentiation."""
-    weight = torch.tensor(flat.reshape(3, -1), requires_grad=True)
-    logits = torch.from_numpy(features) @ weight[:, :-1].T + weight[:, -1]
-    value = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)) + l2 / 2 * weight[:, :-1].square().sum()
-    return value.item(), torch.autograd.grad(value, weight)[0].abs().max().item()
-
-
 def sklearn_probe(features: NDArray[np.float64], labels: NDArray[np.int64], l2: float) -> LogisticRegression:
     """scikit-learn minimises C sum CE + 1/2 |W|^2, which is J / l2 where C = 1 / (n l2)."""
     probe = LogisticRegression(C=1 / (len(labels) * l2), solver="newton-cg", tol=1e-10, max_iter=10_000)
     return probe.fit(features, labels)
-
-
-@pytest.mark.parametrize("l2", L2_GRID)
-def test_the_solution_is_that_of_scikit_learn(l2: float) -> None:
-    features, labels = clips(90, 5, seed=1)
-    features = standardise(features)
-    flat, _ = solve(features, labels, 3, l2, np.zeros(3 * 6))
-    theirs = sklearn_probe(features, labels, l2)
-    ours = flat.reshape(3, 6)
-    np.testing.assert_allclose(ours[:, :-1], theirs.coef_, atol=1e-4)
-    # biases are free up to a common constant
-    np.testing.assert_allclose(
-        ours[:, -1] - ours[:, -1].mean(), theirs.intercept_ - theirs.intercept_.mean(), atol=1e-4
-    )
-
-
-@pytest.mark.parametrize("l2", L2_GRID)
-@pytest.mark.parametrize(
-    ("num_clips", "dim", "signal"),
-    [(90, 5, 1.0), (90, 5, 0.0), (90, 5, 10.0), (20, 60, 1.0)],
-    ids=["overlapping", "no signal", "separable", "more features than clips"],
-)
-def test_the_gradient_vanishes_at_the_solution(l2: float, num_clips: int, dim: int, signal: float) -> None:
-    features, labels = clips(num_clips, dim, seed=1, signal=signal)
-    features = standardise(features)
-    flat, gradient_norm = solve(features, labels, 3, l2, np.zeros(3 * (dim + 1)))
-    assert gradient_norm <= 1e-6
-    assert gradient_norm == pytest.approx(objective(flat, features, labels, l2)[1], abs=1e-9)
-
-
-def test_the_optimum_does_not_depend_on_where_the_search_begins() -> None:
-    features, labels = clips(90, 5, seed=1)
-    features = standardise(features)
-    starts = [np.zeros(18), np.random.default_rng(2).normal(size=18) * 10]
-    solutions = [solve(features, labels, 3, 1e-2, start)[0].reshape(3, 6)[:, :-1] for start in starts]
-    np.testing.assert_allclose(solutions[0], solutions[1], atol=1e-4)
-
-
-def test_two_clips_give_the_weight_worked_out_by_hand() -> None:
-    # x = -1 of class 0 and x = 1 of class 1. By symmetry W = [-w, w] and b_0 = b_1:
-    #     J = log(1 + exp(-2 w)) + l2 w^2,   dJ/dw = 0  <=>  l2 w = 1 / (1 + exp(2 w)).
-    # l2 = 1 / (2 log 3) is solved by w = log(3) / 2: both sides are 1/4. The odds are exp(2 w) = 3 to 1.
-    features, labels = np.array([[-1.0], [1.0]]), np.array([0, 1])
-    flat, _ = solve(features, labels, 2, 1 / (2 * math.log(3)), np.zeros(4))
-    weight, bias = flat.reshape(2, 2).T
-    np.testing.assert_allclose(weight, [-math.log(3) / 2, math.log(3) / 2], atol=1e-6)
-    assert bias[0] == pytest.approx(bias[1], abs=1e-6)
-
-
-def test_without_information_the_unpenalised_bias_gives_the_frequencies_of_the_classes() -> None:
-    labels = np.array([0, 0, 0, 1])
-    flat, _ = solve(np.zeros((4, 1)), labels, 2, 0.1, np.zeros(4))
-    weight, bias = flat.reshape(2, 2).T
-    np.testing.assert_allclose(weight, 0, atol=1e-6)
-    assert bias[0] - bias[1] == pytest.approx(math.log(3), abs=1e-5)  # 3 clips to 1
-
-
-def test_a_constant_feature_gets_no_weight_and_changes_no_logit() -> None:
-    (train, labels), (val, val_labels) = clips(60, 4, seed=1), clips(30, 4, seed=2)
-    plain = fit((train, labels), (val, val_labels), 3)
-    constant = np.float32(0.1)
-    train, val = (np.insert(part.astype(np.float32), 2, constant, axis=1) for part in (train, val))
-    probe = fit((train, labels), (val, val_labels), 3)
-    np.testing.assert_allclose(probe.weight[:, 2], 0, atol=1e-6)
-    # the clip of a test split in which the feature is not constant
-    np.testing.assert_allclose(probe.logits(val + np.array([0, 0, 1, 0, 0])), probe.logits(val), atol=1e-5)
-    np.testing.assert_allclose(
-        probe.logits(val) - probe.logits(val).mean(axis=1, keepdims=True),
-        plain.logits(np.delete(val, 2, axis=1)) - plain.logits(np.delete(val, 2, axis=1)).mean(axis=1, keepdims=True),
-        atol=1e-4,
-    )
-
-
-def test_the_scale_and_offset_of_a_feature_do_not_matter() -> None:
-    train, val = clips(60, 4, seed=1), clips(30, 4, seed=2)
-    probes = [fit((a * train[0] + b, train[1]), (a * val[0] + b, val[1]), 3) for a, b in ((1, 0), (100, -7))]
-    np.testing.assert_allclose(probes[0].weight, probes[1].weight, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("signal", "dim", "expected"),
-    [(10.0, 5, 1e-4), (0.0, 40, 1e-1)],
-    ids=["clear classes want no penalty", "noise wants the strongest"],
-)
-def test_l2_is_chosen_by_the_validation_loss(signal: float, dim: int, expected: float) -> None:
-    train, val = clips(60, dim, seed=1, signal=signal), clips(60, dim, seed=2, signal=signal)
-    assert fit(train, val, 3).l2 == expected
-
-
-def test_an_l2_between_the_ends_is_chosen_where_it_gives_the_lowest_validation_loss() -> None:
-    train, val = clips(120, 6, seed=1, signal=0.8), clips(120, 6, seed=2, signal=0.8)
-    mean, deviation = train[0].mean(axis=0), train[0].std(axis=0)
-    losses = {}
-    for l2 in L2_GRID:
-        probe = sklearn_probe((train[0] - mean) / deviation, train[1], l2)
-        losses[l2] = metrics.cross_entropy(probe.decision_function((val[0] - mean) / deviation), val[1])
-    best = min(losses, key=losses.__getitem__)
-    assert best not in (max(L2_GRID), min(L2_GRID))
-    probe = fit(train, val, 3)
-    assert probe.l2 == best
-    assert metrics.cross_entropy(probe.logits(val[0]), val[1]) == pytest.approx(losses[best], abs=1e-5)
-
-
-def test_features_are_those_of_the_encoders_in_evaluation_and_in_order(
-    recipe: Callable[..., dict[str, Any]], prepared: Path
-) -> None:
-    model = build(recipe()["settings"], describe(prepared))
-    split = Split(prepared, "val", ["audio", "visual"], CPU)
-    features = encode(model, split, batch_size=4)
-    model.eval()
-    for modality in ("audio", "visual"):
-        inputs = torch.from_numpy(np.load(prepared / f"val_{modality}.npy")).float()
-        expected = model.encoders[modality](inputs).detach().numpy()
-        np.testing.assert_allclose(features[modality], expected, rtol=1e-4, atol=1e-5)
-
-
-def test_probing_leaves_weights_buffers_and_random_numbers_as_they_are(
-    recipe: Callable[..., dict[str, Any]], prepared: Path
-) -> None:
-    settings = recipe(encoder={"audio": "conv1net", "visual": {"resnet18": {"width": 2}}})["settings"]
-    model = build(settings, describe(prepared)).train()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    assert any("running_mean" in name for name in state)
-    random = torch.get_rng_state()
-    splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val")}
-    features = {name: encode(model, split, 16) for name, split in splits.items()}
-    fit((features["train"]["visual"], splits["train"].labels), (features["val"]["visual"], splits["val"].labels), 3)
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_the_step_writes_predictions_and_metrics_of_every_modality(
@@ -202,7 +54,12 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
     labels = np.load(prepared / "test_label.npy")
     np.testing.assert_array_equal(predictions["test_label"], labels)
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
-    features = {name: encode(model, split, 16) for name, split in splits.items()}
+    model.eval()
+    features: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for name, split in splits.items():
+        with torch.no_grad():
+            encoded = model.encode(split.batch(np.arange(len(split))).inputs)
+        features[name] = {modality: feature.numpy() for modality, feature in encoded.items()}
     for modality in ("audio", "visual"):
         logits = predictions[f"test_probe_{modality}"]
         assert logits.shape == (30, 3)
@@ -221,45 +78,6 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
         np.testing.assert_allclose(
             ours - ours.mean(axis=1, keepdims=True), said - said.mean(axis=1, keepdims=True), atol=0.05
         )
-
-
-def clips_of_several(num_clips: int, seed: int) -> Clips:
-    """Gaussian features of three classes of which a clip has any number: the sum of their means."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(2, size=(num_clips, 3), dtype=np.uint8)
-    means = np.random.default_rng(0).normal(size=(3, 5))
-    return labels @ means + rng.normal(size=(num_clips, 5)), labels
-
-
-@pytest.mark.parametrize("l2", L2_GRID)
-def test_the_probe_of_several_classes_is_one_of_scikit_learn_for_each_class(l2: float) -> None:
-    features, labels = clips_of_several(90, seed=1)
-    features = standardise(features)
-    flat, gradient_norm = solve(features, labels, 3, l2, np.zeros(3 * 6))
-    assert gradient_norm <= 1e-6
-    for ours, label in zip(flat.reshape(3, 6), labels.T, strict=True):
-        theirs = sklearn_probe(features, label, l2)
-        np.testing.assert_allclose(ours[:-1], theirs.coef_[0], atol=1e-4)
-        assert ours[-1] == pytest.approx(theirs.intercept_[0], abs=1e-4)
-
-
-def test_the_gradient_of_several_classes_is_that_of_automatic_differentiation() -> None:
-    features, labels = clips_of_several(40, seed=1)
-    flat, gradient_norm = solve(features, labels, 3, 1e-2, np.zeros(3 * 6))
-    weight = torch.tensor(flat.reshape(3, 6), requires_grad=True)
-    logits = torch.from_numpy(features) @ weight[:, :-1].T + weight[:, -1]
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).double())
-    value = 3 * loss + 1e-2 / 2 * weight[:, :-1].square().sum()  # the sum over classes, not the mean
-    (gradient,) = torch.autograd.grad(value, weight)
-    assert gradient_norm == pytest.approx(gradient.abs().max().item(), abs=1e-9)
-
-
-def test_a_class_that_no_training_clip_has_is_never_said() -> None:
-    (features, labels), val = clips_of_several(60, seed=1), clips_of_several(60, seed=2)
-    labels[:, 2] = 0
-    probe = fit((features, labels), val, 3)
-    assert probe.gradient_norm <= 1e-6
-    assert (probe.logits(val[0])[:, 2] < -5).all()
 
 
 def test_the_step_probes_clips_of_several_classes(
@@ -296,3 +114,125 @@ def test_the_step_probes_clips_of_several_classes(
         assert summary.items() <= figures[modality].items()
         assert figures[modality]["mauc"] > 0.6  # chance is 1/2, of an untrained encoder
         assert figures[modality]["gradient_norm"] <= 1e-6
+
+
+LAYERS = ["input", "conv1", "conv2", "linear", "output"]
+
+
+@pytest.fixture
+def weights(recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path) -> Path:
+    """The weights of an untrained run on `prepared`, and others, kept after 5 steps."""
+    trained = recipe()
+    with store.publish(tmp_path / "weights", trained) as folder:
+        for seed, file in enumerate(("model.safetensors", "moment_5.safetensors")):
+            torch.manual_seed(seed)
+            state = build(trained["settings"], describe(prepared)).state_dict()
+            save_file({name: value.contiguous() for name, value in state.items()}, folder / file)
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def probe(
+    weights: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
+    """Runs the step on layers of the visual encoder; returns metrics and predictions."""
+
+    def run(
+        data: Path = prepared,
+        options: tuple[str, ...] = (),
+        **settings: Any,  # noqa: ANN401
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        chosen = {"modality": "visual", "layers": LAYERS, "moments": [None], "reduction": {"mean": {}}, **settings}
+        inputs = {"weights": str(weights), "data": str(data), "trained_on": str(prepared)}
+        made = {"step": "probe", "name": "probe-0", "settings": chosen, "inputs": inputs}
+        (tmp_path / "recipe.json").write_text(json.dumps(made))
+        out, resume = tmp_path / "out", tmp_path / "resume"
+        arguments = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={out}", f"--resume={resume}", "--device=cpu"]
+        monkeypatch.setattr(sys, "argv", ["probe", *arguments, *options])
+        try:
+            main()
+        finally:
+            assert not list(resume.glob("*"))  # whatever happens, the features are gone
+        store.open_artifact(out)
+        return json.loads((out / "metrics.json").read_text()), dict(np.load(out / "predictions.npz"))
+
+    return run
+
+
+def test_layers_have_a_probe_at_each_moment(probe: Callable[..., Any]) -> None:
+    figures, predictions = probe(layers=["conv?", "input"], moments=[5, None], reduction={"full": {}})
+    assert list(figures) == ["input", "conv1", "conv2"]  # in the order of the network
+    assert [list(of_layer) for of_layer in figures.values()] == [["5", "trained"]] * 3
+    # 8 x 8 images; 32 channels; after pooling 64 channels of 4 x 4
+    assert [of_layer["trained"]["num_features"] for of_layer in figures.values()] == [64, 2048, 1024]
+    ends = ("", "@5")
+    assert set(predictions) == {"test_label"} | {f"test_probe_{layer}{end}" for layer in figures for end in ends}
+    np.testing.assert_array_equal(predictions["test_probe_input"], predictions["test_probe_input@5"])
+    assert not np.array_equal(predictions["test_probe_conv1"], predictions["test_probe_conv1@5"])
+    for layer, of_layer in figures.items():
+        for moment, found in of_layer.items():
+            logits = predictions[f"test_probe_{layer}" + ("" if moment == "trained" else f"@{moment}")]
+            assert logits.shape == (30, 3)
+            assert found["test_error"] == pytest.approx((logits.argmax(axis=1) != predictions["test_label"]).mean())
+            assert found["test_loss"] == metrics.cross_entropy(logits, predictions["test_label"])
+            assert found["test_top5_error"] == 0  # of three classes
+            assert found["gradient_norm"] <= 1e-7
+            assert found["train_error"] <= found["test_error"] < 2 / 3
+            assert set(found) == {
+                f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "error", "top5_error")
+            } | {"l2", "gradient_norm", "num_features"}
+
+
+def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
+    probe: Callable[..., Any], weights: Path, recipe: Callable[..., dict[str, Any]], prepared: Path
+) -> None:
+    figures, predictions = probe(layers=["conv2"])
+    model = build(recipe()["settings"], describe(prepared)).eval()
+    model.load_state_dict(load_file(weights / "model.safetensors"))
+    encoder = model.encoders["visual"]
+
+    def features(split: str) -> NDArray[np.float64]:
+        inputs = torch.from_numpy(np.load(prepared / f"{split}_visual.npy")).float()
+        with torch.no_grad():
+            hidden = torch.nn.functional.max_pool2d(torch.relu(encoder.conv1(inputs)), 2)
+            return encoder.conv2(hidden).mean(dim=(2, 3)).double().numpy()
+
+    train, labels = features("train"), np.load(prepared / "train_label.npy")
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    theirs = sklearn_probe((train - mean) / deviation, labels, figures["conv2"]["trained"]["l2"])
+    said = theirs.decision_function((features("test") - mean) / deviation)
+    ours = predictions["test_probe_conv2"].astype(np.float64)
+    np.testing.assert_allclose(
+        ours - ours.mean(axis=1, keepdims=True), said - said.mean(axis=1, keepdims=True), atol=0.01
+    )
+
+
+def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prepared: Path, tmp_path: Path) -> None:
+    def relabel(folder: Path, shape: list[int]) -> Path:
+        with store.publish(folder, {"step": "prepare.pack"}) as out:
+            for file in prepared.glob("*.npy"):
+                array = np.load(file)
+                np.save(out / file.name, array % 2 if file.stem.endswith("label") else array)
+            description = describe(prepared) | {"num_classes": 2, "name": "parity"}
+            description["modalities"]["visual"]["shape"] = shape
+            (out / "dataset.json").write_text(json.dumps(description))
+        return folder
+
+    figures, predictions = probe(data=relabel(tmp_path / "parity", [1, 8, 8]), layers=["linear"])
+    assert predictions["test_probe_linear"].shape == (30, 2)
+    np.testing.assert_array_equal(predictions["test_label"], np.arange(30) % 3 % 2)
+    assert figures["linear"]["trained"]["train_error"] < 1 / 3  # of always telling 0
+    with pytest.raises(UserError, match=r"have the shape \[1, 9, 9\], and the run was trained on \[1, 8, 8\]"):
+        probe(data=relabel(tmp_path / "wide", [1, 9, 9]), layers=["linear"])
+
+
+def test_what_memory_or_disk_do_not_allow_is_told_with_numbers(
+    probe: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"layer 'conv1' has 2048 features; .* takes 4 MiB, and --memory allows 2"):
+        probe(layers=["conv1"], reduction={"full": {}}, options=("--memory=2",))
+    # 111 clips of 2048 + 1024 features of 4 bytes are 1.3 MiB
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(UserError, match=r"3072 features of 111 clips take 1 MiB on disk, .*num: 1180"):
+        probe(layers=["conv1", "conv2"], reduction={"full": {}})
+    probe(layers=["conv1", "conv2"], reduction={"subset": {"num": 1180}})

@@ -30,6 +30,7 @@ from avbalance.cli import UserError
 from avbalance.data.packed import Split, describe
 from avbalance.device import claim
 from avbalance.model import Model, build
+from avbalance.moments import file_of
 from avbalance.probing.extraction import MIB, Extraction, first_clips
 from avbalance.probing.fitting import Probe, check_memory, fit, summarise
 from avbalance.probing.names import OUTPUT, entry_of
@@ -102,10 +103,7 @@ class Step:
                 self.figures.setdefault(layer, {})[at] = summarise(probe, labels)
 
     def _load(self, model: Model, moment: int | None) -> None:
-        file = self.weights / ("model.safetensors" if moment is None else f"moment_{moment}.safetensors")
-        if not file.exists():
-            raise UserError(f"{file}: the run ended before this moment; probe an earlier one")
-        model.load_state_dict(load_file(file))
+        model.load_state_dict(load_file(self.weights / ("model.safetensors" if moment is None else file_of(moment))))
 
     def _splits(self, modality: str) -> Splits:
         return {name: Split(self.data, name, [modality], self.device) for name in ("train", "val", "test")}

@@ -111,9 +111,9 @@ def check_memory(reductions: Mapping[str, Reduction], num_clips: int, num_classe
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if least_bytes(num_clips, middle, num_classes) <= max_bytes else (low, middle)
-        allowed = f"mean or {{subset: {{num: {low}}}}} or less" if low else "nothing smaller: give more"
+        smaller = f", or set probe.reduction to mean or {{subset: {{num: {low}}}}} or less" if low else ""
         raise UserError(
             f"layer {layer!r} has {reduction.num_features} features; a probe of them with {num_classes} classes and "
-            f"{num_clips} clips takes {needed // MIB + 1} MiB, and --memory allows {max_bytes // MIB}; set "
-            f"probe.reduction to {allowed}"
+            f"{num_clips} clips takes {-(-needed // MIB)} MiB, and --memory allows {max_bytes // MIB}; allow that"
+            f"{smaller}"
         )

@@ -102,6 +102,7 @@ class Problem:
         else:
             share = torch.bincount(self.labels, minlength=self.num_classes).double() / self.num_clips
             bias = share.clamp(min=RARE).log()
+            bias -= bias.mean()  # which changes no probability
         return torch.cat([torch.zeros(self.num_classes, self.dim, dtype=torch.float64), bias[:, None]], dim=1)
 
     def solve(self, l2: float, start: Tensor, tolerance: float) -> Solution:
