@@ -5,7 +5,8 @@
    SGD for 20 epochs, on features that the model computes again in every epoch, as Alain & Bengio (2016) do, or on
    stored ones. Both ways of SGD see the same standardised features in the same order, so they end with the same
    weights: the first is timed for `--measured-epochs` and multiplied. SGD (momentum 0.9, batches of 64) gets the best
-   of three learning rates, of which one is timed. A fifth of the clips is validation.
+   of three learning rates, of which one is timed. A fifth of the clips is validation. Seconds are of the processor,
+   on one thread.
 2. Extraction from all residual blocks of ResNet-18 (their means) against the bare forward pass, in turn.
 3. The peak of the resident memory of a process that solves one probe, over what it held before, for bounds by
    `--memory` above and below the size of the features; some 30 MiB are buffers of the libraries. Linux only.
@@ -94,7 +95,7 @@ def write_packed(folder: Path, inputs: NDArray[np.float32], labels: NDArray[np.i
 def sgd(
     features: Callable[[NDArray[np.int64]], list[Tensor]], dims: list[int], labels: Tensor, rate: float, epochs: int
 ) -> tuple[list[nn.Linear], float]:
-    """One linear classifier a layer, trained together; and the seconds.
+    """One linear classifier a layer, trained together; and the seconds of the processor.
 
     Args:
         features: Gives those of all layers for the clips at some places.
@@ -107,7 +108,7 @@ def sgd(
     probes = [nn.Linear(dim, CLASSES) for dim in dims]
     parameters = [parameter for probe in probes for parameter in probe.parameters()]
     optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, fused=True)
-    start = time.perf_counter()
+    start = time.process_time()
     for epoch in range(epochs):
         order = np.random.default_rng(epoch).permutation(len(labels))
         for places in np.array_split(order, -(-len(labels) // SGD_BATCH)):
@@ -118,7 +119,7 @@ def sgd(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return probes, time.perf_counter() - start
+    return probes, time.process_time() - start
 
 
 def compare_with_sgd(folder: Path, arguments: argparse.Namespace) -> None:
@@ -131,17 +132,17 @@ def compare_with_sgd(folder: Path, arguments: argparse.Namespace) -> None:
     scratch.mkdir()
     reduction: Spec = {"subset": {"num": arguments.features}}
 
-    start = time.perf_counter()
+    start = time.process_time()
     extraction = Extraction(encoder, LAYERS, reduction, first_clips(splits["train"], "visual"))
     extraction.run(splits, "visual", BATCH, scratch)
-    extracted = time.perf_counter() - start
+    extracted = time.process_time() - start
     names = list(extraction.reductions)
     probes: dict[str, Probe] = {}
     seconds = {}
     for layer in names:
-        start = time.perf_counter()
+        start = time.process_time()
         probes[layer] = fit(scratch, layer, labels, CLASSES, arguments.memory * MIB)
-        seconds[layer] = time.perf_counter() - start
+        seconds[layer] = time.process_time() - start
     ours = extracted + sum(seconds.values())
 
     stored = {split: [torch.from_numpy(np.load(path_of(scratch, layer, split))) for layer in names] for split in labels}
@@ -174,7 +175,7 @@ def compare_with_sgd(folder: Path, arguments: argparse.Namespace) -> None:
         def keep(layer: str, x: Tensor) -> None:
             kept[layer] = extraction.reductions[layer](x)
 
-        with extraction._watched(len(places), keep):
+        with extraction.watched(len(places), keep):
             encoder(inputs)
         return [
             (kept[layer] - mean) / deviation for layer, mean, deviation in zip(names, means, deviations, strict=True)
@@ -271,12 +272,12 @@ def measure_memory(folder: Path, arguments: argparse.Namespace) -> None:
             features[rows] = means[labels[rows]] + rng.normal(size=(len(rows), dim))
         features.flush()
     num_mib = 4 * num_clips * 6 // 5 * dim / MIB
-    rows = []
+    lines = []
     for bound in arguments.bounds:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             seconds, growth = fresh.submit(solve_one, scratch, num_clips, dim, bound).result()
-        rows.append((f"{bound}", f"{num_mib:.0f}", f"{growth:.0f}", f"{seconds:.1f}"))
-    print_table(["--memory MiB", "features MiB, train and val", "growth MiB", "seconds"], rows)
+        lines.append((f"{bound}", f"{num_mib:.0f}", f"{growth:.0f}", f"{seconds:.1f}"))
+    print_table(["--memory MiB", "features MiB, train and val", "growth MiB", "seconds"], lines)
 
 
 def main() -> None:

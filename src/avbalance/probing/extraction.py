@@ -47,7 +47,7 @@ class Extraction:
             shapes[layer] = tuple(features.shape[1:])
             num_times[layer] += 1
 
-        with self._watched(len(sample), note):
+        with self.watched(len(sample), note):
             encoder(sample)
         for layer, num in num_times.items():
             if num != 1:
@@ -76,13 +76,13 @@ class Extraction:
 
             for batch in Batches(split, batch_size):
                 inputs = batch.inputs[modality]
-                with self._watched(len(inputs), write):
+                with self.watched(len(inputs), write):
                     self.encoder(inputs)
             for writer in writers.values():
                 writer.close()
 
     @contextmanager
-    def _watched(self, num_clips: int, take: Callable[[str, Tensor], None]) -> Iterator[None]:
+    def watched(self, num_clips: int, take: Callable[[str, Tensor], None]) -> Iterator[None]:
         """Hand each layer's features [num_clips, *shape] to `take`; modes and random state are as before afterwards."""
         modules = dict(self.encoder.named_modules())
         modes = {module: module.training for module in modules.values()}
