@@ -123,7 +123,7 @@ def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
 def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, after = old.get("code", {}), new["code"]
     lines = [
-        f"{code}: {before.get(module, 'null')}  # {module}"
+        f"'{code}': {repr(before[module]) if module in before else 'null'}  # {module}"
         for module, code in after.items()
         if before.get(module) != code
     ]
