@@ -104,14 +104,17 @@ def _needs(kind: str, name: str) -> Iterator[str]:
     declared = signature.describe(kind, name).attributes
     if declared.get("two_modalities"):
         yield "exactly two modalities"
-    if declared.get("uses_blend"):
-        yield "two modalities or more, whose own runs and joint run are trained first"
+    if declared.get("several_modalities"):
+        yield "two modalities or more"
     if declared.get("equal_dims"):
         yield "encoders of one feature length"
     if declared.get("reads_maps"):
         yield f"encoders with feature maps ({_names('encoder', 'has_maps', True)}) that are not `pretrained`"
     if required := declared.get("requires_loss"):
-        yield f"loss {' or '.join(f'`{loss}`' for loss in required)}"
+        weight = ", its weight left at 1" if declared.get("weighs_heads") else ""
+        yield f"loss {' or '.join(f'`{loss}`' for loss in required)}{weight}"
+    if declared.get("uses_blend"):
+        yield "the row's uni-modal and joint runs, which are trained first"
     if (tasks := declared.get("tasks")) and len(tasks) < len(get_args(Task)):
         yield f"{' or '.join(f'`{task}`' for task in tasks)} data"
     if kind == "figure":
