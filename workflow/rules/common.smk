@@ -36,6 +36,12 @@ def needs(folder):
     return lambda wildcards: [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
 
 
+def prepare_options(name, threads):
+    """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
+    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
+    return f"--threads {threads} --device {plan.project.settings.device}" if decodes else ""
+
+
 wildcard_constraints:
     name="[^/]+",
     scale="[^/]+",
