@@ -274,6 +274,16 @@ def test_a_table_of_todays_code_is_not_named(planned: Plan) -> None:
     assert stale(planned.project.root) == {}
 
 
+def test_tables_that_nobody_made_need_no_lists_of_checksums(planned: Plan) -> None:
+    root = planned.project.root
+    with pytest.raises(UserError, match="no such list of checksums"):
+        plan.make(root, {"scale": "laptop", "tables": "all"})
+    folder = root / "results" / "tables" / "laptop"
+    folder.mkdir(parents=True)
+    (folder / "contrastive_table2.000000000000.key").write_text(json.dumps({"settings": {}, "inputs": {}, "code": {}}))
+    assert list(stale(root)["laptop"]) == ["contrastive_table2"]
+
+
 def test_the_report_says_all_of_it(
     half_way: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
