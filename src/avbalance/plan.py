@@ -197,6 +197,9 @@ def alone(row: Row, modality: str, head: Spec = "linear") -> Row:
 def _pretrained(plan: Plan, row: Row, modality: str, seed: int) -> str:
     """Trained weights that an encoder starts from: of a uni-modal run, on the row's own or other data, or a model's."""
     start = alone(row.model_copy(update={"pretrained": False}), modality)
+    start.training = {
+        key: value for key, value in row.training.items() if key != "moments" and (key, value) != ("epochs", 0)
+    }
     if isinstance(row.pretrained, dict):
         if row.pretrained[modality] not in plan.project.datasets:
             return _model(plan, row.pretrained[modality])
@@ -221,8 +224,37 @@ def _blend(plan: Plan, row: Row, seed: int) -> str:
 def _probe(plan: Plan, run: str) -> str:
     recipe = plan.artifacts[run].recipe
     inputs = {"weights": weights(run), "data": recipe["inputs"]["data"]}
-    modules = ["avbalance.probe"]
+    modules = ["avbalance.probe", registry.locate("feature_reduction", "mean")[0]]
     return plan.add("probes", recipe["name"].rsplit("-", 1)[0], "probe", {}, inputs, modules)
+
+
+def _layer_probes(plan: Plan, table: Mapping[str, Row], seed: int) -> dict[str, str]:
+    """{row: its probes of layers}; rows of a table that differ in layers and moment alone share one artifact."""
+    shared: dict[tuple[str, str, str, str], list[str]] = {}
+    for name, row in table.items():
+        if row.probe is not None:
+            run, data = _run(plan, row, seed), _prep(plan, row.probe.dataset or row.dataset)
+            reduction = signature.resolve("feature_reduction", row.probe.reduction)
+            shared.setdefault((run, data, json.dumps(reduction), row.probe.modality or ""), []).append(name)
+    paths: dict[str, str] = {}
+    for (run, data, resolved, modality), names in shared.items():
+        probes = [probe for name in names if (probe := table[name].probe) is not None]
+        moments = {probe.moment for probe in probes}
+        settings = {
+            "modality": modality,
+            "layers": sorted({layer for probe in probes for layer in probe.layers}),
+            "moments": [*sorted(step for step in moments if step is not None), *[None] * (None in moments)],
+            "reduction": json.loads(resolved),
+        }
+        trained = plan.artifacts[run].recipe
+        inputs = {"weights": weights(run), "data": data}
+        if data != trained["inputs"]["data"]:
+            inputs["trained_on"] = trained["inputs"]["data"]
+        reductions = _methods("feature_reduction", [json.loads(resolved)])
+        modules = ["avbalance.probe", *(registry.locate(kind, method)[0] for kind, method, _ in reductions)]
+        path = plan.add("probes", trained["name"].rsplit("-", 1)[0], "probe", settings, inputs, modules)
+        paths |= dict.fromkeys(names, path)
+    return paths
 
 
 def _table(plan: Plan, name: str) -> str:
@@ -236,8 +268,9 @@ def _table(plan: Plan, name: str) -> str:
     }
     inputs: dict[str, str] = {}
     if table.compute is None:
+        probes = {seed: _layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
         settings["rows"] = {
-            row_name: [_cell(plan, table, row_name, row, seed, inputs) for seed in seeds(project)]
+            row_name: [_cell(plan, table, row_name, row, seed, probes[seed], inputs) for seed in seeds(project)]
             for row_name, row in project.rows[name].items()
         }
         for row_name, row in project.rows[name].items():
@@ -263,7 +296,9 @@ def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:
     return {"label": f"{project.datasets[row.dataset].title}: {label}"}
 
 
-def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict[str, str]) -> dict[str, Any]:
+def _cell(
+    plan: Plan, table: Table, name: str, row: Row, seed: int, probes: Mapping[str, str], inputs: dict[str, str]
+) -> dict[str, Any]:
     """The artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<what>`."""
     modalities = row.modalities or []
     joint = len(modalities) > 1
@@ -275,7 +310,14 @@ def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict
         cell["probe"] = _probe(plan, run)
     if any(column.endswith("_alone") for column in columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
-    behind = {"run": run, "probe": cell["probe"], **{f"alone_{m}": path for m, path in cell["alone"].items()}}
+    if row.probe is not None:
+        cell["layers"] = {"probe": probes[name], "layers": row.probe.layers, "moment": row.probe.moment}
+    behind = {
+        "run": run,
+        "probe": cell["probe"],
+        "layers": probes.get(name),
+        **{f"alone_{m}": path for m, path in cell["alone"].items()},
+    }
     inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
     return cell
 

@@ -13,6 +13,10 @@ from avbalance.schema import Dataset, Row, Table
 
 LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""
+OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + [
+    f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
+]
+"""The columns of rows with `probe`."""
 
 
 def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
@@ -41,6 +45,8 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
         modalities = sorted({modality for row in rows.values() for modality in row.modalities or []})
         used = {row.dataset: datasets[row.dataset] for row in rows.values()}
         allowed = [column for dataset in used.values() for column in _columns(dataset, modalities)]
+        if any(row.probe for row in rows.values()):
+            allowed += OF_LAYERS
         tasks = ", ".join(f"{name} is {dataset.task}" for name, dataset in used.items())
         options = _check_figure(table, path, {dataset.task for dataset in used.values()}, tasks)
         for column in [*table.columns, *columns_of(options)]:

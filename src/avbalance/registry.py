@@ -17,6 +17,7 @@ FOLDERS = {
     "head": "heads",
     "loss": "losses",
     "balancer": "balancers",
+    "feature_reduction": "reductions",
     "data": "data",
     "view": "prepare",
     "detector": "prepare.detectors",

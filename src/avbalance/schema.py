@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from avbalance.registry import Spec
 
-Relation = Literal[">", "<", "equals_paper"]
+Relation = Literal[">", "<", "falls", "equals_paper"]
 
 
 class Strict(BaseModel):
@@ -176,12 +176,17 @@ class Training(Strict):
 
 
 class ScaleDataset(Strict):
-    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on."""
+    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
+
+    Attributes:
+        moments: {moment of a row: the one that stands for it}, optimiser steps, where trainings are too short.
+    """
 
     source: str
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    moments: dict[int, int] = {}
     num_classes: int | None = Field(default=None, ge=2)
 
 
@@ -191,20 +196,44 @@ class Scale(Strict):
     Attributes:
         methods: {kind: {name: {option: value}}}: options of methods that take the place of a row's own, such as the
             width of an encoder.
+        starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
     """
 
     seeds: list[int] = Field(min_length=1)
     threads: int = Field(ge=1)
     tables: Literal["all"] | list[str] = "all"
     training: Training
-    methods: dict[Literal["encoder", "fusion", "head", "loss", "balancer"], dict[str, dict[str, Any]]] = {}
+    methods: dict[
+        Literal["encoder", "fusion", "head", "loss", "balancer", "feature_reduction"], dict[str, dict[str, Any]]
+    ] = {}
+    starts: dict[str, str] = {}
     datasets: dict[str, ScaleDataset]
+
+
+class Probing(Strict):
+    """Linear probes on layers of one of a run's encoders.
+
+    Attributes:
+        layers: Names of modules inside the encoder, `input` for what it gets, `output` for what it gives. In a name
+            `*`, `?` and `[...]` are those of the shell and stop at a dot: `layer3.*` are the blocks of layer3.
+        moment: After how many optimiser steps, one of `training.moments`; None for the run's weights.
+        reduction: What is taken of a layer's features.
+        dataset: Whose labels are told, from its own clips; None for the row's.
+        modality: Whose encoder; None where the row has one modality.
+    """
+
+    layers: list[str] = Field(min_length=1)
+    moment: int | None = Field(default=None, ge=0)
+    reduction: Spec = "mean"
+    dataset: str | None = None
+    modality: str | None = None
 
 
 class Row(Strict):
     """One line of a table: what is trained, on what, and how.
 
     Attributes:
+        probe: Linear probes on layers, for the columns `probe_...` and for figures.
         pretrained: Whether encoders start from uni-modal runs on the same data; or {modality: another data set, or a
             name in `config/models`, whose trained weights its encoder starts from}.
     """
@@ -219,13 +248,15 @@ class Row(Strict):
     balancer: Spec = "joint"
     pretrained: bool | dict[str, str] = False
     training: dict[str, Any] = {}
+    probe: Probing | None = None
 
 
 class Claim(Strict):
     """A sentence of the paper as a predicate over rows.
 
     Attributes:
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair.
+        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` has
+            rows on the left alone, in the order along which the metric falls.
         right_metric: Instead of `right`: another column of the same rows.
         tolerance: How near `equals_paper` has to be.
     """
@@ -243,6 +274,10 @@ class Claim(Strict):
         if self.relation == "equals_paper":
             if self.tolerance is None:
                 raise ValueError("equals_paper needs tolerance")
+            return self
+        if self.relation == "falls":
+            if isinstance(self.left, str) or len(self.left) < 2 or self.right or self.right_metric is not None:
+                raise ValueError("falls needs left: two rows or more, in order, and neither right nor right_metric")
             return self
         if bool(self.right) == (self.right_metric is not None):
             raise ValueError("give either right or right_metric")

@@ -20,6 +20,7 @@ from avbalance.metrics import (
 )
 from avbalance.registry import nearest
 from avbalance.results import combined as combinations
+from avbalance.results import layers
 from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, UNIMODAL, VERIFICATION, describe
 from avbalance.results.runs import Predictions, Runs
 
@@ -122,6 +123,8 @@ def _without_meaning(cell: Measured) -> Measured:
 
 def _source(column: str, entry: dict[str, Any]) -> tuple[str | None, str]:
     """The folder a column is computed from, None where the row has no such column, and its logits' name."""
+    if column in layers.COLUMNS:
+        return layers.source(entry)
     if column == "probe_gap":
         return entry["probe"], "test_probe_"
     match = UNIMODAL.fullmatch(column)
@@ -135,6 +138,8 @@ def _source(column: str, entry: dict[str, Any]) -> tuple[str | None, str]:
 
 def _value(column: str, folder: str, predictions: Predictions, logits: str, runs: Runs) -> NDArray[np.float64] | None:
     """One seed's values, [clips], [videos] or [1]; None where the run or the task of its data has no such column."""
+    if column in layers.COLUMNS:
+        return layers.value(column, predictions, logits, runs.metrics(folder))
     if column in OF_THE_MODEL:
         name, one = OF_THE_MODEL[column]
         figures = runs.metrics(folder)

@@ -66,7 +66,7 @@ class Runs:
         largest entry of a probe's gradient at its solution (None without probes)."""
         runs = [manifest["provenance"] for manifest in self.manifests.values() if manifest["recipe"]["step"] == "train"]
         probes = [folder for folder, manifest in self.manifests.items() if manifest["recipe"]["step"] == "probe"]
-        gradients = [probe["gradient_norm"] for folder in probes for probe in self.metrics(folder).values()]
+        gradients = [norm for folder in probes for norm in _gradient_norms(self.metrics(folder))]
         made = [manifest["provenance"] for manifest in self.manifests.values()]
         return {
             "num_runs": len(runs),
@@ -87,3 +87,10 @@ class Runs:
                 return False
             self.manifests[folder] = open_artifact(Path(folder))
         return True
+
+
+def _gradient_norms(figures: dict[str, Any]) -> list[float]:
+    """Of every probe in a probe's metrics.json: one a modality, or one a layer and moment."""
+    if "gradient_norm" in figures:
+        return [figures["gradient_norm"]]
+    return [norm for probe in figures.values() for norm in _gradient_norms(probe)]

@@ -1,0 +1,1 @@
+"""Linear probes: which layers, their features, and the convex problem."""

@@ -1,0 +1,34 @@
+"""A fixed random subset of the features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avbalance.cli import UserError
+from avbalance.reductions.base import Reduction
+
+
+class Subset(Reduction):
+    """Features drawn at random without replacement, always the same ones (Alain & Bengio, 2016, sections 3.4 and 4.2).
+
+    Args:
+        shape: Of one clip's features.
+        num: How many; a layer that has fewer keeps all.
+        seed: Of the choice.
+    """
+
+    def __init__(self, shape: Sequence[int], num: int, seed: int = 0) -> None:
+        super().__init__(shape)
+        if num < 1:
+            raise UserError(f"reduction subset: num is {num}, but must be at least 1")
+        self.num_features = min(num, self.num_given)
+        chosen = np.random.default_rng(seed).choice(self.num_given, self.num_features, replace=False)
+        self.chosen = torch.from_numpy(np.sort(chosen))
+        self.num_bytes = self.chosen.nbytes
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """[batch, *shape] -> [batch, num_features]."""
+        self.chosen = self.chosen.to(features.device)
+        return features.flatten(1)[:, self.chosen]
