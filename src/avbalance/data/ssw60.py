@@ -29,7 +29,10 @@ class SSW60(Reader):
 
 
 class SSW60Images(Reader):
-    """SSW60, the images: 21,600 of iNat2021 (18,000 train, 600 val, 3,000 test), 10,221 of NABirds (5,050, 0, 5,171)."""
+    """SSW60, the images of two origins.
+
+    iNat2021: 21,600 (18,000 train, 600 val, 3,000 test); NABirds: 10,221 (5,050 train, 5,171 test).
+    """
 
     media = (f"{FOLDER}/images_inat/*.jpg", f"{FOLDER}/images_nabirds/*.jpg")
 
