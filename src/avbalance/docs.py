@@ -26,6 +26,10 @@ KINDS = {
     "head": ("Heads", "How logits come of the streams."),
     "loss": ("Losses", "Which terms make the objective, from one batch's output and labels alone."),
     "balancer": ("Balancers", "What changes joint training, from data to gradients."),
+    "feature_reduction": (
+        "Feature reductions",
+        "What a probe takes of a layer's features: `probe: {layers: [...], reduction: {projection: {num: 1000}}}`.",
+    ),
     "view": (
         "Views",
         "What a modality of a clip is shown as: `prepare: {views: {visual: {faces: {...}}}}` of a data set.",
