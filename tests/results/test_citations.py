@@ -49,6 +49,7 @@ def keys(text: str) -> list[str]:
         ("as it follows from CosFace (Wang et al., CVPR 2018)", ["wang2018cosface"]),
         ("Chen, Xie, Vedaldi and Zisserman: VGGSound, ICASSP 2020", ["chen2020vggsound"]),
         ("Chen et al., ICML 2020, table 2", ["chen2020simclr"]),
+        ("Chen et al., 2020", ["chen2020simclr", "chen2020vggsound"]),  # nothing tells which
         ("Arandjelovic and Zisserman: Look, ICCV 2017", ["arandjelovic2017look"]),
         ("Farnebäck, SCIA 2003", ["farneback2003two"]),
         ("NORA.ai summer school exam, candidate 8: Table 1", ["candidate8"]),

@@ -69,7 +69,10 @@ def docstrings(kind: str, name: str) -> str:
 
 
 def find(text: str) -> list[Entry]:
-    """The works that a text names, in its order: first author, then year, with no bracket or semicolon between."""
+    """The works that a text names, in its order: first author, then year, with no bracket or semicolon between.
+
+    Of several works of one author and year those are meant whose title or venue shares the most words with the text.
+    """
     text = " ".join(text.split())
     found = []
     for match in _pattern().finditer(_plain(text)):
@@ -77,7 +80,8 @@ def find(text: str) -> list[Entry]:
         meant = [entry for entry in entries() if (_plain(entry.author).casefold(), entry.year) == (author, year)]
         if len(meant) > 1:
             said = _words(_plain(text)[max(0, match.start() - 40) : match.end()])
-            meant = sorted(meant, key=lambda entry: len(entry.words & said))[-1:]
+            most = max(len(entry.words & said) for entry in meant)
+            meant = [entry for entry in meant if len(entry.words & said) == most]
         found += [entry for entry in meant if entry not in found]
     return found
 
