@@ -58,10 +58,11 @@ class Affine(Encoder):
     """One linear layer, which is also an auxiliary branch; of maps, times a number for each position."""
 
     has_maps = True
+    branch_layer = "linear"
 
     def __init__(self, num_inputs: int, dim: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.feature_dim = self.auxiliary_dim = dim
+        self.feature_dim = self.branch_dim = dim
         self.linear = nn.Linear(num_inputs, dim)
         self.positions = torch.linspace(-1, 2, grid[0] * grid[1]).view(grid)
         self.is_cut = False
@@ -71,7 +72,6 @@ class Affine(Encoder):
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
-        self.auxiliary = features
         return torch.tanh(features[:, :, None, None] * self.positions) if self.is_cut else features
 
 
@@ -249,7 +249,7 @@ def reorder(state: Mapping[str, Tensor], given: Balancer, wanted: Balancer) -> d
     A weight that is named by its modality stays what it is; so does one whose name ends in a fusion's own letter for a
     modality. An axis as long as all modalities together is cut into blocks, which change places.
     """
-    names = [key for key in state if key.startswith(("model.", "loss."))]
+    names = [key for key in state if key.startswith(("model.", "loss.", "heads."))]
     lengths = [{m: encoder.feature_dim for m, encoder in given.model.encoders.items()}, given.model.fusion.streams]
     order = list(wanted.model.encoders)
     letters = {

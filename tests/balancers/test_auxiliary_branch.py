@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from avbalance.balancers.auxiliary_branch import AuxiliaryBranch
@@ -26,9 +27,12 @@ def build(weight: float) -> tuple[AuxiliaryBranch, Batch]:
 
 def test_its_term_is_the_weighted_cross_entropy_of_the_branch() -> None:
     balancer, batch = build(weight=0.3)
+    seen: list[Tensor] = []
+    branch = balancer.model.encoders["visual"].get_submodule("AuxLogits")
+    branch.register_forward_hook(lambda _, __, output: seen.append(output))
     output = balancer.train()(batch)
     terms = balancer.losses(output, batch)
-    logits = balancer.heads["visual"](balancer.model.encoders["visual"].auxiliary)
+    logits = balancer.heads["visual"](seen[0])
     assert list(terms) == ["joint", "auxiliary_visual"]
     torch.testing.assert_close(terms["joint"], cross_entropy(output.logits, LABELS))
     torch.testing.assert_close(terms["auxiliary_visual"], 0.3 * cross_entropy(logits, LABELS))

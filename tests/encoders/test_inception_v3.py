@@ -22,14 +22,12 @@ def published() -> Inception3:
     return network.eval()
 
 
-def shapes_of(network: nn.Module, names: list[str], inputs: Tensor) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        network.get_submodule(name).register_forward_hook(
-            lambda _, __, output, name=name: shapes.update({name: tuple(output.shape[1:])})
-        )
-    network(inputs)
-    return shapes
+def outputs_of(network: nn.Module, names: list[str]) -> list[list[Tensor]]:
+    """What layers give from now on, a list each."""
+    outputs: list[list[Tensor]] = [[] for _ in names]
+    for name, found in zip(names, outputs, strict=True):
+        network.get_submodule(name).register_forward_hook(lambda _, __, output, found=found: found.append(output))
+    return outputs
 
 
 def test_at_width_32_it_is_torchvisions_network_with_its_public_transformation_of_colours() -> None:
@@ -43,13 +41,11 @@ def test_at_width_32_it_is_torchvisions_network_with_its_public_transformation_o
     ]
     with torch.no_grad():
         published()(images)
+        maps, auxiliary = outputs_of(encoder, ["Mixed_6e", "AuxLogits"])
         torch.testing.assert_close(encoder(images), features[0])
         # In evaluation torchvision leaves its branch out, so it is asked for what ours saw.
-        maps: list[Tensor] = []
-        encoder.Mixed_6e.register_forward_hook(lambda _, __, output: maps.append(output))
-        encoder(images)
         published().AuxLogits(maps[0])  # type: ignore[misc]
-        torch.testing.assert_close(encoder.auxiliary, features[1])
+        torch.testing.assert_close(auxiliary[0], features[1])
     for hook in taken:
         hook.remove()
 
@@ -58,8 +54,10 @@ def test_layers_have_the_papers_shapes() -> None:
     # Szegedy et al., CVPR 2016, table 1; 73 * 73 * 80 = 426,320 is the number of features that Alain & Bengio name.
     names = ["Conv2d_3b_1x1", "maxpool2", "Mixed_5d", "Mixed_6e", "AuxLogits.conv0", "Mixed_7a", "Mixed_7c"]
     with torch.device("meta"):
-        found = shapes_of(InceptionV3((3, 299, 299), branch=True).eval(), names, torch.empty(1, 3, 299, 299))
-    assert found == {
+        encoder = InceptionV3((3, 299, 299), branch=True).eval()
+        outputs = outputs_of(encoder, names)
+        encoder(torch.empty(1, 3, 299, 299))
+    assert {name: tuple(found[0].shape[1:]) for name, found in zip(names, outputs, strict=True)} == {
         "Conv2d_3b_1x1": (80, 73, 73),
         "maxpool2": (192, 35, 35),
         "Mixed_5d": (288, 35, 35),
@@ -84,8 +82,9 @@ def test_weights_of_another_width_do_not_fit() -> None:
 @pytest.mark.parametrize("size", [107, 139, 200])
 def test_of_small_images_the_branch_spans_what_is_left(size: int) -> None:
     encoder = InceptionV3((1, size, size), width=4, branch=True)
+    (auxiliary,) = outputs_of(encoder, ["AuxLogits"])
     encoder(torch.randn(2, 1, size, size))
-    assert encoder.auxiliary.shape == (2, encoder.auxiliary_dim) == (2, 96)
+    assert auxiliary[0].shape == (2, encoder.branch_dim) == (2, 96)
 
 
 def test_the_branch_does_not_change_the_features() -> None:

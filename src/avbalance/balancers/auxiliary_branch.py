@@ -1,6 +1,6 @@
 """The loss of an encoder's auxiliary branch."""
 
-from typing import cast
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,10 @@ class AuxiliaryBranch(Balancer):
 
     Szegedy et al., CVPR 2015, section 5; Szegedy et al., CVPR 2016, section 4; Alain & Bengio, 2016, section 4.2.
 
-        L = L(z, y) + w sum_m CE(V_m a_m + c_m, y)        a_m: `auxiliary` of encoder m; CE: binary of several classes
+        L = L(z, y) + w sum_m CE(V_m a_m + c_m, y)        CE: binary of several classes
 
-    The sum is over the encoders with a branch. The terms are those of the loss and `auxiliary_<modality>`, the latter
-    already times w.
+    The sum is over the encoders m that have a branch; a_m is the output of its last layer, `branch_layer`, which has
+    `branch_dim` features. The terms are those of the loss and `auxiliary_<modality>`, the latter already times w.
 
     Args:
         model: The model to train.
@@ -31,7 +31,7 @@ class AuxiliaryBranch(Balancer):
     def __init__(self, model: Model, loss: Loss, weight: float = 0.4) -> None:
         super().__init__(model, loss)
         self.weight = weight
-        dims = {m: encoder.auxiliary_dim for m, encoder in model.encoders.items() if hasattr(encoder, "auxiliary_dim")}
+        dims = {m: encoder.branch_dim for m, encoder in model.encoders.items() if hasattr(encoder, "branch_dim")}
         if not dims:
             raise UserError(
                 f"balancer AuxiliaryBranch: no encoder of {', '.join(model.encoders)} has an auxiliary branch; choose "
@@ -42,12 +42,20 @@ class AuxiliaryBranch(Balancer):
         with torch.no_grad():
             num_classes = model.decide(features).logits.shape[1]
         self.heads = nn.ModuleDict({m: nn.Linear(int(dim), num_classes) for m, dim in dims.items()})  # type: ignore[arg-type]
+        self._a: dict[str, Tensor] = {}
+        for m in dims:
+            model.encoders[m].get_submodule(str(model.encoders[m].branch_layer)).register_forward_hook(
+                partial(self._keep, m)
+            )
+
+    def _keep(self, modality: str, _: nn.Module, __: object, a_m: Tensor) -> None:
+        self._a[modality] = a_m
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """{terms of the loss, "auxiliary_<modality>": scalar}."""
         terms = super().losses(output, batch)
         with torch.autocast(output.logits.device.type, enabled=False):
             for modality, head in self.heads.items():
-                a_m = cast(Tensor, self.model.encoders[modality].auxiliary).float()
-                terms[f"auxiliary_{modality}"] = self.weight * objective(head(a_m), batch.labels)
+                logits = head(self._a[modality].float())
+                terms[f"auxiliary_{modality}"] = self.weight * objective(logits, batch.labels)
         return terms

@@ -1,6 +1,7 @@
 """Inception v3 with adjustable width, and its auxiliary branch."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +43,12 @@ class InceptionV3(Encoder):
         dropout: Probability that a feature is dropped in training.
 
     Attributes:
-        auxiliary: [batch, auxiliary_dim], what the branch made of the last batch.
-        auxiliary_dim: 24 * width; both are there with the branch.
+        branch_layer: The branch's last layer.
+        branch_dim: Its features, 24 * width; only there with the branch.
     """
 
-    auxiliary: Tensor
-    auxiliary_dim: int
+    branch_layer: ClassVar[str] = "AuxLogits"
+    branch_dim: int
 
     def __init__(self, shape: Sequence[int], width: int = 32, branch: bool = False, dropout: float = 0.5) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class InceptionV3(Encoder):
             channels = module.num_channels
             self.add_module(name, module)
             if branch and name == "Mixed_6e":
-                self.auxiliary_dim = channels
+                self.branch_dim = channels
                 self.AuxLogits = _Branch(channels, 4 * width, [_left_for_branch(size) for size in shape[1:]])
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -86,8 +87,8 @@ class InceptionV3(Encoder):
         """[batch, channels, height, width] -> [batch, 64 * width]."""
         maps = self._rescaled(inputs) if self.standardised_as_imagenet else inputs
         for name, layer in self.named_children():
-            if name == "AuxLogits":
-                self.auxiliary = layer(maps)
+            if name == self.branch_layer:
+                layer(maps)  # for whoever listens, such as a balancer or a probe
             else:
                 maps = layer(maps)
         return maps.flatten(1)

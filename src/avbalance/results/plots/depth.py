@@ -32,7 +32,7 @@ class Depth(Plot):
 
     Args:
         column: Which figure of the probes, named like a column of tables.
-        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points from the layer it hangs on.
+        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points.
     """
 
     several_rows: ClassVar[bool] = True

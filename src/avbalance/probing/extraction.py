@@ -1,0 +1,147 @@
+"""Features of all wanted layers of an encoder, from one pass over the clips that leaves the encoder as it was."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avbalance import registry
+from avbalance.cli import UserError
+from avbalance.data.packed import Batches, Split
+from avbalance.probing.features import Writer
+from avbalance.probing.names import INPUT, OUTPUT, select
+from avbalance.reductions.base import Reduction
+from avbalance.registry import Spec
+
+MIB = 2**20
+
+
+class Extraction:
+    """The layers that a configuration stands for, and what is taken of each.
+
+    Args:
+        encoder: Of one modality.
+        layers: Names and patterns, as of `schema.Probing`.
+        reduction: What is taken.
+        sample: A few clips, [batch, *shape].
+
+    Attributes:
+        reductions: {layer: its reduction}, in the order in which layers come to their end.
+
+    Raises:
+        UserError: There is no such layer, or it has no features of its own.
+    """
+
+    def __init__(self, encoder: nn.Module, layers: Sequence[str], reduction: Spec, sample: Tensor) -> None:
+        self.encoder = encoder
+        names = [INPUT, *(name for name, _ in encoder.named_modules() if name), OUTPUT]
+        self._layers = select(layers, names)
+        shapes: dict[str, tuple[int, ...]] = {}
+        num_times = dict.fromkeys(self._layers, 0)
+
+        def note(layer: str, features: Tensor) -> None:
+            shapes[layer] = tuple(features.shape[1:])
+            num_times[layer] += 1
+
+        with self._watched(len(sample), note):
+            encoder(sample)
+        for layer, num in num_times.items():
+            if num != 1:
+                how = "takes no part in" if num == 0 else f"is used {num} times in"
+                raise UserError(f"probe.layers: {layer!r} {how} a pass through the encoder; choose another layer")
+        self.reductions: dict[str, Reduction] = {
+            layer: registry.load("feature_reduction", reduction, shape) for layer, shape in shapes.items()
+        }
+
+    def run(self, splits: Mapping[str, Split], modality: str, batch_size: int, folder: Path) -> None:
+        """Write `<layer>-<split>.npy`, float32 [clips, num_features], into an empty folder.
+
+        Raises:
+            UserError: There is too little room on the disk.
+        """
+        num_clips = sum(map(len, splits.values()))
+        self._check_disk(num_clips, folder)
+        for name, split in splits.items():
+            writers = {
+                layer: Writer(path_of(folder, layer, name), (len(split), reduction.num_features))
+                for layer, reduction in self.reductions.items()
+            }
+
+            def write(layer: str, features: Tensor, writers: dict[str, Writer] = writers) -> None:
+                writers[layer].append(self.reductions[layer](features))
+
+            for batch in Batches(split, batch_size):
+                inputs = batch.inputs[modality]
+                with self._watched(len(inputs), write):
+                    self.encoder(inputs)
+            for writer in writers.values():
+                writer.close()
+
+    @contextmanager
+    def _watched(self, num_clips: int, take: Callable[[str, Tensor], None]) -> Iterator[None]:
+        """Hand each layer's features [num_clips, *shape] to `take`; modes and random state are as before afterwards."""
+        modules = dict(self.encoder.named_modules())
+        modes = {module: module.training for module in modules.values()}
+        handles = []
+        for layer in self._layers:
+            if layer == INPUT:
+
+                def before(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+                    take(INPUT, given[0])
+
+                handles.append(self.encoder.register_forward_pre_hook(before))
+                continue
+
+            def after(_: nn.Module, __: object, output: object, layer: str = layer) -> None:
+                if not isinstance(output, Tensor):
+                    raise UserError(f"probe.layers: {layer!r} gives no single tensor; choose a layer inside it")
+                take(layer, _by_clip(layer, output, num_clips))
+
+            handles.append(modules["" if layer == OUTPUT else layer].register_forward_hook(after))
+        devices = sorted({parameter.device.index for parameter in self.encoder.parameters() if parameter.is_cuda})
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices):
+                self.encoder.eval()
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _check_disk(self, num_clips: int, folder: Path) -> None:
+        sizes = {layer: reduction.num_features for layer, reduction in self.reductions.items()}
+        wanted, free = 4 * num_clips * sum(sizes.values()), shutil.disk_usage(folder).free
+        if wanted > free:
+            largest = max(sizes, key=lambda layer: sizes[layer])
+            num = free // (4 * num_clips * len(sizes))
+            raise UserError(
+                f"{sum(sizes.values())} features of {num_clips} clips take {wanted / MIB:.0f} MiB on disk, and "
+                f"{free / MIB:.0f} MiB are free in {folder}; layer {largest!r} has {sizes[largest]}; probe fewer "
+                f"layers, or set probe.reduction to mean or {{subset: {{num: {max(1, num)}}}}} or less"
+            )
+
+
+def path_of(folder: Path, layer: str, split: str) -> Path:
+    """The file of a layer's features of a split."""
+    return folder / f"{layer}-{split}.npy"
+
+
+def first_clips(split: Split, modality: str) -> Tensor:
+    """A few clips of a split, [batch, *shape]."""
+    return split.batch(np.arange(min(2, len(split)))).inputs[modality]
+
+
+def _by_clip(layer: str, features: Tensor, num_clips: int) -> Tensor:
+    """[num_clips * frames, channels, *positions] -> [num_clips, channels, frames, *positions]: frames are positions."""
+    if len(features) == num_clips:
+        return features
+    if len(features) % num_clips or features.dim() < 2:
+        raise UserError(
+            f"probe.layers: {layer!r} gives {len(features)} rows for {num_clips} clips; choose another layer"
+        )
+    return features.view(num_clips, -1, *features.shape[1:]).transpose(1, 2)

@@ -1,0 +1,119 @@
+"""A probe of one layer: its penalty chosen on validation, its optimum, what it says of every split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avbalance import metrics
+from avbalance.cli import UserError
+from avbalance.probing.extraction import MIB, path_of
+from avbalance.probing.features import Features
+from avbalance.probing.solver import Problem, least_bytes
+from avbalance.reductions.base import Reduction
+
+L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4)
+GRADIENT_TOLERANCE = 1e-7
+"""Largest absolute entry of the gradient of J at the optimum."""
+COARSE = 0.1
+"""Times l2: the gradient with which a penalty is judged; W is then within COARSE * sqrt(entries) of its optimum."""
+
+
+@dataclass
+class Probe:
+    """A solved probe.
+
+    Attributes:
+        weight: [num_classes, dim + 1], of standardised features; the last column holds the bias.
+        l2: Of the penalty.
+        gradient_norm: Largest absolute entry of the gradient of J at the solution.
+        logits: {split: [clips, num_classes]}.
+    """
+
+    weight: Tensor
+    l2: float
+    gradient_norm: float
+    logits: dict[str, NDArray[np.float32]]
+
+
+def fit(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classes: int, max_bytes: int) -> Probe:
+    """Solve for each l2 as far as its validation loss shows, then for the best to its optimum.
+
+    Args:
+        folder: With the layer's features of train, val and test, as an extraction leaves them.
+        layer: Its name.
+        labels: {split: [n] or [n, num_classes]}.
+        num_classes: Number of logits.
+        max_bytes: Of memory.
+
+    Raises:
+        UserError: A feature is no finite number.
+    """
+
+    def features_of(split: str, room: int) -> Features:
+        return Features(path_of(folder, layer, split), f"layer {layer!r}, {split}", room)
+
+    train = features_of("train", 0)
+    room = max_bytes - least_bytes(*train.shape, num_classes)
+    train = features_of("train", room)
+    val = features_of("val", room - train.nbytes)
+    problem = Problem(train, labels["train"], num_classes, max_bytes - train.nbytes - val.nbytes)
+    test = features_of("test", 0)
+    statistics = train.statistics()
+    for features in (train, val, test):
+        features.standardise(*statistics)
+    weight, best = problem.start(), (np.inf, 0.0, problem.start())
+    for l2 in L2_GRID:
+        weight = problem.solve(l2, weight, COARSE * l2).weight
+        loss = metrics.cross_entropy(val.logits(weight), labels["val"])
+        best = min(best, (loss, l2, weight), key=lambda candidate: candidate[0])
+    _, l2, weight = best
+    solution = problem.solve(l2, weight, GRADIENT_TOLERANCE)
+    logits = {name: split.logits(solution.weight) for name, split in (("train", train), ("val", val), ("test", test))}
+    return Probe(solution.weight, l2, solution.gradient_norm, logits)
+
+
+def summarise(probe: Probe, labels: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """{"<split>_loss", "<split>_error", "<split>_top5_error", "l2", "gradient_norm", "num_features"}.
+
+    Losses are in nats, errors in [0, 1]; those of test are of logits in float16, as they are kept.
+    """
+    figures: dict[str, float] = {}
+    for split, said in probe.logits.items():
+        logits = said.astype(np.float16) if split == "test" else said
+        figures[f"{split}_loss"] = metrics.cross_entropy(logits, labels[split])
+        figures[f"{split}_error"] = 1 - metrics.accuracy(logits, labels[split])
+        figures[f"{split}_top5_error"] = 1 - float(metrics.correct(logits, labels[split], k=5).mean())
+    return figures | {"l2": probe.l2, "gradient_norm": probe.gradient_norm, "num_features": probe.weight.shape[1] - 1}
+
+
+def check_memory(reductions: Mapping[str, Reduction], num_clips: int, num_classes: int, max_bytes: int) -> None:
+    """Every layer's probe can be solved within the memory, without holding features.
+
+    Raises:
+        UserError: One cannot; says how many features it has, and how many it may have.
+    """
+    projections = sum(reduction.num_bytes for reduction in reductions.values())
+    if projections > max_bytes:
+        raise UserError(
+            f"probe.reduction: its random numbers take {projections // MIB + 1} MiB for {len(reductions)} layers, and "
+            f"--memory allows {max_bytes // MIB}; use mean or subset, or a smaller num"
+        )
+    for layer, reduction in reductions.items():
+        needed = least_bytes(num_clips, reduction.num_features, num_classes)
+        if needed <= max_bytes:
+            continue
+        low, high = 0, reduction.num_features
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if least_bytes(num_clips, middle, num_classes) <= max_bytes else (low, middle)
+        allowed = f"mean or {{subset: {{num: {low}}}}} or less" if low else "nothing smaller: give more"
+        raise UserError(
+            f"layer {layer!r} has {reduction.num_features} features; a probe of them with {num_classes} classes and "
+            f"{num_clips} clips takes {needed // MIB + 1} MiB, and --memory allows {max_bytes // MIB}; set "
+            f"probe.reduction to {allowed}"
+        )
