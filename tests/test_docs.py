@@ -48,6 +48,10 @@ def test_a_section_says_what_a_method_is_takes_needs_and_gives(page: str, method
     assert line in section(page, method).splitlines()
 
 
+def test_every_option_is_explained(page: str) -> None:
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+
+
 def test_a_method_that_promises_no_split_is_not_said_to_have_one(page: str) -> None:
     assert "Gives" not in section(page, "head: mlp")
     assert "Gives" not in section(page, "fusion: film")

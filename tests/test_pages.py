@@ -98,6 +98,10 @@ def test_the_numbers_in_the_readme_are_those_of_the_table() -> None:
         assert [number.replace("−", "-") for number in numbers] == said, label
 
 
+def test_every_data_set_is_on_the_page_about_data() -> None:
+    assert {file.stem for file in ROOT.glob("config/datasets/*.yaml")} <= code("docs/data.md")
+
+
 def test_the_citation_file_says_what_the_project_says() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
