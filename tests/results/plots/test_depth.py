@@ -26,7 +26,7 @@ def row(publish_row: PublishRow) -> Row:
         with store.publish(folder, {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
             np.savez(out / "predictions.npz", test_label=[0, 1])
             figures = {
-                layer: {moment: {"error": error, "gradient_norm": 0.0} for moment in ("7", "trained")}
+                layer: {moment: {"test_error": error, "gradient_norm": 0.0} for moment in ("7", "trained")}
                 for layer, error in zip(NAMES, errors, strict=True)
             }
             (out / "metrics.json").write_text(json.dumps(figures))

@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sensitivity": {"baseline": "a"},
 }
 """Of the kinds that need some."""
-PROBE = {"error": 0.5, "gradient_norm": 1e-8}
+PROBE = {"test_error": 0.5, "gradient_norm": 1e-8}
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ class Depth(Plot):
         if not found:
             raise UserError(f"row {name!r} has no probe that was fitted")
         name, factor = self.column.name.removeprefix("probe_"), 100 if self.column.unit == "%" else 1
+        name = name if name.startswith(("train_", "val_")) else f"test_{name}"
         moment = next(iter(next(iter(found.values()))))  # a row has one
         return Line(
             row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
