@@ -17,9 +17,9 @@ title: Layers
 paper: ours
 defaults: {dataset: grid_digit, modalities: [visual], encoder: conv2net}
 rows:
-  first: {probe: {layers: [conv1], reduction: {subset: {num: 100}}}}
-  second: {probe: {layers: [conv2], reduction: {subset: {num: 100, seed: 0}}}}
-  letters: {probe: {layers: [conv2], reduction: {subset: {num: 100}}, dataset: grid_letter}}
+  first: {probe: {layers: [conv1], reduction: {subset: {num: 50}}}}
+  second: {probe: {layers: [conv2], reduction: {subset: {num: 50, seed: 0}}}}
+  letters: {probe: {layers: [conv2], reduction: {subset: {num: 50}}, dataset: grid_letter}}
   pooled: {probe: {layers: [conv2]}}
   plain: {}
 columns: [probe_error, accuracy]
@@ -60,7 +60,7 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
     assert len({recipe["name"] for recipe in probes.values()}) == 3
     assert probes["first"]["settings"] == {
         "modality": "visual",
-        "reduction": {"subset": {"num": 100, "seed": 0}},
+        "reduction": {"subset": {"num": 50, "seed": 0}},
         "layers": ["conv1", "conv2"],
         "moments": [None],
     }
@@ -92,7 +92,7 @@ def test_the_order_of_rows_does_not_matter(make: Callable[..., plan.Plan]) -> No
         ("[conv1]", "[conv1, conv2]", "rows.first.probe.layers: a line of a table shows one layer, found conv1, conv2"),
         ("[conv1]", "['conv*']", "rows.first.probe.layers: a line of a table shows one layer, found conv*"),
         ("subset", "sbuset", "rows.first.probe.reduction: 'sbuset' is not a feature_reduction; did you mean 'subset'?"),
-        ("num: 100", "number: 50", "rows.first.probe.reduction: 'subset' has no option 'number'; did you mean 'num'?"),
+        ("num: 50", "number: 50", "rows.first.probe.reduction: 'subset' has no option 'number'; did you mean 'num'?"),
         ("grid_letter", "grid_leter", "rows.letters.probe.dataset: 'grid_leter' is not a dataset; did you mean"),
         ("grid_letter", "voxceleb_audio", "'voxceleb_audio' is not a data set with 'visual'"),
         ("grid_letter", "mini_audioset", "a layer's probe tells the one label of a clip, and 'mini_audioset' is multi"),
@@ -107,6 +107,16 @@ def test_what_is_wrong_is_said_in_one_line(make: Callable[..., plan.Plan], old: 
         make((old, new))
     assert "\n" not in str(error.value)
     assert expected in str(error.value)
+
+
+def test_moments_are_those_that_training_keeps(make: Callable[..., plan.Plan]) -> None:
+    kept = ("encoder: conv2net}", "encoder: conv2net, training: {moments: [0, 20]}}")
+    found = cells(made := make(kept, ("[conv1]", "[conv1], moment: 20"), ("[conv2]", "[conv2], moment: 0")))
+    assert [found[row]["layers"]["moment"] for row in ("first", "second", "pooled")] == [20, 0, None]
+    recipe = made.artifacts[found["first"]["layers"]["probe"]].recipe
+    assert recipe["settings"]["moments"] == [0, 20]
+    with pytest.raises(UserError, match=r"moment: the training keeps 0, 20, found 10; add it to training.moments"):
+        make(kept, ("[conv1]", "[conv1], moment: 10"))
 
 
 def test_columns_of_layers_need_a_row_with_a_probe(make: Callable[..., plan.Plan]) -> None:
