@@ -1,6 +1,7 @@
 """A working tree of the project in which commands run with its own sources."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -46,6 +47,17 @@ class Checkout:
     def artifacts(self, folder: str) -> list[Path]:
         """The artifacts in a folder of `results/`."""
         return sorted(path.parent for path in (self.path / "results" / folder).glob("*/manifest.json"))
+
+
+def copy_of(root: Path, path: Path) -> Checkout:
+    """A copy of the project's files without results, with what git does not know yet and does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if not name.startswith("results/") and (root / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, path / name, follow_symlinks=False)
+    return Checkout(path)
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from checkout import Checkout
+from checkout import Checkout, copy_of
 
 ROOT = Path(__file__).parents[2]
 SCALE = """
@@ -41,17 +41,7 @@ figure: {curves: {}}
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The project with a small scale and two tables of its own; built, pushed to its remote, committed."""
-    checkout = Checkout(tmp_path_factory.mktemp("built") / "project")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if not name.startswith("results/") and (ROOT / name).exists():
-            (checkout.path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, checkout.path / name, follow_symlinks=False)
+    checkout = copy_of(ROOT, tmp_path_factory.mktemp("built") / "project")
     config = checkout.path / "config"
     for table in (config / "tables").iterdir():
         table.unlink()

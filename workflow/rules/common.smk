@@ -31,6 +31,12 @@ if cached := plan.cached_elsewhere():
     print(f"{len(cached)} artifacts are cached, not pulled: dvc pull", file=sys.stderr)
 
 
+def prepare_options(name, threads):
+    """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
+    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
+    return f"--threads {threads} --device {plan.project.settings.device}" if decodes else ""
+
+
 def needs(folder):
     """The absent inputs of an absent artifact; with ancient(), so that times decide nothing."""
     return lambda wildcards: [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]

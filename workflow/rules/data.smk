@@ -14,12 +14,6 @@ rule download_raw:
         " --out results/raw/{wildcards.name} {params.mirror} > {log} 2>&1"
 
 
-def prepare_options(name, threads):
-    """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
-    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
-    return f"--threads {threads} --device {plan.project.settings.device}" if decodes else ""
-
-
 # Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
 rule pack_clips:
     input:

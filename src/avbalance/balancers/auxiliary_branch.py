@@ -15,7 +15,7 @@ from avbalance.types import Batch, Output
 class AuxiliaryBranch(Balancer):
     """A branch that hangs on the middle of an encoder classifies too, so that gradients enter there.
 
-    Szegedy et al., CVPR 2015, section 5, and CVPR 2016, section 4; Alain & Bengio, 2016, section 4.2.
+    Szegedy et al., CVPR 2015, section 5; Szegedy et al., CVPR 2016, section 4; Alain & Bengio, 2016, section 4.2.
 
         L = L(z, y) + w sum_m CE(V_m a_m + c_m, y)        CE: binary of several classes
 

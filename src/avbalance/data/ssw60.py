@@ -15,7 +15,7 @@ SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
 
 
 class SSW60(Reader):
-    """The videos: 5,400 of about ten seconds, 3,462 train and 1,938 test.
+    """SSW60, the videos: 5,400 of about ten seconds, 3,462 train and 1,938 test.
 
     Not all of them have sound, and where they have, the bird may be silent; `reliable_audio` of video_ml.csv, a guess
     by machine, is not used, as in its authors' best results.
@@ -29,7 +29,10 @@ class SSW60(Reader):
 
 
 class SSW60Images(Reader):
-    """The images: 21,600 of iNat2021 (18,000 train, 600 val, 3,000 test) and 10,221 of NABirds (5,050, 0, 5,171)."""
+    """SSW60, the images of two origins.
+
+    iNat2021: 21,600 (18,000 train, 600 val, 3,000 test); NABirds: 10,221 (5,050 train, 5,171 test).
+    """
 
     media = (f"{FOLDER}/images_inat/*.jpg", f"{FOLDER}/images_nabirds/*.jpg")
 
@@ -40,7 +43,7 @@ class SSW60Images(Reader):
 
 
 class SSW60Audio(Reader):
-    """The sounds: 3,861 recordings of ten seconds, 2,597 train and 1,264 test; 22,050 Hz, one channel."""
+    """SSW60, the sounds: 3,861 recordings of ten seconds, 2,597 train and 1,264 test; 22,050 Hz, one channel."""
 
     media = (f"{FOLDER}/audio_ml/*.wav",)
 

@@ -11,6 +11,8 @@ from avbalance.encoders.inception_v3 import InceptionV3
 def inception_features(layer: str) -> dict[str, float]:
     """How many features a probe on a layer of Inception v3 sees, with the auxiliary branch and 299 x 299 images.
 
+    Alain & Bengio, 2016, Fig. 8.
+
     Args:
         layer: Name of a module of the encoder.
     """

@@ -1,0 +1,60 @@
+"""The examples of docs/adding.md, as they stand there."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from checkout import Checkout, copy_of
+
+pytestmark = pytest.mark.xdist_group("adding")
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "adding.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (?P<path>\S+)(?P<appended>, at its end)?\n")
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the project with every file that the page shows, after the commands that it ends with."""
+    checkout = copy_of(ROOT, tmp_path_factory.mktemp("extended") / "project")
+    commands = ""
+    for language, block in BLOCK.findall(PAGE.read_text()):
+        if language == "sh":
+            commands += block
+            continue
+        file = FILE.match(block)
+        assert file is not None, f"the first line names no file:\n{block}"
+        path = checkout.path / file["path"]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(path.read_text() + block[file.end() :] if file["appended"] else block)
+    said = checkout.run("bash", "-e", "-c", commands)
+    assert re.search(r"^train_run +2$", said, re.MULTILINE), said  # of the plan
+    return checkout
+
+
+def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
+    table = pd.read_csv(extended.path / "results/tables/miniature/birds.csv")
+    assert table.query("column == 'accuracy'")["label"].tolist() == ["concat", "Head first"]
+    assert table["mean"].between(0, 100).all()
+    run = next(path for path in extended.artifacts("runs") if "head_first" in (path / "manifest.json").read_text())
+    assert (run / "metrics.json").exists()
+
+
+def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
+    (raw,) = extended.artifacts("raw")
+    command = ["python", "-m", "avbalance.prepare.record", "birds", "--mirror", str(raw)]
+    extended.run(*command, PYTHONPATH=f"src:{extended.path}")
+    listed = (extended.path / "config/datasets/birds.sha256").read_text().splitlines()
+    assert len(listed) == 20 + 8 + 1  # train, test, list.csv
+
+
+def test_a_method_that_is_registered_is_in_the_catalogue(extended: Checkout) -> None:
+    (extended.path / "mine/head_first.py").rename(extended.path / "src/avbalance/balancers/head_first.py")
+    extended.edit(
+        "src/avbalance/balancers/__init__.py", "REGISTRY = {", 'REGISTRY = {\n    "head_first": "head_first:HeadFirst",'
+    )
+    extended.run("python", "-m", "avbalance.docs", PYTHONPATH="src")
+    said = (extended.path / "docs/methods.md").read_text()
+    assert "### `balancer: head_first`\n\n**Head first, encoders later.** Encoders rest in the first epochs" in said
+    assert "| `epochs` | `int` | `1` | In which encoders rest. |" in said
