@@ -7,7 +7,7 @@ import pandas as pd
 
 from avbalance.results.columns import Column
 from avbalance.results.measure import Values
-from avbalance.results.statistics import ALPHA
+from avbalance.results.statistics import ALPHA, TEST
 
 KINDS = {
     "alone": "Alone: a model trained on that modality only.",
@@ -75,9 +75,8 @@ def of_table(
         meaning += f" {labels[row]}: right where all of {of} are; the five best by the product of their probabilities."
     if (frame["mark"] != "").any():
         meaning += (
-            " Bold: best of its column on its data; underlined: not distinguishable from the best (of two t-tests of "
-            "the paired difference, over seeds and, where a clip has a value of its own, over clips, the larger p is "
-            f"{ALPHA} or more after Holm's correction over the column's rows)."
+            " Bold: best of its column on its data; underlined: not distinguishable from the best (p is "
+            f"{ALPHA} or more after Holm's correction over the column's rows). {TEST}"
         )
     return meaning + _remarks(columns, values, labels)
 

@@ -49,6 +49,10 @@ class Measured:
         """Mean over clips for each seed, [seeds]."""
         return np.array([self.values[seed].mean() for seed in (self.values if seeds is None else seeds)])
 
+    def stacked(self) -> NDArray[np.float64]:
+        """[seeds, clips]."""
+        return np.array(list(self.values.values()))
+
     def enter(self, seed: int, value: NDArray[np.float64], data: str) -> None:
         """Take a seed's values, unless they are no finite numbers."""
         if np.isfinite(value).all():
@@ -59,6 +63,15 @@ class Measured:
 
 Values = dict[str, dict[str, Measured]]
 """{row: {column: its values}}."""
+
+
+def minus(left: Measured, right: Measured) -> Measured:
+    """left - right on the seeds that both have; by their means where they are not of the same clips one by one."""
+    found = Measured(data=left.data, exact=left.exact and right.exact)
+    for seed in sorted(left.values.keys() & right.values.keys()) if left.data == right.data else ():
+        a, b = left.values[seed], right.values[seed]
+        found.values[seed] = a - b if a.shape == b.shape else np.array([a.mean() - b.mean()])
+    return found
 
 
 def measure(
