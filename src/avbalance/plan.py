@@ -273,7 +273,7 @@ def _cell(plan: Plan, table: Table, name: str, row: Row, seed: int, inputs: dict
     labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
     if any(column.endswith(("_probe", "probe_gap")) for column in columns) and joint and labelled:
         cell["probe"] = _probe(plan, run)
-    if any(column.endswith("_alone") for column in columns) and joint:
+    if any(column.endswith(("_alone", "alone_gap")) for column in columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
     behind = {"run": run, "probe": cell["probe"], **{f"alone_{m}": path for m, path in cell["alone"].items()}}
     inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
