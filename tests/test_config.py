@@ -69,7 +69,7 @@ def message(project: Path) -> Callable[..., str]:
         ('relation: ">"', "relation: falls", "claims.film_wins: falls needs left: two rows or more, in order"),
         ("title: Two rows", "title: [", "line 4: no valid YAML: "),
         ("concat: {}", "concat: {modalities: [smell]}", "rows.concat.modalities: 'smell' is not a modality; allowed: audio"),
-        ("concat: {}", "concat: {training: {epochs: 0}}", "rows.concat.training.epochs: found 0; input should be greater"),
+        ("concat: {}", "concat: {training: {epochs: -1}}", "rows.concat.training.epochs: found -1; input should be greater than or equal to 0"),
         ("concat: {}", "concat: {training: {epoch: 1}}", "rows.concat.training.epoch: is not a key here; did you mean 'epochs'?"),
         ("concat: {}", "concat: {{head: linear}}", "line 6: {'head': 'linear'} is no key; take one pair of braces away"),
         ("concat: {}", "concat: {encoder: {visual: conv2net}}", "rows.concat.encoder: no encoder for 'audio'"),
@@ -246,3 +246,9 @@ def test_files_given_on_request_say_what_to_do_where_their_list_is_absent(projec
     (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n")
     with pytest.raises(UserError, match=r"mini_sports.sha256: no such list .*get the videos .*sports1m/videos"):
         plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
+
+
+def test_a_hash_that_yaml_reads_as_a_number_is_refused(message: Callable[..., str]) -> None:
+    assert message("'316894285800'", "316894285800", "equivalent_code.yaml") == (
+        "equivalent_code.yaml: found the number 316894285800; put a hash that is made of digits into quotes"
+    )

@@ -53,6 +53,20 @@ def test_masked_logits_are_those_of_the_other_features_at_zero_where_modalities_
     torch.testing.assert_close(masked["audio"], model({"visual": blank, "audio": INPUTS["audio"]}).logits)
 
 
+@pytest.mark.parametrize(("fusion", "head"), [("concat", "linear"), ("concat", "mlp")])
+def test_two_of_three_modalities_together_are_the_logits_without_the_third(fusion: str, head: str) -> None:
+    torch.manual_seed(0)
+    fused = load("fusion", fusion, dict.fromkeys("abc", 2))
+    model = Model({name: Identity() for name in "abc"}, fused, load("head", head, fused.streams, 2))
+    inputs = {name: torch.randn(4, 2) for name in "abc"}
+    together = model.masked(model(inputs), size=2)
+    assert list(together) == ["a+b", "a+c", "b+c"]
+    expected = model({**inputs, "c": torch.zeros(4, 2)}).logits
+    if head == "linear":  # the bias belongs to the modalities in equal parts
+        expected = expected - model.head(fused({name: torch.zeros(1, 2) for name in "abc"})) / 3
+    torch.testing.assert_close(together["a+b"], expected)
+
+
 def test_the_order_of_the_inputs_does_not_matter() -> None:
     model = build("concat", "linear")
     assert torch.equal(model(dict(reversed(INPUTS.items()))).logits, model(INPUTS).logits)

@@ -47,7 +47,10 @@ def runs_of(made: Plan) -> list[dict[str, Any]]:
     [
         ("balancer: g_blend", "accuracy", "balancer: 'g_blend' needs loss 'unimodal', found 'joint'"),
         ("balancer: g_blend_online, loss: uncertainty", "accuracy", "balancer: 'g_blend_online' needs loss 'unimodal', found 'uncertainty'"),
-        ("balancer: g_blend, loss: unimodal, modalities: [audio]", "accuracy", "balancer: 'g_blend' blends modalities, found audio alone"),
+        ("balancer: g_blend, loss: unimodal, modalities: [audio]", "accuracy", "balancer: 'g_blend' balances modalities, found audio alone"),
+        ("balancer: ogm_ge, modalities: [audio]", "accuracy", "balancer: 'ogm_ge' balances modalities, found audio alone"),
+        ("balancer: modality_dropout, modalities: [audio]", "accuracy", "balancer: 'modality_dropout' balances modalities"),
+        ("balancer: g_blend_online, loss: {unimodal: {weight: 0.5}}", "accuracy", "balancer: 'g_blend_online' weighs the heads itself; leave the weight of 'unimodal' at 1, found 0.5"),
         (f"{GRID}, fusion: film", "accuracy", "fusion: 'film' is defined for exactly two modalities, found audio, flow, visual"),
         ("dataset: mini_audioset, encoder: {resnet18: {width: 8}}, balancer: ogm_ge", "map", "balancer: 'ogm_ge' is defined for single_label and verification data, and 'mini_audioset' is multi_label"),
         ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' reads feature maps, and encoder 'conv1net' of 'audio' has none"),

@@ -218,13 +218,13 @@ def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> di
 
 def test_a_table_of_older_code_is_named_with_the_line_that_would_judge_the_edit_harmless(planned: Plan) -> None:
     today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
 def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) -> None:
     today = leave_older(planned, lambda older: older["code"].pop("avbalance.results.tables"))
-    line = f"{today['code']['avbalance.results.tables']}: null  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: null  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
@@ -258,7 +258,7 @@ def test_an_edit_of_the_tables_code_names_no_module_of_its_runs(planned: Plan) -
         for name in names(planned, folder):
             finish(planned, name)
     today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
@@ -297,3 +297,16 @@ def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest.write_text("{")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
         seconds_left(survey(half_way), half_way)
+
+
+def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
+    unplannable = planned.project.root / "config" / "tables" / "unplannable.yaml"
+    text = TABLE.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
+    unplannable.write_text(text)
+    with pytest.raises(UserError, match="no such list of checksums"):
+        plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})
+    stamp = planned.project.root / "results" / "tables" / "laptop" / "mine.000000000000.key"
+    stamp.parent.mkdir(parents=True)
+    made = plan.make(planned.project.root, {"scale": "laptop", "tables": "mine"})
+    stamp.write_text(json.dumps(find(made, *names(made, "tables/laptop")).recipe))
+    assert stale(planned.project.root) == {"laptop": {"mine": ["its rows, seeds or settings"]}}

@@ -17,7 +17,8 @@ from avbalance import metrics, signature, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.cli import UserError
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Batches, Split, describe
+from avbalance.moments import file_of
 from avbalance.train import build_balancer, run, train
 
 Make = Callable[..., dict[str, Any]]
@@ -265,7 +266,8 @@ def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: 
     assert averaged[0].shape == (20, 3)
     assert figures["test_map"] == metrics.by_class(*averaged).precision.mean()
     first, last = (result["history"][place] for place in (0, -1))
-    assert set(first) == {"epoch", "train_loss", "val_map", "val_mauc", "val_num_classes_scored", "val_loss", "seconds"}
+    of_val = {"val_map", "val_mauc", "val_num_classes_scored", "val_loss"}
+    assert set(first) == {"epoch", "train_loss", "grad_norm_audio", "grad_norm_visual", *of_val, "seconds"}
     assert last["val_loss"] < first["val_loss"]
 
 
@@ -314,6 +316,66 @@ def test_a_data_set_for_verification_without_trials_is_refused_before_training(r
     with pytest.raises(UserError, match=r"persons/trials.csv: holds no trial"):
         train_run(wanted, tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
+    plain = train_run(recipe(training={"epochs": 3, "select": "last"}), tmp_path / "plain")
+    per_epoch = len(Batches(Split(Path(recipe()["inputs"]["data"]), "train", ["audio"], CPU), 16))
+    num_steps = 3 * per_epoch
+    wanted = recipe(
+        training={"epochs": 3, "select": "last", "batch_size": 16, "moments": [0, per_epoch + 1, num_steps]}
+    )
+    assert wanted["settings"]["training"]["batch_size"] == recipe()["settings"]["training"]["batch_size"]
+    half = {
+        **wanted,
+        "settings": {**wanted["settings"], "training": {**wanted["settings"]["training"], "moments": [0]}},
+    }
+    half["settings"]["training"] = {**half["settings"]["training"], "epochs": 2}
+    train_run(half, tmp_path / "kept")
+    kept = train_run(wanted, tmp_path / "kept")  # taken up after the second epoch, as one that was killed
+    states = {moment: load_file(tmp_path / "kept" / file_of(moment)) for moment in (0, num_steps)}
+    torch.manual_seed(wanted["settings"]["seed"])
+    untrained = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
+    for name, value in plain["model"].state_dict().items():
+        assert torch.equal(value, kept["model"].state_dict()[name]), name
+        assert torch.equal(value, states[num_steps][name]), name
+        assert torch.equal(untrained[name], states[0][name]), name
+
+
+def test_a_moment_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"training.moments: 9999 is beyond the \d+ steps of training"):
+        train_run(recipe(training={"moments": [9999]}), tmp_path / "late")
+    wanted = recipe(training={"epochs": 400, "patience": 1, "learning_rate": 0.1, "moments": [1600]})
+    with pytest.raises(
+        UserError, match=r"training.moments: 1600 was not reached, for training stopped after \d+ steps"
+    ):
+        train_run(wanted, tmp_path / "stopped")
+
+
+def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:
+    wanted = recipe(training={"epochs": 0, "moments": [0]})
+    (tmp_path / "all").mkdir()
+    subprocess.run(step(wanted, tmp_path / "all"), check=True, capture_output=True)
+    start = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
+    for file in ("model.safetensors", file_of(0)):
+        for name, value in load_file(tmp_path / "all" / "weights" / file).items():
+            assert torch.equal(value, start[name]), name
+    figures = json.loads((tmp_path / "all" / "out" / "metrics.json").read_text())
+    assert figures["best_epoch"] == figures["num_epochs"] == 0
+    assert np.isfinite(figures["test_loss"])
+
+
+def test_gradient_norms_are_those_of_the_last_step_in_a_short_epoch(recipe: Make, tmp_path: Path) -> None:
+    wanted = recipe(training={"epochs": 1, "batch_size": 1000, "optimizer": "sgd"})
+    trained = train_run(wanted, tmp_path)
+    settings, data = wanted["settings"], Path(wanted["inputs"]["data"])
+    balancer = build_balancer(settings, describe(data), CPU)
+    before = {name: value.clone() for name, value in balancer.model.encoders.named_parameters()}
+    moved = {name: value - before[name] for name, value in trained["model"].encoders.named_parameters()}
+    for modality in ("audio", "visual"):
+        steps = [value for name, value in moved.items() if name.startswith(modality)]
+        length = torch.cat([value.detach().flatten() for value in steps]).norm() / settings["training"]["learning_rate"]
+        assert trained["history"][0][f"grad_norm_{modality}"] == pytest.approx(length.item(), rel=1e-3)
 
 
 def test_monitoring_changes_nothing_and_looks_at_test_and_at_seen_clips(recipe: Make, tmp_path: Path) -> None:

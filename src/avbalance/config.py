@@ -87,7 +87,10 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     for name in [settings.datasets] if isinstance(settings.datasets, str) else settings.datasets or []:
         member(main, "datasets", "dataset", name, datasets)
-    equivalent = read_yaml(path) if (path := config / "equivalent_code.yaml").exists() else {}
+    path = config / "equivalent_code.yaml"
+    equivalent = read_yaml(path) if path.exists() else {}
+    if numbers := [code for line in equivalent.items() for code in line if isinstance(code, int | float)]:
+        raise UserError(f"{path}: found the number {numbers[0]}; put a hash that is made of digits into quotes")
     return Project(root, settings, scale, datasets, models, tables, trained, equivalent)
 
 

@@ -27,12 +27,12 @@ def predict(
         model: Left in the mode in which it is.
         batches: Of any sizes.
         precision: Of the encoders.
-        wanted: `logits`, `masked`, `embedding`, `angle`.
+        wanted: `logits`, `masked`, `subsets`, `embedding`, `angle`.
 
     Returns:
-        "logits", [n, num_classes]; "masked_<modality>", of the same shape; "embedding", [n, dim], what the head sees:
-        its streams one after another, brought to length 1, so that float16 holds them; "angle_<stream>", [n], as
-        `Model.angles`.
+        "logits", [n, num_classes]; "masked_<modality>", of the same shape, and of `subsets` with two or more but not
+        all modalities "masked_<modality>+<modality>"; "embedding", [n, dim], what the head sees: its streams one after
+        another, brought to length 1, so that float16 holds them; "angle_<stream>", [n], as `Model.angles`.
     """
     was_training = model.training
     model.eval()
@@ -43,6 +43,8 @@ def predict(
             said = {"logits": output.logits} if "logits" in wanted else {}
             if "masked" in wanted:
                 said |= {f"masked_{name}": logits for name, logits in model.masked(output).items()}
+            for size in range(2, len(model.encoders)) if "subsets" in wanted else ():
+                said |= {f"masked_{names}": logits for names, logits in model.masked(output, size).items()}
             if "embedding" in wanted:
                 said["embedding"] = normalize(torch.cat(list(output.streams.values()), dim=1))
             if "angle" in wanted:
@@ -74,7 +76,7 @@ def classify(
     """Predictions and figures of every split, where test has the classes that were trained.
 
     Returns:
-        "<split>_logits", "test_masked_<modality>" and "test_angle_<stream>", float16, with "<split>_label" and, where
+        "<split>_logits", "test_masked_<modalities>" and "test_angle_<stream>", float16, with "<split>_label" and, where
         clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
     """
     predictions: dict[str, NDArray[Any]] = {}
@@ -82,7 +84,7 @@ def classify(
     for name, split in splits.items():
         wanted = ["logits"]
         if name == "test":
-            wanted += ["masked"] * (len(model.encoders) > 1) + ["angle"] * (split.labels.ndim == 1)
+            wanted += ["masked", "subsets"] * (len(model.encoders) > 1) + ["angle"] * (split.labels.ndim == 1)
         said = predict(model, Batches(split, batch_size), precision, wanted)
         predictions |= {f"{name}_{what}": logits.astype(np.float16) for what, logits in said.items()}
         predictions[f"{name}_label"] = split.labels

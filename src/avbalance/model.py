@@ -1,6 +1,8 @@
 """A model is one encoder a modality, a fusion and a head."""
 
 from collections.abc import Mapping
+from functools import reduce
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -39,24 +41,24 @@ class Model(nn.Module):
             streams = self.fusion(features)
             return Output(features, streams, self.head(streams))
 
-    def masked(self, output: Output) -> dict[str, Tensor]:
+    def masked(self, output: Output, size: int = 1) -> dict[str, Tensor]:
         """What each modality says alone inside the joint model, {modality: [batch, num_classes]}.
+
+        With another size, what every so many say together, {"audio+visual": [batch, num_classes]}.
 
         The exact share W_m f_m + b / M of the logits where the fusion keeps modalities apart and the head
         is a sum over streams (OGM-GE, Peng et al., CVPR 2022). Otherwise the other modalities' features
         are replaced by zeros: our generalisation.
         """
         shares = None if self.fusion.mixes else self.head.split(output.streams)
+        groups = {"+".join(group): group for group in combinations(output.features, size)}
         if shares is not None:
-            return shares
+            return {name: reduce(torch.add, [shares[m] for m in group]) for name, group in groups.items()}
         return {
-            kept: self.decide(
-                {
-                    modality: feature if modality == kept else torch.zeros_like(feature)
-                    for modality, feature in output.features.items()
-                }
+            name: self.decide(
+                {m: feature if m in group else torch.zeros_like(feature) for m, feature in output.features.items()}
             ).logits
-            for kept in output.features
+            for name, group in groups.items()
         }
 
     def class_weights(self) -> dict[str, Tensor]:

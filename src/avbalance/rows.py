@@ -118,8 +118,14 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
         raise UserError(
             f"balancer: {names['balancer']!r} needs loss {' or '.join(map(repr, required))}, found {names['loss']!r}"
         )
-    if declared["balancer"].get("uses_blend") and len(chosen) < 2:
-        raise UserError(f"balancer: {names['balancer']!r} blends modalities, found {', '.join(chosen)} alone")
+    if declared["balancer"].get("several_modalities") and len(chosen) < 2:
+        raise UserError(f"balancer: {names['balancer']!r} balances modalities, found {', '.join(chosen)} alone")
+    weight = signature.resolve("loss", row.loss)[names["loss"]].get("weight", 1)
+    if declared["balancer"].get("weighs_heads") and weight != 1:
+        raise UserError(
+            f"balancer: {names['balancer']!r} weighs the heads itself; leave the weight of {names['loss']!r} at 1, "
+            f"found {weight}"
+        )
 
 
 def _check_pretrained(

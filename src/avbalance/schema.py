@@ -142,18 +142,19 @@ class Training(Strict):
     """How a run is trained.
 
     Attributes:
-        epochs: At most this many.
+        epochs: At most this many; 0 for a run that stays at its start, untrained or pre-trained.
         patience: Epochs without a lower validation loss after which training stops.
         precision: Of the encoders; fusion, head, logits and losses are always float32.
         optimizer: With `momentum` (of sgd) and `weight_decay`.
         decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
         select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
+        moments: Numbers of steps, such as [0, 500], after which the weights are kept besides, for probes.
         monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
 
     A key that is left at its default is not part of a run's recipe.
     """
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     patience: int = Field(ge=1)
@@ -164,6 +165,7 @@ class Training(Strict):
     decay_epochs: int | None = Field(default=None, ge=1)
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"
+    moments: list[Annotated[int, Field(ge=0)]] = []
     monitor: bool = False
 
     @model_validator(mode="after")

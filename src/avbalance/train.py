@@ -27,11 +27,12 @@ from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
 from avbalance.evaluate import classify, monitor, observe, read_trials, verify
 from avbalance.model import Model, build
+from avbalance.moments import Moments, file_of
 from avbalance.progress import Progress
 from avbalance.types import Loaders
 
 CHECK_EVERY_STEPS = 50
-"""How often losses are looked at; each look waits for the device."""
+"""How often losses and gradients are looked at, besides an epoch's last step; each look waits for the device."""
 
 
 def train(
@@ -48,7 +49,8 @@ def train(
     All randomness of an epoch follows from (seed, epoch), so a run that was killed and resumed gives the same bits.
 
     Returns:
-        One record an epoch: epoch (from 1), train_loss, those of `evaluate.observe`, seconds, the balancer's curves,
+        One record an epoch: epoch (from 1), train_loss, grad_norm_<modality> (length of the gradient of an encoder's
+        weights, mean over the steps that are looked at), those of `evaluate.observe`, seconds, the balancer's curves,
         and where training.monitor is set those of `evaluate.monitor`; and the length of each class's weight,
         {stream: [epochs, num_classes]}.
     """
@@ -58,10 +60,14 @@ def train(
     history: list[dict[str, float]] = []
     norms: list[dict[str, Tensor]] = []
     best = _copy(balancer)
+    num_steps = 0
     if state := checkpoint.load(resume, device):
         balancer.load_state_dict(state["balancer"])
         optimizer.load_state_dict(state["optimizer"])
         history, norms, best = state["history"], state["norms"], state["best"]
+        num_steps = state["num_steps"]
+    most_steps = training["epochs"] * len(Batches(splits["train"], batch_size))
+    moments = Moments(balancer.model, training, resume, most_steps, num_steps)
     progress = Progress(resume, training["epochs"], "epoch", len(history))
     saved = time.monotonic()
     while not _is_finished(history, training):
@@ -73,9 +79,9 @@ def train(
             plain=Batches(splits["train"], batch_size),
             val=Batches(splits["val"], batch_size),
         )
-        train_loss = _train_epoch(balancer, optimizer, loaders, epoch, precision)
+        seen = _train_epoch(balancer, optimizer, loaders, epoch, precision, moments)
         seconds = time.perf_counter() - start
-        figures = {"train_loss": train_loss, **observe(balancer.model, splits["val"], batch_size, precision)}
+        figures = {**seen, **observe(balancer.model, splits["val"], batch_size, precision)}
         record = {"epoch": epoch + 1, **figures, "seconds": round(seconds, 4), **balancer.curves()}
         if "monitor" in training:
             record |= monitor(balancer.model, splits, trials, batch_size, precision)
@@ -86,34 +92,57 @@ def train(
             best = _copy(balancer)
         if time.monotonic() - saved >= checkpoint_seconds:
             states = {"balancer": balancer.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-            checkpoint.save(resume, {**states, "history": history, "norms": norms})
+            checkpoint.save(resume, {**states, "history": history, "norms": norms, "num_steps": moments.done})
             saved = time.monotonic()
         progress.advance(**figures)
+    moments.close()
     balancer.load_state_dict(best)
     progress.close()
-    return history, {stream: torch.stack([each[stream] for each in norms]).cpu() for stream in norms[0]}
+    streams = norms[0] if norms else {}
+    return history, {stream: torch.stack([each[stream] for each in norms]).cpu() for stream in streams}
 
 
 def _train_epoch(
-    balancer: Balancer, optimizer: torch.optim.Optimizer, loaders: Loaders, epoch: int, precision: torch.dtype
-) -> float:
-    """One epoch; returns the mean objective over its clips."""
+    balancer: Balancer,
+    optimizer: torch.optim.Optimizer,
+    loaders: Loaders,
+    epoch: int,
+    precision: torch.dtype,
+    moments: Moments,
+) -> dict[str, float]:
+    """One epoch; returns "train_loss", the mean objective over its clips, and "grad_norm_<modality>"."""
     balancer.train()
     with torch.autocast(_device_type(balancer), precision, enabled=precision != torch.float32):
         balancer.start_epoch(epoch, loaders, optimizer)
     sums: list[Tensor] = []
     unchecked: list[dict[str, Tensor]] = []
+    gradients: list[Tensor] = []
     num_clips = 0
     for batch in balancer.batches(loaders.train):
         with torch.autocast(_device_type(balancer), precision, enabled=precision != torch.float32):
             unchecked.append(balancer.step(batch, optimizer))
         sums.append(torch.stack(list(unchecked[-1].values())).sum() * len(batch.labels))
         num_clips += len(batch.labels)
+        moments.advance()
         if len(unchecked) == CHECK_EVERY_STEPS:
             _check_finite(unchecked, epoch, len(sums))
             unchecked = []
-    _check_finite(unchecked, epoch, len(sums))
-    return float(torch.stack(sums).sum()) / num_clips
+            gradients.append(_gradient_norms(balancer.model))
+    if unchecked:
+        _check_finite(unchecked, epoch, len(sums))
+        gradients.append(_gradient_norms(balancer.model))
+    means = torch.stack(gradients).mean(dim=0).tolist()
+    named = {f"grad_norm_{modality}": mean for modality, mean in zip(balancer.model.encoders, means, strict=True)}
+    return {"train_loss": float(torch.stack(sums).sum()) / num_clips, **named}
+
+
+def _gradient_norms(model: Model) -> Tensor:
+    """Length of the gradient that the last step left in each encoder, [modalities]."""
+    gradients = (
+        [weight.grad for weight in encoder.parameters() if weight.grad is not None]
+        for encoder in model.encoders.values()
+    )
+    return torch.stack([nn.utils.get_total_norm(each) for each in gradients])
 
 
 def _device_type(module: nn.Module) -> str:
@@ -131,8 +160,11 @@ def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) ->
 
 
 def _chosen_epoch(history: list[dict[str, float]], training: Mapping[str, Any]) -> int:
-    """The epoch (from 0) with the lowest validation loss, the first of equals; or the last, as training.select says."""
-    if training.get("select") == "last":
+    """The epoch (from 0) with the lowest validation loss, the first of equals; or the last, as training.select says.
+
+    -1 where nothing is trained.
+    """
+    if not history or training.get("select") == "last":
         return len(history) - 1
     return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
 
@@ -195,7 +227,7 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_clip": flops_per_clip(model, splits["val"]),
         "train_seconds": round(seconds, 3),
-        "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1),
+        "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1) if history else 0.0,
         **quality,
     }
     weight_norms = {f"weight_norm_{stream}": values.numpy() for stream, values in norms.items()}
@@ -222,8 +254,10 @@ def main() -> None:
         with store.publish(arguments.weights, recipe) as weights:
             state = {name: value.contiguous().cpu() for name, value in trained["model"].state_dict().items()}
             save_file(state, weights / "model.safetensors")
+            for moment in recipe["settings"]["training"].get("moments", []):
+                shutil.copy(resume / file_of(moment), weights)
         with (out / "history.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, trained["history"][0].keys())
+            writer = csv.DictWriter(file, trained["history"][0].keys() if trained["history"] else ["epoch"])
             writer.writeheader()
             writer.writerows(trained["history"])
         np.savez_compressed(out / "predictions.npz", **trained["predictions"])

@@ -118,11 +118,6 @@ def test_training_without_weights_is_an_error() -> None:
         train(build())
 
 
-def test_a_loss_that_weighs_the_heads_itself_is_refused() -> None:
-    with pytest.raises(UserError, match="balancer GBlend weighs the heads itself; leave unimodal's weight at 1"):
-        build(weight=0.5)
-
-
 def test_with_cosine_heads_terms_are_those_of_mmcosine() -> None:
     balancer = build(head={"cosine": {"scale": 5.0}})
     balancer.receive(BLEND)

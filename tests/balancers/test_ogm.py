@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from avbalance.balancers.base import Balancer
 from avbalance.balancers.ogm import OGM
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
 from avbalance.fusions.base import Fusion
 from avbalance.fusions.concat import Concat
@@ -171,11 +170,6 @@ def test_a_frozen_encoder_is_no_obstacle() -> None:
         "head.linear.weight",
         "head.linear.bias",
     }
-
-
-def test_one_modality_alone_is_the_users_error() -> None:
-    with pytest.raises(UserError, match="balancer OGM compares modalities, found audio alone"):
-        OGM(build(("audio",)), Joint({}, 2))
 
 
 def test_it_is_defined_where_a_clip_has_one_class() -> None:

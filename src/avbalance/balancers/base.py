@@ -21,13 +21,17 @@ class Balancer(nn.Module):
     Attributes:
         requires_loss: Losses this method can be trained with, by name; empty for any.
         tasks: Of data, on which it is defined.
+        several_modalities: Whether one modality alone makes no sense to the method.
         two_modalities: Whether the method is defined for exactly two modalities.
+        weighs_heads: Whether the method weighs the heads' losses itself, so that the loss's own weight stays 1.
         uses_blend: Whether it is given blend weights, estimated on the row's own uni-modal and joint runs.
     """
 
     requires_loss: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
+    several_modalities: ClassVar[bool] = False
     two_modalities: ClassVar[bool] = False
+    weighs_heads: ClassVar[bool] = False
     uses_blend: ClassVar[bool] = False
 
     def __init__(self, model: Model, loss: Loss) -> None:

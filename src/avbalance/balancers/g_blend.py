@@ -33,6 +33,8 @@ class GBlend(Balancer):
     """
 
     requires_loss = ("unimodal",)
+    several_modalities = True
+    weighs_heads = True
     uses_blend = True
     loss: Unimodal
     weights: Tensor
@@ -40,8 +42,6 @@ class GBlend(Balancer):
 
     def __init__(self, model: Model, loss: Unimodal) -> None:
         super().__init__(model, loss)
-        if loss.weight != 1:
-            raise UserError(f"balancer {type(self).__name__} weighs the heads itself; leave unimodal's weight at 1")
         self.heads = ["joint", *model.encoders]
         for name in ("weights", "ogr"):
             self.register_buffer(name, torch.full([len(self.heads)], torch.nan))

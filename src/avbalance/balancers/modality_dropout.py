@@ -24,6 +24,8 @@ class ModalityDropout(Balancer):
         probability: p, that a clip lacks a modality.
     """
 
+    several_modalities = True
+
     def __init__(self, model: Model, loss: Loss, probability: float = 0.2) -> None:
         super().__init__(model, loss)
         self.probability = probability

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from avbalance.balancers.base import Balancer
-from avbalance.cli import UserError
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.types import Batch, Loaders, Output
@@ -35,15 +34,12 @@ class OGM(Balancer):
     """
 
     tasks = ("single_label", "verification")
+    several_modalities = True
     sum_k: Tensor
     num_steps: Tensor
 
     def __init__(self, model: Model, loss: Loss, alpha: float = 0.8, start: int = 0, end: int = 50) -> None:
         super().__init__(model, loss)
-        if len(model.encoders) < 2:
-            raise UserError(
-                f"balancer {type(self).__name__} compares modalities, found {', '.join(model.encoders)} alone"
-            )
         self.alpha, self.start, self.end = alpha, start, end
         self.modulates = False  # not read from a buffer in every step, which would wait for the device
         self.register_buffer("sum_k", torch.zeros(len(model.encoders)))

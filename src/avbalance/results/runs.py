@@ -52,8 +52,9 @@ class Runs:
         """{column of history.csv: [epochs]}."""
         self._verify(folder)
         with (Path(folder) / "history.csv").open() as file:
-            lines = list(csv.DictReader(file))
-        return {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
+            reader = csv.DictReader(file)
+            lines = list(reader)
+        return {name: np.array([float(line[name]) for line in lines]) for name in reader.fieldnames or ()}
 
     def metrics(self, folder: str) -> dict[str, Any]:
         """The run's metrics.json."""
