@@ -6,7 +6,18 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from avbalance.results.statistics import ALPHA, Difference, Sample, difference, holm, mcnemar, sample, t_interval
+from avbalance.results.statistics import (
+    ALPHA,
+    Difference,
+    Sample,
+    critical_difference,
+    difference,
+    holm,
+    mcnemar,
+    ranks,
+    sample,
+    t_interval,
+)
 
 
 def test_t_interval_of_three_seeds_by_hand() -> None:
@@ -156,6 +167,17 @@ def test_holm_is_the_closure_of_bonferroni() -> None:
         for place in range(7)
     ]
     assert holm(list(p_values)) == pytest.approx(adjusted)
+
+
+@pytest.mark.parametrize(("num_methods", "q"), [(2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)])
+def test_the_critical_difference_has_the_published_values(num_methods: int, q: float) -> None:
+    # Demsar 2006, Table 5(a); CD = q sqrt(k (k + 1) / (6 N)).
+    expected = q * np.sqrt(num_methods * (num_methods + 1) / (6 * 14))
+    assert critical_difference(num_methods, 14) == pytest.approx(expected, rel=3e-4)
+
+
+def test_equal_scores_share_their_ranks() -> None:
+    assert ranks(np.array([[0.9, 0.8, 0.9], [0.1, 0.3, 0.2]])).tolist() == [[1.5, 3, 1.5], [3, 1, 2]]
 
 
 NUM_ROWS, NUM_CLIPS = 9, 300

@@ -88,9 +88,8 @@ def describe(name: str) -> Column:
         return Column(name, f"{head.capitalize()} {'OGR' if what == 'ogr' else what}", "", 3, 0)
     raise UserError(
         f"column {name!r} does not exist; allowed: {', '.join(PLAIN)}; acc_<modality>_ or map_<modality>_ followed by "
-        f"alone, masked or probe; shapley_<modality>; eer, {' or '.join(P_TARGET)}, also followed by _<list of trials>; "
-        "best_test_ followed by a column of accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed "
-        "by a head"
+        f"alone, masked or probe; shapley_<modality>; eer, {' or '.join(P_TARGET)}, also with _<list of trials>; "
+        "best_test_ followed by accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed by a head"
     )
 
 

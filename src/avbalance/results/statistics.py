@@ -161,3 +161,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = (m - np.arange(m)) * np.asarray(p_values, np.float64)[order]
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return [float(p) for p in adjusted]
+
+
+def ranks(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of each method on each data set, 1 for the highest score; equal scores share the mean of their ranks.
+
+    Args:
+        scores: [data sets, methods], higher is better.
+    """
+    return np.asarray(stats.rankdata(-scores, axis=1), np.float64)
+
+
+def critical_difference(num_methods: int, num_data: int) -> float:
+    """Nemenyi's: how far average ranks of k methods over N data sets have to be apart to differ at the 5 % level.
+
+    Demsar, Journal of Machine Learning Research 2006, with the studentized range q of infinitely many degrees of
+    freedom:
+
+        CD = q / sqrt(2) sqrt(k (k + 1) / (6 N))
+    """
+    q = stats.studentized_range.ppf(LEVEL, num_methods, np.inf)
+    return float(q / np.sqrt(2) * np.sqrt(num_methods * (num_methods + 1) / (6 * num_data)))

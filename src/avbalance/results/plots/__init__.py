@@ -9,6 +9,7 @@ REGISTRY = {
     "curves": "curves:Curves",
     "errors": "errors:Errors",
     "gains": "gains:Gains",
+    "ranks": "ranks:Ranks",
     "samples": "samples:Samples",
     "sensitivity": "sensitivity:Sensitivity",
 }
