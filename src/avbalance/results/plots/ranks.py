@@ -77,8 +77,8 @@ def caption_of(heading: str, found: NDArray[np.float64], titles: Sequence[str]) 
     caption = (
         f"{heading} of {num_methods} methods, ranked on each of {num_data} data sets ({'; '.join(titles)}) by the mean "
         f"over seeds; 1 is best. Friedman's test of no difference: chi-square {friedman.statistic:.1f}, p "
-        f"{p_value({'adjusted_p': float(friedman.pvalue)})}. Bars join methods whose average ranks differ by less than Nemenyi's critical "
-        f"difference at {100 * ALPHA:.0f} %, {number(distance, 2)}."
+        f"{p_value({'adjusted_p': float(friedman.pvalue)})}. Bars join methods whose average ranks differ by less than "
+        f"Nemenyi's critical difference at {100 * ALPHA:.0f} %, {number(distance, 2)}."
     )
     if distance >= num_methods - 1:
         caption += (
