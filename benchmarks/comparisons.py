@@ -146,13 +146,8 @@ def rejected(found: list[Difference]) -> list[bool]:
     return [p < ALPHA for p in holm([each.p for each in found if each.p is not None])]
 
 
-def main() -> None:
-    """Print a table a regime."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", type=int, default=300, help="generated, a regime")
-    number = parser.parse_args().tables
-    print_conditions()
-    lines = []
+def measured(number: int) -> Iterator[list[str]]:
+    """A line a regime and test."""
     for name, (num_seeds, draw) in regimes(np.random.default_rng(1)).items():
         covered, false, best, found = ({test: [] for test in TESTS} for _ in range(4))  # type: ignore[var-annotated]
         for rows, better in tables(num_seeds, draw, number, np.random.default_rng(2)):
@@ -166,8 +161,18 @@ def main() -> None:
         for test in TESTS:
             share = [np.mean(covered[test]), np.mean(covered[test], axis=0).min()]
             share += [np.mean(each[test]) for each in (false, best, found)]
-            lines.append([name, test, *(f"{each:.3f}" for each in share)])
-    print_table(["regime", "test", "covered", "worst", "false, first", "false, best", "found"], lines)
+            yield [name, test, *(f"{each:.2f}" for each in share)]
+
+
+def main() -> None:
+    """Print a line a regime and test."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=int, default=300, help="generated, a regime")
+    arguments = parser.parse_args()
+    print_conditions(tables=arguments.tables)
+    print_table(
+        ["regime", "test", "covered", "worst", "false, first", "false, best", "found"], measured(arguments.tables)
+    )
 
 
 if __name__ == "__main__":
