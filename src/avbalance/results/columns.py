@@ -54,7 +54,7 @@ PLAIN = {
         Column("map", "Test mAP", "%", 1, 1),
         Column("mauc", "Test mAUC", "%", 1, 1),
         Column("loss", "Test loss", "nats", 3, -1),
-        Column("alone_gap", "Gap alone", "points", 1, 0),
+        Column("alone_gap", "Alone gap", "points", 1, 0),
         Column("masked_gap", "Masked gap", "points", 1, -1),
         Column("probe_gap", "Probe gap", "points", 1, -1),
         Column("train_seconds", "Training, one run", "s", 0, 0),

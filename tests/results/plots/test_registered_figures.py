@@ -20,7 +20,6 @@ from avbalance.results.plots.style import PALETTE, colours_of
 OPTIONS: dict[str, dict[str, Any]] = {
     "classes": {"baseline": "a"},
     "gains": {"baseline": "a", "columns": ["accuracy"]},
-    "ranks": {"datasets": ["x", "y"]},
     "samples": {"split": "test", "num_clips": 2},
     "sensitivity": {"baseline": "a"},
 }

@@ -24,17 +24,17 @@ class Ranks(Plot):
     Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006, Figure 1: Friedman's test of no
     difference at all, and Nemenyi's critical difference of two average ranks.
 
+    Rows of several data sets are labelled `<title of the data set>: <method>`; what is labelled alike is one method.
+
     Args:
-        datasets: What the names of the rows on each data set start with: `[digits, letters]` for rows `digits_a`,
-            `digits_b`, `letters_a` and `letters_b` of the methods a and b; a table's values of `each`.
         column: By which methods are ranked, mean over seeds.
     """
 
     several_rows: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
 
-    def __init__(self, datasets: list[str], column: str = "accuracy") -> None:
-        self.datasets, self.column = datasets, column
+    def __init__(self, column: str = "accuracy") -> None:
+        self.column = column
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Rank the methods on each data set."""
@@ -43,30 +43,20 @@ class Ranks(Plot):
             raise UserError(f"column {self.column!r} has no better and worse to rank by; choose another")
         cells = measure({name: row.entries for name, row in rows.items()}, [self.column], runs)
         scores: dict[str, dict[str, float]] = {}
-        titles: dict[str, str] = {}
         for name, row in rows.items():
-            data = self._data_of(name)
-            titles[data], _, method = row.label.partition(": ")
+            title, _, method = row.label.partition(": ")
             if (cell := cells[name][self.column]).values:
-                scores.setdefault(method, {})[data] = column.better * float(cell.means().mean())
-        compared = {method: of for method, of in scores.items() if len(of) == len(self.datasets)}
-        if len(compared) < 3 or len(self.datasets) < 2:
+                scores.setdefault(method, {})[title] = column.better * float(cell.means().mean())
+        titles = list(dict.fromkeys(title for of in scores.values() for title in of))
+        compared = {method: of for method, of in scores.items() if len(of) == len(titles)}
+        if len(compared) < 3 or len(titles) < 2:
             raise UserError("ranks need three methods or more that have a value on each of two data sets or more")
-        found = ranks(np.array([[of[data] for of in compared.values()] for data in self.datasets]))
+        found = ranks(np.array([[of[title] for of in compared.values()] for title in titles]))
         left_out = ", ".join(method for method in scores if method not in compared)
         figure = draw_ranks(list(compared), found.mean(axis=0), critical_difference(len(compared), len(found)))
-        return figure, caption_of(column.heading, found, [titles[data] for data in self.datasets]) + (
+        return figure, caption_of(column.heading, found, titles) + (
             f" Left out, without a value on some data: {left_out}." if left_out else ""
         )
-
-    def _data_of(self, name: str) -> str:
-        of = [data for data in self.datasets if name.startswith(f"{data}_")]
-        if len(of) != 1:
-            raise UserError(
-                f"row {name!r} starts with {'several' if of else 'none'} of datasets: {', '.join(self.datasets)}; name "
-                "rows <data set>_<method>"
-            )
-        return of[0]
 
 
 def caption_of(heading: str, found: NDArray[np.float64], titles: Sequence[str]) -> str:
