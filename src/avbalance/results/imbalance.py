@@ -1,6 +1,6 @@
 """How far modalities are from carrying a model alike: gaps, and what each contributes."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import factorial
 from typing import Any
@@ -14,9 +14,18 @@ Coalition = frozenset[str]
 """Modalities that are shown."""
 
 
-def gap(accuracies: Collection[float]) -> NDArray[np.float64]:
-    """The best modality's accuracy minus the worst one's, [1]."""
-    return np.array([max(accuracies) - min(accuracies)])
+def gap(said: Sequence[Mapping[str, NDArray[Any]]], logits: str) -> NDArray[np.float64] | None:
+    """The best modality's test accuracy minus the worst one's in points, [1]; None of one, or of several labels a clip.
+
+    Args:
+        said: Predictions of each modality's own run, or of one run with logits of all.
+        logits: How the names of a modality's logits start; those of several modalities have a plus.
+    """
+    if said[0]["test_label"].ndim != 1:
+        return None
+    found = [(each, name) for each in said for name in each if name.startswith(logits) and "+" not in name]
+    rights = [100.0 * correct(each[name], each["test_label"]).mean() for each, name in found]
+    return np.array([max(rights) - min(rights)]) if len(rights) > 1 else None
 
 
 def shapley(worth: Mapping[Coalition, NDArray[np.float64]], modality: str) -> NDArray[np.float64]:

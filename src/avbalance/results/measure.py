@@ -166,20 +166,11 @@ def _value(
     if match := VERIFICATION.fullmatch(column):
         return _of_trials(column, match[1], match[2], predictions)
     if column.endswith("_gap"):
-        return _gap(said, logits)
+        return gap(said, logits)
     if match := SHAPLEY.fullmatch(column):
         worth = right_with(predictions) if predictions["test_label"].ndim == 1 else None
         return shapley(worth, match[1]) if worth and frozenset([match[1]]) in worth else None
     return _of_clips(column, predictions, logits)
-
-
-def _gap(said: Sequence[Predictions], logits: str) -> NDArray[np.float64] | None:
-    """Of the logits of each modality's own run, or of all in one run whose names start so."""
-    if said[0]["test_label"].ndim != 1:
-        return None
-    found = [(each, name) for each in said for name in each if name.startswith(logits) and "+" not in name]
-    rights = [100.0 * correct(each[name], each["test_label"]).mean() for each, name in found]
-    return gap(rights) if len(rights) > 1 else None
 
 
 def _best_test(column: str, plain: str, history: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:

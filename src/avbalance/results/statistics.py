@@ -74,8 +74,8 @@ def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
     This is a moderated variance (Smyth, Statistical Applications in Genetics and Molecular Biology 2004) with a prior
     that is not estimated, but known to err on the safe side: its location is the upper quartile instead of the centre,
     its weight that of the row's own seeds, and no variance is made smaller. Smyth's own estimate of both, from the few
-    rows of a table, finds differences that are none in up to 15 of 100 tables where variances differ, a variance
-    pooled over all rows in up to 30 (benchmarks/comparisons.py).
+    rows of a table, finds differences that are none in up to 21 of 100 tables where variances differ, a variance
+    pooled over all rows in up to 27, this one in up to 5 (benchmarks/comparisons.py).
 
     Args:
         rows: {row: [seeds, clips]}, of one column on one data set. Rows of equal values are the same runs, and count
