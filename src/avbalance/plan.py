@@ -308,7 +308,7 @@ def _cell(
     labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
     if any(column.endswith(("_probe", "probe_gap")) for column in columns) and joint and labelled:
         cell["probe"] = _probe(plan, run)
-    if any(column.endswith("_alone") for column in columns) and joint:
+    if any(column.endswith(("_alone", "alone_gap")) for column in columns) and joint:
         cell["alone"] = {modality: _run(plan, alone(row, modality), seed) for modality in modalities}
     if row.probe is not None:
         cell["layers"] = {"probe": probes[name], "layers": row.probe.layers, "moment": row.probe.moment}

@@ -24,6 +24,8 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
     names = [
         "gflops",
         "parameters",
+        "train_seconds",
+        "peak_memory",
         *(f"{what}_{head}" for what in ("weight", "ogr") for head in ("joint", *modalities)),
     ]
     if dataset.task == "verification":
@@ -34,7 +36,8 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
     if dataset.task == "single_label" and dataset.prepare is not None:
         figures += ["video_accuracy", "video_top5"]
     names += [f"{measure}_{modality}_{kind}" for modality in modalities for kind in ("alone", "masked", "probe")]
-    names += ["probe_gap"] * (dataset.task == "single_label")
+    if dataset.task == "single_label":
+        names += ["alone_gap", "masked_gap", "probe_gap", *(f"shapley_{modality}" for modality in modalities)]
     return [*figures, *(f"best_test_{figure}" for figure in figures if "top5" not in figure), "loss", *names]
 
 

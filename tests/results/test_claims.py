@@ -2,9 +2,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from avbalance.cli import UserError
-from avbalance.results.claims import Result, compare, judge
+from avbalance.results.claims import Result, compare_columns, judge
 from avbalance.results.columns import computed, describe
 from avbalance.results.measure import Measured, Values
 
@@ -96,10 +97,16 @@ def test_two_lists_of_different_length_are_an_error() -> None:
         verdict(rows(a=0.9, b=0.8, c=0.7), ["a", "b"], ">", ["a", "b", "c"])
 
 
-def test_only_seeds_that_both_rows_have_are_compared() -> None:
-    values = rows(left=0.9, right=0.6)
+def test_rows_are_compared_by_all_their_seeds_and_columns_by_those_of_both() -> None:
+    values: Values = rows(left=0.9, right=0.6)
     values["left"]["accuracy"].values[7] = np.zeros(400)
-    assert verdict(values, "left", ">", "right").difference == pytest.approx(30)
+    values["left"]["loss"] = clips(0.6)
+    values["right"]["loss"] = clips(0.6)
+    # 90 three times and 0 once, less 60
+    assert verdict(values, "left", ">", "right").difference == pytest.approx(67.5 - 60)
+    of_columns = {"text": "", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "left"}
+    (result,) = judge({"claim": of_columns}, values, COLUMNS, {})
+    assert (result.difference, result.verdict) == (pytest.approx(30), "holds")
 
 
 def test_a_row_without_runs_leaves_the_claim_undecided() -> None:
@@ -110,10 +117,10 @@ def test_a_row_without_runs_leaves_the_claim_undecided() -> None:
 
 def test_a_column_without_values_for_clips_is_compared_over_seeds() -> None:
     values = {"small": gaps(5.0, 6.0, 5.5), "large": gaps(20.0, 22.0, 20.5)}
-    # Differences -15, -16, -15: mean -15.33, s = 0.577, half width 4.303 * 0.577 / sqrt(3) = 1.434.
     result = verdict(values, "small", "<", "large", "probe_gap")
-    assert result.verdict == "holds"
-    assert (result.low, result.high) == pytest.approx((-16.768, -13.899), abs=0.002)
+    welch = stats.ttest_ind([5.0, 6.0, 5.5], [20.0, 22.0, 20.5], equal_var=False)
+    assert (result.verdict, result.p) == ("holds", pytest.approx(welch.pvalue, abs=1e-9))
+    assert (result.low, result.high) == pytest.approx(tuple(welch.confidence_interval(0.95)))
     one_seed = {"small": gaps(5.0), "large": gaps(20.0)}
     assert verdict(one_seed, "small", "<", "large", "probe_gap").verdict == "undecided"
 
@@ -137,12 +144,12 @@ def test_equals_paper_looks_at_the_largest_deviation(tolerance: float, expected:
 
 def test_p_is_corrected_for_the_number_of_claims() -> None:
     # Differences 10, 11, 12: t = 11 / (1 / sqrt(3)) = 19.05 with 2 degrees of freedom, p = 0.00274.
-    values: Values = {"wide": gaps(10, 11, 12), "narrow": gaps(0, 0, 0), "none": gaps(0, 1, -1)}
+    values: Values = {"wide": gaps(10, 11, 12), "narrow": gaps(0, 0, 0)}
     clear = claim("wide", ">", "narrow", "probe_gap")
     (alone,) = judge({"clear": clear}, values, COLUMNS, {})
     assert (alone.p, alone.adjusted_p) == pytest.approx((0.00274, 0.00274), abs=1e-5)
     # Three claims: 3 times 0.00274, the second raised to the first; the third's p is 1.
-    claims = {"clear": clear, "again": clear, "doubtful": claim("none", ">", "narrow", "probe_gap")}
+    claims = {"clear": clear, "again": clear, "doubtful": claim("narrow", ">", "narrow", "probe_gap")}
     results = judge(claims, values, COLUMNS, {})
     assert [result.adjusted_p for result in results] == pytest.approx([3 * 0.00274, 3 * 0.00274, 1.0], abs=1e-4)
     assert [result.verdict for result in results] == ["holds", "holds", "undecided"]
@@ -150,8 +157,8 @@ def test_p_is_corrected_for_the_number_of_claims() -> None:
 
 def test_a_claim_that_its_own_interval_would_decide_is_undecided_among_many() -> None:
     # Differences 4, 5, 6: t = 5 sqrt(3) = 8.66, p = 0.0131, which times 8 is 0.105.
-    values: Values = {"wide": gaps(4, 5, 6), "narrow": gaps(0, 0, 0), "none": gaps(0, 1, -1)}
-    none = claim("none", ">", "narrow", "probe_gap")
+    values: Values = {"wide": gaps(4, 5, 6), "narrow": gaps(0, 0, 0)}
+    none = claim("narrow", ">", "narrow", "probe_gap")
     claims = {"clear": claim("wide", ">", "narrow", "probe_gap"), **{str(number): none for number in range(7)}}
     result = judge(claims, values, COLUMNS, {})[0]
     assert result.low is not None
@@ -163,14 +170,12 @@ def test_where_all_rows_must_win_the_largest_p_counts_and_a_loss_is_corrected_fo
     values: Values = {
         "best": gaps(20, 21, 22), "wide": gaps(10, 11, 12), "near": gaps(9, 11, 9), "narrow": gaps(0, 0, 0)
     }  # fmt: skip
-    # wide - near: 1, 0, 3: mean 1.333, s = 1.528, t = 1.512, p = 0.27.
     result = verdict(values, "wide", ">", ["narrow", "near"], "probe_gap")
-    assert (result.p, result.right, result.verdict) == (pytest.approx(0.27, abs=0.005), "near", "undecided")
-    # best - wide is 10 three times; shifted a little, so that it has a spread: 10, 10, 13: mean 11, s = 1.732,
-    # t = 11, p = 0.00816; of two comparisons one is against the claim: 2 * 0.00816.
-    values["best"] = gaps(20, 21, 25)
+    narrow, near = (pair["p"] for pair in result.pairs)
+    assert narrow < 0.01 < 0.1 < near
+    assert (result.p, result.right, result.verdict) == (near, "near", "undecided")
     result = verdict(values, "wide", ">", ["narrow", "best"], "probe_gap")
-    assert (result.p, result.right, result.verdict) == (pytest.approx(0.01632, abs=1e-4), "best", "fails")
+    assert (result.p, result.right, result.verdict) == (2 * result.pairs[1]["p"], "best", "fails")
 
 
 def test_exact_differences_are_decided_by_their_sign_without_a_test() -> None:
@@ -192,7 +197,7 @@ def test_columns_of_clips_and_of_videos_are_compared_by_their_means() -> None:
     clip = Measured({seed: np.array([100.0, 0.0, 100.0, 0.0]) for seed in range(3)}, 3)
     video = Measured({seed: np.array([80.0 + seed, 80.0 + seed]) for seed in range(3)}, 3)
     # 80, 81 and 82 less 50: mean 31, s = 1
-    found = compare(video, clip)
+    found = compare_columns("row", {"row": video}, {"row": clip})
     assert found is not None
     assert (found.difference, found.high) == pytest.approx((31, 31 + 4.302653 / np.sqrt(3)), abs=1e-6)
 
@@ -220,20 +225,21 @@ def test_what_falls_ends_below_its_start_and_does_not_rise_between(order: str, e
 
 
 def test_both_p_values_of_falling_are_corrected_with_the_others() -> None:
-    # Differences first - last 10, 11, 12: p = 0.00274 as above. Rises 1, 2, 3: t = 2 sqrt(3), p = 0.0742, times 3.
+    # Variances 1, 1 and 0, of which the last is moderated: (0 + 1) / 2 with 4 degrees of freedom. So V = (1 + 1/2) / 3
+    # of first - last and of the rise low - last, with V^2 / ((1/3)^2 / 2 + (1/6)^2 / 4) = 4 degrees of freedom.
+    p = 2 * stats.t.sf(11 / np.sqrt(0.5), 4)
     values: Values = {"first": gaps(10, 11, 12), "low": gaps(-1, -2, -3), "last": gaps(0, 0, 0)}
     claims = {"falls": falling("first", "low", "last", metric="probe_gap")}
     (alone,) = judge(claims, values, COLUMNS, {})
-    assert (alone.verdict, alone.p) == ("holds", pytest.approx(0.00274, abs=1e-5))
-    assert alone.adjusted_p == pytest.approx(2 * 0.00274, abs=2e-5)
+    assert (alone.verdict, alone.p) == ("holds", pytest.approx(p, abs=1e-8))
+    assert alone.adjusted_p == pytest.approx(2 * p, abs=1e-8)  # the rise's is 3 * 0.047
     assert [(pair["left"], pair["right"]) for pair in alone.pairs] == [
         ("first", "last"),
         ("first", "low"),
         ("low", "last"),
     ]
-    clear = claim("first", ">", "last", "probe_gap")
-    falls, _ = judge({**claims, "clear": clear}, values, COLUMNS, {})
-    assert falls.adjusted_p == pytest.approx(3 * 0.00274, abs=3e-5)
+    falls, _ = judge({**claims, "same": claim("first", ">", "last", "probe_gap")}, values, COLUMNS, {})
+    assert falls.adjusted_p == pytest.approx(3 * p, abs=1e-8)
 
 
 def test_a_row_without_runs_leaves_falling_undecided() -> None:

@@ -12,7 +12,7 @@ from avbalance.results.measure import Measured, measure
 from avbalance.results.runs import Runs
 
 
-def entry(run: str, **others: str | dict[str, str]) -> dict[str, Any]:
+def entry(run: str, **others: str | int | dict[str, str]) -> dict[str, Any]:
     return {"seed": 0, "run": run, "probe": None, "alone": {}} | others
 
 
@@ -55,6 +55,60 @@ def test_every_accuracy_is_read_from_the_logits_it_is_named_after(publish_run: C
     assert means(values["probe_gap"]) == [75]
     assert values["accuracy"].values[0].shape == (8,)
     assert values["probe_gap"].values[0].shape == (1,)
+
+
+def test_a_gap_is_between_the_best_and_the_worst_modality(publish_run: Callable[..., str]) -> None:
+    masked = {"test_masked_audio": 4, "test_masked_flow": 2, "test_masked_visual": 5, "test_masked_audio+flow": 8}
+    run = publish_run("joint", test_logits=6, **masked)
+    alone = {m: publish_run(m, test_logits=right) for m, right in (("audio", 2), ("visual", 7), ("flow", 3))}
+    columns = ["alone_gap", "masked_gap"]
+    found = measure({"row": [entry(run, alone=alone)], "audio": [entry(alone["audio"])]}, columns, Runs())
+    # Of eight clips: 7 - 2, and 5 - 2; two modalities together are none.
+    assert [means(found["row"][column]) for column in columns] == [[62.5], [37.5]]
+    assert [found["audio"][column].num_seeds for column in columns] == [0, 0]
+    gone = measure({"row": [entry(run, alone=alone | {"flow": "results/runs/none"})]}, columns, Runs())["row"]
+    assert [(means(cell), cell.num_seeds) for cell in gone.values()] == [([], 1), ([37.5], 1)]
+
+
+def test_contributions_of_two_modalities_by_hand(publish_run: Callable[..., str]) -> None:
+    run = publish_run("joint", test_logits=6, test_masked_audio=5, test_masked_visual=1)
+    columns = ["shapley_audio", "shapley_visual", "shapley_flow"]
+    audio, visual, flow = measure({"row": [entry(run)]}, columns, Runs())["row"].values()
+    # Of eight clips 6 with both, 5, 1, and 3 of the first of two equally frequent classes without either.
+    # Audio (5 - 3 + 6 - 1) / 2 = 3.5, visual (1 - 3 + 6 - 5) / 2 = -0.5; sum 6 - 3.
+    assert [means(cell) for cell in (audio, visual)] == [[43.75], [-6.25]]
+    assert audio.values[0].shape == (8,)
+    assert (flow.num_seeds, flow.remark) == (0, "")
+
+
+def test_contributions_of_three_modalities_need_their_pairs(publish_run: Callable[..., str]) -> None:
+    singles = {"test_masked_a": 4, "test_masked_b": 3, "test_masked_c": 3}
+    pairs = {"test_masked_a+b": 6, "test_masked_a+c": 5, "test_masked_b+c": 3}
+    runs = {"old": singles, "new": singles | pairs, "alone": {}}
+    rows = {name: [entry(publish_run(name, test_logits=8, **right))] for name, right in runs.items()}
+    found = measure(rows, ["shapley_a", "shapley_b", "shapley_c"], Runs())
+    # a: (2 (4 - 3) + (6 - 3) + (5 - 3) + 2 (8 - 3)) / 6 = 17/6; b: (0 + (6 - 4) + (3 - 3) + 2 (8 - 5)) / 6 = 8/6;
+    # c: (0 + (5 - 4) + (3 - 3) + 2 (8 - 6)) / 6 = 5/6; sum 5 = 8 - 3.
+    assert [means(cell)[0] for cell in found["new"].values()] == pytest.approx(
+        [100 * x / 48 for x in (17, 8, 5)], abs=1e-6
+    )
+    assert {cell.remark for cell in found["old"].values()} == {
+        "older runs do not say what two of three modalities tell; train them anew"
+    }
+    assert {(cell.num_seeds, cell.remark) for cell in found["alone"].values()} == {(0, "")}
+
+
+@pytest.mark.usefixtures("here")
+def test_costs_are_of_a_run_and_an_older_one_says_that_it_was_not_measured() -> None:
+    figures = [{"train_seconds": 60.0 + 4 * seed, "peak_memory_mib": 512.5} for seed in range(2)]
+    new = [entry(publish(f"new{seed}", figures=each, **CLIPS), seed=seed) for seed, each in enumerate(figures)]
+    old = [entry(publish("old", figures={"train_seconds": 60.0}, **CLIPS))]
+    found = measure({"new": new, "old": old}, ["train_seconds", "peak_memory"], Runs())
+    assert [means(cell) for cell in found["new"].values()] == [[60, 64], [512.5, 512.5]]
+    assert not any(cell.exact for cell in found["new"].values())
+    assert (found["old"]["peak_memory"].num_seeds, found["old"]["peak_memory"].remark) == (
+        0, "not measured by older runs"
+    )  # fmt: skip
 
 
 def test_loss_is_the_cross_entropy_of_each_clip(publish_run: Callable[..., str]) -> None:

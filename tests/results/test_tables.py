@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from avbalance.cli import UserError
 from avbalance.results import files, latex, tables
@@ -181,22 +182,24 @@ def test_claims_are_reported_with_difference_and_interval(runs: Callable[..., st
     made = report(settings)
     (claim,) = json.loads(made[".json"])["claims"]
     assert claim["verdict"] == "holds"
-    # Of the eight clips 8 and 7 against 2 and 1 are right: 75 points in both seeds, so the clips decide. Their means
-    # are 0, 50, 100 five times and 50: s = 37.796, t = 75 sqrt(8) / s = 5.6125, p = 0.0008 with 7 degrees of freedom;
-    # half width 2.364624 s / sqrt(8) = 31.598.
+    # Of the eight clips 8 and 7 against 2 and 1 are right: variances between seeds 78.125 / 2 each. The clips' means of
+    # both seeds differ by 0, 50, 100 five times and 50: 1428.571 / 8; of that the rows' residuals, 43.75 at the clip
+    # in which the seeds differ and 6.25 at seven: 2 (43.75^2 + 7 * 6.25^2) / 7 / 16 = 39.0625 each. So V = 78.125 +
+    # 178.571 - 78.125, with V^2 / (2 * 39.0625^2 / 1 + 100.446^2 / 7) = 7.097 degrees of freedom, and t = 75 / 13.363.
     assert claim["difference"] == pytest.approx(75)
-    assert claim["adjusted_p"] == pytest.approx(0.000805, abs=1e-6)
-    assert (claim["low"], claim["high"]) == pytest.approx((43.402, 106.598), abs=1e-3)
+    assert claim["adjusted_p"] == pytest.approx(2 * stats.t.sf(75 / 13.36306, 7.0970), abs=1e-6)
+    half_width = stats.t.ppf(0.975, 7.0970) * 13.36306
+    assert (claim["low"], claim["high"]) == pytest.approx((75 - half_width, 75 + half_width), abs=1e-3)
     line = cells(made[".md"], "The better row is better.")
     assert line[1:] == [
         "**holds**",
         "Test accuracy: Better_row − Worse row",
         "+75.00 points",
-        "+43.40 to +106.60",
+        "+43.49 to +106.51",
         "< 0.001",
     ]
     assert r"The better row is better. Test accuracy: Better\_row $-$ Worse row & holds & +75.00 points" in made[".tex"]
-    assert r"+43.40 to +106.60 & $<$ 0.001 \\" in made[".tex"]
+    assert r"+43.49 to +106.51 & $<$ 0.001 \\" in made[".tex"]
 
 
 def test_json_names_runs_commit_and_device(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -308,3 +311,21 @@ def test_figures_show_rows_of_table_1_so_that_their_runs_are_shared() -> None:
         ((row, settings),) = figure["rows"].items()
         assert settings == table["rows"][row]
         assert figure["defaults"] == table["defaults"]
+
+
+@pytest.mark.parametrize(
+    ("name", "of"), [("avmnist_imbalance", "avmnist_balancers"), ("grid_imbalance", "grid_balancers")]
+)
+def test_tables_of_imbalance_show_the_rows_of_the_balancers(name: str, of: str) -> None:
+    shown, table = (yaml.safe_load((CONFIG / f"{each}.yaml").read_text()) for each in (name, of))
+    assert (shown["defaults"], shown["rows"]) == (table["defaults"], table["rows"])
+
+
+def test_ranks_are_of_rows_of_the_balancers() -> None:
+    ranked = yaml.safe_load((CONFIG / "balancers_ranks.yaml").read_text())
+    for data, of in (("avmnist", "avmnist_balancers"), ("letters", "grid_balancers")):
+        table = yaml.safe_load((CONFIG / f"{of}.yaml").read_text())
+        known = [table["defaults"] | row for row in table["rows"].values()]
+        shown = [ranked["defaults"] | row for name, row in ranked["rows"].items() if name.startswith(data)]
+        assert len(shown) == 16
+        assert all(row in known for row in shown)

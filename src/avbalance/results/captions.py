@@ -7,12 +7,16 @@ import pandas as pd
 
 from avbalance.results.columns import Column
 from avbalance.results.measure import Values
-from avbalance.results.statistics import ALPHA
+from avbalance.results.statistics import ALPHA, TEST
 
 KINDS = {
     "alone": "Alone: a model trained on that modality only.",
     "masked": "Masked: the joint model's share of the logits that is this modality's.",
     "probe": "Probe: a linear probe on the joint model's frozen encoder.",
+    "shapley": (
+        "Contributes: the modality's Shapley value, its gain in test accuracy over the modalities shown before it, "
+        "mean over all orders; the others are masked, and without any the most frequent class is guessed."
+    ),
     "video": "Video accuracy: class probabilities averaged over a video's clips.",
     "map": "mAP: mean over classes of the average precision.",
     "mauc": "mAUC: mean over classes of the area under the ROC curve.",
@@ -25,6 +29,8 @@ KINDS = {
     "weight": "Weight: of a head's loss in the objective, in the last epoch.",
     "ogr": "OGR: a head's overfitting-to-generalisation ratio, as estimated last.",
     "gflops": "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
+    "seconds": "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",
+    "peak": "Peak memory: the most that was in use during training.",
     "parameters": "Parameters: of the whole model; no seed changes their number.",
 }
 GENERATED = "Generated data: these numbers show that everything runs, and nothing else. "
@@ -67,17 +73,16 @@ def of_table(
     meaning += "".join(
         f" {text}" for kind, text in KINDS.items() if any(_speaks_of(column, kind) for column in columns)
     )
-    if any(column.name == "probe_gap" for column in columns):
-        meaning += " Probe gap: the better probe's accuracy minus the worse one's."
+    if any(column.name.endswith("_gap") for column in columns):
+        meaning += " Gap: the best modality's accuracy minus the worst one's."
     labels = dict(zip(frame["row"], frame["label"], strict=True))
     for row, parts in combined.items():
         of = ", ".join(labels[part] for part in parts)
         meaning += f" {labels[row]}: right where all of {of} are; the five best by the product of their probabilities."
     if (frame["mark"] != "").any():
         meaning += (
-            " Bold: best of its column on its data; underlined: not distinguishable from the best (of two t-tests of "
-            "the paired difference, over seeds and, where a clip has a value of its own, over clips, the larger p is "
-            f"{ALPHA} or more after Holm's correction over the column's rows)."
+            " Bold: best of its column on its data; underlined: not distinguishable from the best (p is "
+            f"{ALPHA} or more after Holm's correction over the column's rows). {TEST}"
         )
     return meaning + _remarks(columns, values, labels)
 

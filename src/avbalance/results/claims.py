@@ -9,16 +9,16 @@ import numpy as np
 
 from avbalance.cli import UserError
 from avbalance.results.columns import Column
-from avbalance.results.measure import Measured, Values
-from avbalance.results.statistics import ALPHA, Difference, holm, paired_t
+from avbalance.results.measure import Measured, Values, minus
+from avbalance.results.statistics import ALPHA, TEST, Difference, Sample, difference, holm, sample
 
 Verdict = Literal["holds", "fails", "undecided"]
 CAPTION = (
-    "Every comparison is paired and has two t-tests, one over seeds and, where a clip has a value of its own, one over "
-    "test clips; the larger p counts. Where a claim speaks of several rows, all must be on its side: its p is then the "
-    "largest of theirs; where some are on the other side, it is the smallest of those, times the number of "
-    "comparisons. Adjusted p: Holm's correction over a table's claims. A claim is undecided unless adjusted p < "
-    f"{ALPHA}. The comparison that decides is shown, with the wider of the two tests' 95 % intervals, not corrected."
+    f"{TEST} Where a claim speaks of several rows, all must be on its side: its p is then the largest of theirs; where "
+    "some are on the other side, it is the smallest of those, times the number of comparisons. A claim that something "
+    "falls along rows compares the first with the last, and each row with the next. Adjusted p: Holm's correction over "
+    f"a table's claims. A claim is undecided unless adjusted p < {ALPHA}. The comparison that decides is shown, with "
+    "its 95 % interval, not corrected."
 )
 SIGN = {">": 1, "<": -1, "falls": 1}
 VERDICTS: dict[int, Verdict] = {1: "holds", -1: "fails", 0: "undecided"}
@@ -82,21 +82,37 @@ class Side(NamedTuple):
     p: float | None
 
 
-def compare(left: Measured, right: Measured) -> Difference | None:
-    """left - right on the seeds that both have; None where there are none, or the two are of different data.
+def compare(cells: Mapping[str, Measured], left: str, right: str) -> Difference | None:
+    """left - right of two rows of a column, {row: its values}; None where one has none, or they are of different data.
+
+    The column's other rows on these data tell how much seeds usually matter.
+    """
+    a, b = cells[left], cells[right]
+    if not a.values or not b.values or a.data != b.data:
+        return None
+    if a.exact and b.exact:
+        exact = float(a.means()[0] - b.means()[0])
+        return Difference(exact, exact, exact)
+    samples = _samples(cells, a.data)
+    return difference(samples[left], samples[right])
+
+
+def compare_columns(row: str, left: Mapping[str, Measured], right: Mapping[str, Measured]) -> Difference | None:
+    """left - right of two columns of a row, seed by seed; None where no seed has both, or they are of different data.
 
     What is not of the same clips one by one is compared by its means.
     """
-    seeds = sorted(left.values.keys() & right.values.keys())
-    if not seeds or left.data != right.data:
+    gained = {each: minus(left[each], right[each]) for each in left}
+    if not gained[row].values:
         return None
-    if left.exact and right.exact:
-        exact = float(left.means(seeds)[0] - right.means(seeds)[0])
+    if left[row].exact and right[row].exact:
+        exact = float(gained[row].means()[0])
         return Difference(exact, exact, exact)
-    a, b = (np.array([cell.values[seed] for seed in seeds]) for cell in (left, right))
-    if a.shape != b.shape:
-        a, b = a.mean(axis=1, keepdims=True), b.mean(axis=1, keepdims=True)
-    return paired_t(a, b)
+    return difference(_samples(gained, gained[row].data)[row])
+
+
+def _samples(cells: Mapping[str, Measured], data: str) -> dict[str, Sample]:
+    return sample({row: cell.stacked() for row, cell in cells.items() if cell.values and cell.data == data})
 
 
 def judge(
@@ -146,7 +162,10 @@ def _compared(
         pairs = list(dict.fromkeys([(left[0], left[-1]), *pairwise(left)]))
     else:
         pairs = _pairs(name, left, left if other != metric else claim["right"])
-    return [Compared(one, against, compare(values[one][metric], values[against][other])) for one, against in pairs]
+    cells, others = ({row: values[row][column] for row in values} for column in (metric, other))
+    if other != metric:
+        return [Compared(row, row, compare_columns(row, cells, others)) for row, _ in pairs]
+    return [Compared(one, against, compare(cells, one, against)) for one, against in pairs]
 
 
 def _sides(relation: str, compared: list[Compared]) -> dict[int, Side]:

@@ -8,6 +8,9 @@ The three uni-modal accuracies have fixed names: `alone`, a model trained on tha
 joint model's share of the logits that is this modality's; `probe`, a linear probe on the joint model's frozen
 encoder.
 
+A gap is the best modality's accuracy minus the worst one's. `shapley_<modality>` is what a modality contributes to the
+joint model's accuracy; over all modalities it sums to that accuracy less that of guessing.
+
 `best_test_<column>` is what papers report: the best value over a run's epochs, chosen on the test set. `weight_<head>`
 and `ogr_<head>` are of a modality's head or of `joint`, as a blend had them in the last epoch.
 """
@@ -21,6 +24,7 @@ from avbalance.results import layers
 HEADINGS = {"f_xent": "f_Xent", "f_log": "f_Log"}
 COUNTS = {"channels", "height", "width", "features"}
 UNIMODAL = re.compile(r"(acc|map)_(\w+)_(alone|masked|probe)")
+SHAPLEY = re.compile(r"shapley_(\w+)")
 VERIFICATION = re.compile(r"(eer|min_dcf|min_dcf05)(?:_(\w+))?")
 BEST_TEST = re.compile(r"best_test_(accuracy|video_accuracy|map|mauc|(?:eer|min_dcf)_\w+)")
 OF_A_HEAD = re.compile(r"(weight|ogr)_(\w+)")
@@ -52,7 +56,11 @@ PLAIN = {
         Column("map", "Test mAP", "%", 1, 1),
         Column("mauc", "Test mAUC", "%", 1, 1),
         Column("loss", "Test loss", "nats", 3, -1),
+        Column("alone_gap", "Alone gap", "points", 1, 0),
+        Column("masked_gap", "Masked gap", "points", 1, -1),
         Column("probe_gap", "Probe gap", "points", 1, -1),
+        Column("train_seconds", "Training, one run", "s", 0, 0),
+        Column("peak_memory", "Peak memory", "MiB", 0, 0),
         Column("gflops", "GFLOPs (multiply-adds)", "", 2, 0),
         Column("parameters", "Parameters", "millions", 2, 0),
     )
@@ -68,6 +76,8 @@ def describe(name: str) -> Column:
     if match := UNIMODAL.fullmatch(name):
         measure, modality, kind = match.groups()
         return Column(name, f"{modality.capitalize()} {kind}{' mAP' * (measure == 'map')}", "%", 1, 1)
+    if match := SHAPLEY.fullmatch(name):
+        return Column(name, f"{match[1].capitalize()} contributes", "points", 1, 0)
     if match := VERIFICATION.fullmatch(name):
         measure, listed = match.groups()
         of = f"{listed} " if listed else ""
@@ -82,8 +92,8 @@ def describe(name: str) -> Column:
         return Column(name, f"{head.capitalize()} {'OGR' if what == 'ogr' else what}", "", 3, 0)
     raise UserError(
         f"column {name!r} does not exist; allowed: {', '.join(PLAIN)}; acc_<modality>_ or map_<modality>_ followed by "
-        f"alone, masked or probe; eer, {' or '.join(P_TARGET)}, also followed by _<list of trials>; best_test_ "
-        "followed by a column of accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed by a head"
+        f"alone, masked or probe; shapley_<modality>; eer, {' or '.join(P_TARGET)}, also with _<list of trials>; "
+        "best_test_ followed by accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed by a head"
     )
 
 

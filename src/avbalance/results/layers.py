@@ -54,12 +54,12 @@ def read(entries: Sequence[Mapping[str, Any]], runs: Runs) -> Figures:
     return found
 
 
-def source(entry: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The probe that a cell's columns are computed from, None where its row has none, and its logits' name."""
+def sources(entry: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The probe that a cell's columns are computed from, none where its row has none, and its logits' name."""
     if "layers" not in entry:
-        return None, ""
+        return [], ""
     asked = entry["layers"]
-    return asked["probe"], f"test_probe_{entry_of(asked['layers'][0], asked['moment'])}"
+    return [asked["probe"]], f"test_probe_{entry_of(asked['layers'][0], asked['moment'])}"
 
 
 def value(column: str, predictions: Predictions, logits: str, figures: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -21,11 +21,14 @@ from avbalance.metrics import (
 from avbalance.registry import nearest
 from avbalance.results import combined as combinations
 from avbalance.results import layers
-from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, UNIMODAL, VERIFICATION, describe
+from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, SHAPLEY, UNIMODAL, VERIFICATION, describe
+from avbalance.results.imbalance import gap, right_with, shapley
 from avbalance.results.runs import Predictions, Runs
 
 OF_THE_MODEL = {"gflops": ("flops_per_clip", 2e9), "parameters": ("num_parameters", 1e6)}
 """{column: name in metrics.json, how much of it is one}; a multiply-add is two operations there, one in the papers."""
+COSTS = {"train_seconds": ("train_seconds", 1.0), "peak_memory": ("peak_memory_mib", 1.0)}
+"""The same of what a run cost, which differs from seed to seed."""
 
 
 @dataclass
@@ -50,6 +53,10 @@ class Measured:
         """Mean over clips for each seed, [seeds]."""
         return np.array([self.values[seed].mean() for seed in (self.values if seeds is None else seeds)])
 
+    def stacked(self) -> NDArray[np.float64]:
+        """[seeds, clips]."""
+        return np.array(list(self.values.values()))
+
     def enter(self, seed: int, value: NDArray[np.float64], data: str) -> None:
         """Take a seed's values, unless they are no finite numbers."""
         if np.isfinite(value).all():
@@ -60,6 +67,15 @@ class Measured:
 
 Values = dict[str, dict[str, Measured]]
 """{row: {column: its values}}."""
+
+
+def minus(left: Measured, right: Measured) -> Measured:
+    """left - right on the seeds that both have; by their means where they are not of the same clips one by one."""
+    found = Measured(data=left.data, exact=left.exact and right.exact)
+    for seed in sorted(left.values.keys() & right.values.keys()) if left.data == right.data else ():
+        a, b = left.values[seed], right.values[seed]
+        found.values[seed] = a - b if a.shape == b.shape else np.array([a.mean() - b.mean()])
+    return found
 
 
 def measure(
@@ -86,15 +102,17 @@ def measure(
 def _cell(column: str, entries: list[dict[str, Any]], runs: Runs) -> Measured:
     cell = Measured(exact=column in OF_THE_MODEL)
     for entry in entries:
-        folder, logits = _source(column, entry)
-        if folder is None:
-            continue
-        predictions = runs.predictions(folder)
-        value = None if predictions is None else _value(column, folder, predictions, logits, runs)
-        cell.num_seeds += value is not None or predictions is None
-        if predictions is not None and value is not None:
-            cell.remark = cell.remark or _remark(column, predictions)
-            cell.enter(entry["seed"], value, runs.data(folder))
+        folders, logits = _sources(column, entry)
+        found = [runs.predictions(folder) for folder in folders]
+        predictions = [each for each in found if each is not None]
+        failed = len(predictions) < len(found)
+        value = _value(column, folders[0], predictions, logits, runs) if predictions and not failed else None
+        cell.num_seeds += value is not None or failed
+        if value is not None:
+            cell.remark = cell.remark or _remark(column, predictions[0])
+            cell.enter(entry["seed"], value, runs.data(folders[0]))
+        elif predictions and not failed:
+            cell.remark = cell.remark or _missing(column, predictions[0])
     return _without_meaning(cell)
 
 
@@ -121,27 +139,28 @@ def _without_meaning(cell: Measured) -> Measured:
     return cell
 
 
-def _source(column: str, entry: dict[str, Any]) -> tuple[str | None, str]:
-    """The folder a column is computed from, None where the row has no such column, and its logits' name."""
+def _sources(column: str, entry: dict[str, Any]) -> tuple[list[str], str]:
+    """The folders a column is computed from, none where the row has no such column, and its logits' name."""
     if column in layers.COLUMNS:
-        return layers.source(entry)
-    if column == "probe_gap":
-        return entry["probe"], "test_probe_"
+        return layers.sources(entry)
+    if column == "alone_gap":
+        return list(entry["alone"].values()), "test_logits"
     match = UNIMODAL.fullmatch(column)
-    if match is None:
-        return entry["run"], "test_logits"
-    _, modality, kind = match.groups()
-    if kind == "alone":
-        return entry["alone"].get(modality), "test_logits"
-    return entry["probe" if kind == "probe" else "run"], f"test_{kind}_{modality}"
+    kind = match[3] if match else column.removesuffix("_gap")
+    logits = f"test_{kind}_{match[2] if match else ''}" if kind in ("masked", "probe") else "test_logits"
+    folder = entry["alone"].get(match[2]) if match and kind == "alone" else entry["probe" if kind == "probe" else "run"]
+    return [folder] if folder is not None else [], logits
 
 
-def _value(column: str, folder: str, predictions: Predictions, logits: str, runs: Runs) -> NDArray[np.float64] | None:
+def _value(
+    column: str, folder: str, said: Sequence[Predictions], logits: str, runs: Runs
+) -> NDArray[np.float64] | None:
     """One seed's values, [clips], [videos] or [1]; None where the run or the task of its data has no such column."""
     if column in layers.COLUMNS:
-        return layers.value(column, predictions, logits, runs.metrics(folder))
-    if column in OF_THE_MODEL:
-        name, one = OF_THE_MODEL[column]
+        return layers.value(column, said[0], logits, runs.metrics(folder))
+    predictions = said[0]
+    if column in OF_THE_MODEL or column in COSTS:
+        name, one = (OF_THE_MODEL | COSTS)[column]
         figures = runs.metrics(folder)
         return np.array([figures[name] / one]) if name in figures else None
     if match := BEST_TEST.fullmatch(column):
@@ -151,6 +170,11 @@ def _value(column: str, folder: str, predictions: Predictions, logits: str, runs
         return history[column][-1:] if column in history else None
     if match := VERIFICATION.fullmatch(column):
         return _of_trials(column, match[1], match[2], predictions)
+    if column.endswith("_gap"):
+        return gap(said, logits)
+    if match := SHAPLEY.fullmatch(column):
+        worth = right_with(predictions) if predictions["test_label"].ndim == 1 else None
+        return shapley(worth, match[1]) if worth and frozenset([match[1]]) in worth else None
     return _of_clips(column, predictions, logits)
 
 
@@ -176,9 +200,6 @@ def _of_clips(column: str, predictions: Predictions, logits: str) -> NDArray[np.
     of_classes = _is_of_classes(column)
     if column != "loss" and of_classes != (labels.ndim == 2):
         return None
-    if column == "probe_gap":
-        probes = [correct(found, labels).mean() for name, found in predictions.items() if name.startswith(logits)]
-        return 100.0 * np.array([max(probes) - min(probes)])
     if logits not in predictions:
         return None
     said = predictions[logits]
@@ -217,6 +238,16 @@ def _trials(column: str, listed: str | None, predictions: Predictions) -> NDArra
 def _check_list(column: str, listed: str, lists: list[str]) -> None:
     if lists and listed not in lists:
         raise UserError(f"column {column!r}: {listed!r} is not a list of trials; {nearest(listed, lists)}")
+
+
+def _missing(column: str, predictions: Predictions) -> str:
+    """Why a run has no value of a column that others like it have."""
+    if column == "peak_memory":
+        return "not measured by older runs"
+    sets = [name for name in predictions if name.startswith("test_masked_")]
+    if SHAPLEY.fullmatch(column) and len(sets) > 2 and not any("+" in name for name in sets):
+        return "older runs do not say what two of three modalities tell; train them anew"
+    return ""
 
 
 def _remark(column: str, predictions: Predictions) -> str:

@@ -82,7 +82,7 @@ def mark(values: Values, column: Column) -> dict[str, str]:
         best = max(rows, key=lambda row: means[row])
         others = [row for row in rows if means[row] < means[best]]
         marks |= {row: "best" for row in rows if row not in others}
-        found = {row: each for row in others if (each := compare(cells[best], cells[row])) is not None}
+        found = {row: each for row in others if (each := compare(cells, best, row)) is not None}
         # Without a test a difference is exact, or of one seed, whose interval is the whole line.
         p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in found.values()]
         marks |= {row: "tied" for row, p in zip(found, holm(p_values), strict=True) if p >= ALPHA}

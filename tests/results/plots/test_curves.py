@@ -1,7 +1,9 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
+from avbalance.cli import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.curves import Curves, Training, draw_curves
 from avbalance.results.runs import Runs
@@ -25,3 +27,22 @@ def test_the_caption_says_how_the_epoch_was_chosen(publish_row: Callable[..., Ro
         row = publish_row(select, run, run, history=history, training={"select": select} if select == "last" else {})
         _, caption = Curves().draw({"row": row}, Runs())
         assert caption.startswith(f"Seed 0 bold, seed 1 thin. A dot marks the {words}, whose weights are used.")
+
+
+def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., Row]) -> None:
+    history = {name: [2.0, 1.0] for name in ("epoch", "train_loss", "val_loss", "val_accuracy")}
+    history |= {"grad_norm_audio": [4.0, 3.0], "grad_norm_visual": [2.0, 1.0], "weight_joint": [0.5, 0.25]}
+    norms = {"weight_norm_audio": np.array([[1.0, 3.0], [2.0, 6.0]])}
+    run = {"test_label": [0], "test_logits": [0]}
+    row = publish_row("Row", run, run, history=history, norms=norms)
+    figure, caption = Curves(also=["grad_norm", "weight_norm", "weight"]).draw({"row": row}, Runs())
+    shown = [{tuple(line.get_ydata()) for line in axes.lines if len(line.get_ydata())} for axes in figure.axes[2:]]
+    assert shown == [{(4, 3), (2, 1)}, {(2, 4)}, {(0.5, 0.25)}]  # means over classes of 1 and 3, of 2 and 6
+    assert [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes[2:]] == [
+        ["audio", "visual"], ["audio"], ["joint"]
+    ]  # fmt: skip
+    assert "Gradient norms: as the balancer left them" in caption
+    with pytest.raises(
+        UserError, match="row 'row' was trained without coefficient_<modality>; leave 'coefficient' out"
+    ):
+        Curves(also=["coefficient"]).draw({"row": row}, Runs())

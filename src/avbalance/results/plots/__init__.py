@@ -10,6 +10,7 @@ REGISTRY = {
     "depth": "depth:Depth",
     "errors": "errors:Errors",
     "gains": "gains:Gains",
+    "ranks": "ranks:Ranks",
     "samples": "samples:Samples",
     "sensitivity": "sensitivity:Sensitivity",
 }

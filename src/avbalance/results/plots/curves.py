@@ -1,36 +1,62 @@
 """Training curves of one row."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from avbalance.results.plots.base import Plot, Row, seeds_text
-from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH
+from avbalance.cli import UserError
+from avbalance.results.plots.base import Plot, Row, modalities_of, seeds_text
+from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, by_epoch, colours_of_heads
 from avbalance.results.runs import Runs
 
 
 class Curves(Plot):
-    """Loss and validation accuracy by epoch."""
+    """Loss and validation accuracy by epoch, and how modalities fare.
+
+    Args:
+        also: Further panels, a line a modality and one for `joint`: `grad_norm`, the mean length of the gradient of an
+            encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer leaves in
+            history.csv as `<name>_<modality>`, such as `coefficient`, `weight` and `ogr`.
+    """
+
+    def __init__(self, also: Sequence[str] = ()) -> None:
+        self.also = also
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Read every seed's history."""
-        (row,) = rows.values()
+        ((name, row),) = rows.items()
         trainings = [
-            Training(seed, runs.history(folder), runs.metrics(folder)["best_epoch"])
+            Training(seed, runs.history(folder) | _weight_norms(folder), runs.metrics(folder)["best_epoch"])
             for seed, folder in row.runs.items()
         ]
+        heads = [*modalities_of(row.first[1], runs), "joint"]
+        panels = {what: [head for head in heads if f"{what}_{head}" in trainings[0].history] for what in self.also}
+        for what, found in panels.items():
+            if not found:
+                raise UserError(
+                    f"row {name!r} was trained without {what}_<modality>; leave {what!r} out of also, or, if the row "
+                    f"has it, train it anew: remove {row.first[1]} and run 'snakemake --cores'"
+                )
         first, *others = row.runs
         caption = f"Seed {first} bold, {seeds_text(others)} thin." if others else f"Seed {first}."
         training = runs.manifests[row.first[1]]["recipe"]["settings"].get("training", {})
         chosen = "last epoch" if training.get("select") == "last" else "epoch with the lowest validation loss"
-        return draw_curves(trainings), (
+        meanings = "".join(f" {MEANINGS[what]}" for what in self.also if what in MEANINGS)
+        return draw_curves(trainings, panels), (
             f"{caption} A dot marks the {chosen}, whose weights are used. The training "
-            "loss is the mean over the epoch's steps, with dropout."
+            f"loss is the mean over the epoch's steps, with dropout.{meanings}"
         )
+
+
+TITLES = {"grad_norm": "Gradient norms of the encoders", "weight_norm": "Weight norms, mean over classes"}
+MEANINGS = {
+    "grad_norm": "Gradient norms: as the balancer left them, mean over the steps of an epoch that were looked at.",
+    "weight_norm": "Weight norms: mean over classes of the length of a class's weight, at the end of an epoch.",
+}
 
 
 class Training(NamedTuple):
@@ -41,10 +67,25 @@ class Training(NamedTuple):
     best_epoch: int
 
 
-def draw_curves(trainings: Sequence[Training]) -> Figure:
-    """Loss and validation accuracy by epoch; the first seed bold, the others thin, chosen epochs as dots."""
-    figure = Figure(figsize=(WIDTH, 5))
-    losses, accuracy = figure.subplots(2, 1, sharex=True)
+def _weight_norms(folder: str) -> dict[str, NDArray[np.float64]]:
+    """{weight_norm_<stream>: [epochs]}; empty where the head has no weight a class."""
+    file = Path(folder) / "weight_norms.npz"
+    if not file.exists():
+        return {}
+    with np.load(file, allow_pickle=False) as norms:
+        return {stream: np.asarray(norms[stream].mean(axis=1), np.float64) for stream in norms}
+
+
+def draw_curves(trainings: Sequence[Training], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:
+    """Loss and validation accuracy by epoch; the first seed bold, the others thin, chosen epochs as dots.
+
+    Args:
+        trainings: One a seed.
+        panels: {start of the columns' names: how they end}, a panel each.
+    """
+    panels = panels or {}
+    figure = Figure(figsize=(WIDTH, 5 + 2 * len(panels)))
+    losses, accuracy, *further = figure.subplots(2 + len(panels), 1, sharex=True)
     for place, (_, history, best_epoch) in enumerate(trainings):
         width, alpha = (2.0, 1.0) if place == 0 else (0.9, 0.45)
         chosen = history["epoch"] == best_epoch
@@ -57,13 +98,20 @@ def draw_curves(trainings: Sequence[Training]) -> Figure:
             axes.plot(history["epoch"], values, color=colour, lw=width, alpha=alpha)
             if column != "train_loss":
                 axes.plot(history["epoch"][chosen], values[chosen], "o", color=colour, ms=3 + 2 * width, alpha=alpha)
+        for axes, (what, heads) in zip(further, panels.items(), strict=True):
+            for head, colour in colours_of_heads(heads).items():
+                axes.plot(history["epoch"], history[f"{what}_{head}"], color=colour, lw=width, alpha=alpha)
     losses.plot([], [], color=BLUE, lw=2, label="training")
     losses.plot([], [], color=ORANGE, lw=2, label="validation")
     losses.plot([], [], "o", color=GREY, ms=7, label="chosen epoch")
-    losses.legend()
     losses.set(title="Loss, nats", ylim=(0, None))
-    accuracy.set(title="Validation accuracy, %", xlabel="epoch")
-    for axes in (losses, accuracy):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(axis="x", visible=False)
+    accuracy.set(title="Validation accuracy, %")
+    for axes, (what, heads) in zip(further, panels.items(), strict=True):
+        for head, colour in colours_of_heads(heads).items():
+            axes.plot([], [], color=colour, lw=2, label=head)
+        axes.set(title=TITLES.get(what, what.capitalize()), ylim=(0, None))
+    for axes in (losses, *further):
+        axes.legend()
+    (accuracy, *further)[-1].set_xlabel("epoch")
+    by_epoch(losses, accuracy, *further)
     return figure

@@ -16,10 +16,10 @@ from avbalance.results.measure import measure
 from avbalance.results.plots.base import Plot, Row, split_baseline
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs
-from avbalance.results.statistics import Difference
+from avbalance.results.statistics import TEST, Difference
 
 Changes = dict[str, dict[str, Difference | None]]
-"""{label of a row: {column: its change, None where no seed has both}}."""
+"""{label of a row: {column: its change, None where one of both has none}}."""
 
 
 class Gains(Plot):
@@ -47,8 +47,9 @@ class Gains(Plot):
             raise UserError(f"columns {', '.join(self.columns)} differ in unit; give each unit a figure")
         baseline, others = split_baseline(rows, self.baseline, runs)
         values = measure({name: row.entries for name, row in rows.items()}, self.columns, runs)
+        cells = {column: {name: values[name][column] for name in values} for column in self.columns}
         changes: Changes = {
-            row.label: {column: compare(values[name][column], values[self.baseline][column]) for column in self.columns}
+            row.label: {column: compare(cells[column], name, self.baseline) for column in self.columns}
             for name, row in others.items()
         }
         return draw_gains(changes, columns, baseline.label), caption_of(changes, baseline)
@@ -58,13 +59,13 @@ def caption_of(changes: Changes, baseline: Row) -> str:
     """What bars and whiskers are."""
     found = [change for row in changes.values() for change in row.values() if change is not None]
     missing = sum(change is None for row in changes.values() for change in row.values())
-    caption = f"Difference from {baseline.label}, mean over the seeds that both rows have. "
+    caption = f"Difference from {baseline.label}. "
     if not found:
-        raise UserError(f"no row has a value of a column on a seed that the baseline {baseline.label!r} has too")
+        raise UserError(f"no row has a value of a column that the baseline {baseline.label!r} has too")
     if all(np.isinf(change.low) for change in found):
         caption += "One seed, so no interval."
     elif len(baseline.runs) > 1:
-        caption += "Whiskers: the wider of its 95 % t-intervals over seeds and, where clips have values, over clips."
+        caption += f"Whiskers: its 95 % interval. {TEST}"
     else:
         caption += "Whiskers: its 95 % t-interval over clips; one seed says nothing of the spread between seeds."
     return caption + f" No value: {missing} of {missing + len(found)} bars." * (missing > 0)
