@@ -22,7 +22,7 @@ LOGS = Path("results/logs/runs")
 LOG_LINES, LOG_BYTES = 20, 10_000
 MOST_CLASSES = 60
 """A confusion matrix of more classes is no picture any more."""
-COSTS = ("train_seconds", "train_clips_per_second", "num_parameters", "flops_per_clip", "peak_memory_mib")
+COSTS = ("train_seconds", "train_clips_per_second", "num_epochs", "best_epoch", "num_parameters", "flops_per_clip", "peak_memory_mib")
 PROVENANCE = ("commit", "device", "threads", "seconds", "finished", "python", "versions")
 
 
@@ -49,7 +49,8 @@ def describe_row(
     config = [run.pop("config") for run in there]
     matrices = [run.pop("confusion") for run in there]
     masked = [run.pop("masked") for run in there]
-    told = {"rows": combined["rows"]} if combined else config[0] if config else spec["rows"][row]
+    seeds = {"seeds": [run["seed"] for run in there]}
+    told = {"rows": combined["rows"]} if combined else config[0] | seeds if config else spec["rows"][row]
     return {
         "runs": runs,
         "note": _note(runs),
@@ -119,7 +120,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
     Returns:
         {"history": {column: [epochs]}, "norms": {stream: [epochs]}, "cost": {name: number}, "provenance",
-        "best_epoch", "config", "confusion": [classes, classes] or None, "masked": {modality: per cent}}.
+        "config", "confusion": [classes, classes] or None, "masked": {modality: per cent}}.
 
     Raises:
         UserError: The run is damaged, or another version made it.
@@ -133,7 +134,6 @@ def describe_run(folder: Path) -> dict[str, Any]:
             "norms": read_norms(folder / "weight_norms.npz"),
             "cost": {name: metrics[name] for name in COSTS if name in metrics},
             "provenance": {name: manifest["provenance"][name] for name in PROVENANCE if name in manifest["provenance"]},
-            "best_epoch": metrics.get("best_epoch"),
             "config": _settings(manifest),
             "confusion": confusion,
             "masked": masked,

@@ -40,6 +40,8 @@ const grouped = (number, digits = 0) => number.toLocaleString("en", { minimumFra
 const COSTS = [
   ["Training, s", "train_seconds", (value) => grouped(value, 1)],
   ["Training clips per second", "train_clips_per_second", (value) => grouped(value)],
+  ["Epochs trained", "num_epochs", String],
+  ["Epoch whose weights are kept", "best_epoch", String],
   ["Parameters, millions", "num_parameters", (value) => grouped(value / 1e6, 2)],
   ["Forward pass of a clip, GFLOPs (a multiply-add is two)", "flops_per_clip", (value) => grouped(value / 1e9, 3)],
   ["Peak memory of training, MiB", "peak_memory_mib", (value) => grouped(value)],
