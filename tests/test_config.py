@@ -68,7 +68,7 @@ def message(project: Path) -> Callable[..., str]:
         ('relation: ">"', "relation: beats", "claims.film_wins.relation: found 'beats'; input should be"),
         ("title: Two rows", "title: [", "line 4: no valid YAML: "),
         ("concat: {}", "concat: {modalities: [smell]}", "rows.concat.modalities: 'smell' is not a modality; allowed: audio"),
-        ("concat: {}", "concat: {training: {epochs: 0}}", "rows.concat.training.epochs: found 0; input should be greater"),
+        ("concat: {}", "concat: {training: {epochs: -1}}", "rows.concat.training.epochs: found -1; input should be greater than or equal to 0"),
         ("concat: {}", "concat: {training: {epoch: 1}}", "rows.concat.training.epoch: is not a key here; did you mean 'epochs'?"),
         ("concat: {}", "concat: {{head: linear}}", "line 6: {'head': 'linear'} is no key; take one pair of braces away"),
         ("concat: {}", "concat: {encoder: {visual: conv2net}}", "rows.concat.encoder: no encoder for 'audio'"),

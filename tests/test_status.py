@@ -218,13 +218,13 @@ def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> di
 
 def test_a_table_of_older_code_is_named_with_the_line_that_would_judge_the_edit_harmless(planned: Plan) -> None:
     today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
 def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) -> None:
     today = leave_older(planned, lambda older: older["code"].pop("avbalance.results.tables"))
-    line = f"{today['code']['avbalance.results.tables']}: null  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: null  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 
@@ -258,7 +258,7 @@ def test_an_edit_of_the_tables_code_names_no_module_of_its_runs(planned: Plan) -
         for name in names(planned, folder):
             finish(planned, name)
     today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']}: 0123456789ab  # avbalance.results.tables"
+    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
     assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
 
 

@@ -1,7 +1,7 @@
 """Linear probes on a trained model's frozen encoders: how much of the label each modality's features hold.
 
 A probe is multinomial logistic regression with an L2 penalty on features of the encoder in evaluation mode
-(Alain & Bengio, 2016). Its objective
+(Alain and Bengio, 2016). Its objective
 
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 

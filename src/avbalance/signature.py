@@ -93,7 +93,7 @@ def describe(kind: str, name: str) -> Description:
     methods: dict[str, str] = {}
     seen: set[str] = set()
     feature_dim: ast.expr | None = None
-    for node in _lineage(module, class_name):
+    for node in lineage(module, class_name):
         for statement in node.body:
             target, value = _assignment(statement)
             if target and value is not None and target not in seen:
@@ -131,7 +131,7 @@ def _feature_dim(node: ast.ClassDef) -> ast.expr | None:
     return next((value for name, value in map(_assignment, node.body) if name == "feature_dim"), None)
 
 
-def _lineage(module: str, class_name: str) -> list[ast.ClassDef]:
+def lineage(module: str, class_name: str) -> list[ast.ClassDef]:
     """The class and its bases, as far as their source is reachable by plain imports."""
     tree = tree_of(module)
     origins = {
@@ -143,14 +143,14 @@ def _lineage(module: str, class_name: str) -> list[ast.ClassDef]:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if class_name not in classes:
         raise UserError(f"{module}: has no class {class_name!r}; {nearest(class_name, list(classes))}")
-    lineage = [classes[class_name]]
+    line = [classes[class_name]]
     for base in classes[class_name].bases:
         name = ast.unparse(base)
         if name in classes:
-            lineage += _lineage(module, name)
+            line += lineage(module, name)
         elif name in origins and is_ours(origins[name][0], module):
-            lineage += _lineage(*origins[name])
-    return lineage
+            line += lineage(*origins[name])
+    return line
 
 
 def _assignment(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:

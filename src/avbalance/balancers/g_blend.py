@@ -19,10 +19,13 @@ class GBlend(Balancer):
 
     Wang et al., CVPR 2020, eq. 7 and Alg. 2. Over the M modalities and the joint head,
 
-        L = sum_i w_i L_i          w_i: `blending.blend_weights`, once, from runs of each head alone over all epochs
+        L   = sum_i w_i L_i
+        w_i = G_i / Delta O_i^2 / Z       once, from a run of each head alone over all epochs; weights sum to 1
 
-    The runs are the uni-modal ones and the joint one that a table trains anyway, up to the epochs they keep, so a
-    step costs what joint training with auxiliary losses costs. With the cosine head and uni-modal cosine heads it is
+    G_i is by how much the validation loss of head i falls and Delta O_i by how much the gap between its validation
+    and training loss grows; a head whose validation loss does not fall has weight 0 (`blending.py`). The runs are the
+    uni-modal ones and the joint one that a table trains anyway, up to the epochs they keep, so a step costs what joint
+    training with auxiliary losses costs. With the cosine head and uni-modal cosine heads it is
     G-Blend with MMCosine (Xu et al., ICASSP 2023).
 
     Weights are unknown until `receive`; training without them is an error.

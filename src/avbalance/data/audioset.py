@@ -15,7 +15,7 @@ LISTS: dict[str, Split] = {
 
 
 class AudioSet(Reader):
-    """csv/{balanced_train,unbalanced_train,eval}_segments.csv and clips/<YouTube id>_<start>.mp4, brought by the user.
+    """Lists of segments in `csv`, and `clips/<YouTube id>_<start>.mp4`, brought by the user.
 
     The lists hold ids, not media; the start is in whole seconds with six digits, as in VGGSound. Classes are numbered
     as in csv/class_labels_indices.csv; evaluation is test.

@@ -28,11 +28,11 @@ IMAGE_CHOICE, RECORDING_CHOICE, PAIRING, IMAGE_NOISE, AUDIO_NOISE = range(5)
 class AVMNIST:
     """Images of MNIST paired with recordings of the Free Spoken Digit Dataset (FSDD), within label and split.
 
-    The idea is Vielzeuf et al.'s (CentralNet, ECCV Workshops 2018); they published no pairing, so ours is
-    drawn by `seed`. No image and no recording is in two splits: test is MNIST's and FSDD's own test part;
-    validation takes `val_fraction` of the rest, of the images (per digit) and of the recordings (per digit
-    and speaker). There are fewer recordings than images: within a split they are used equally often, each
-    time under fresh noise.
+    MNIST: LeCun et al., Proc. IEEE 1998; FSDD: Jackson et al., 2018. The idea is CentralNet's (Vielzeuf et al.,
+    ECCV Workshops 2018); they published no pairing, so ours is drawn by `seed`. No image and no recording is
+    in two splits: test is MNIST's and FSDD's own test part; validation takes `val_fraction` of the rest, of
+    the images (per digit) and of the recordings (per digit and speaker). There are fewer recordings than
+    images: within a split they are used equally often, each time under fresh noise.
 
         image = pixels / 255, less energy, + N(0, image_noise^2), not clipped      [1, 28, 28]
         audio = recording / rms(recording) + N(0, 10^(-audio_snr_db / 10))         [8000], 8 kHz

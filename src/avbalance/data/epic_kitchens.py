@@ -1,4 +1,4 @@
-"""EPIC-Kitchens: what people do in their kitchens, seen from their heads (Damen et al., ECCV 2018 and IJCV 2022)."""
+"""EPIC-Kitchens: what people do in their kitchens, seen from their heads."""
 
 import re
 from dataclasses import replace
@@ -56,9 +56,11 @@ EDITIONS = {
 class EPICKitchens(Reader):
     """Segments of long videos, each with a verb and a noun.
 
+    Damen et al., ECCV 2018 (EPIC-55); Damen et al., IJCV 2022 (EPIC-100).
+
     Of EPIC-55 the public labels are of the official train part alone, 28,472 segments. Gradient-Blending (Wang et al.,
-    CVPR 2020) tests on unseen kitchens as Baradel et al. (ECCV 2018) do: kitchens 1 to 25 train, 26 to 31 test, 23,191
-    and 5,281 segments. Of EPIC-100 the official validation part is test.
+    CVPR 2020) tests on unseen kitchens as before (Baradel et al., ECCV 2018): kitchens 1 to 25 train, 26 to 31 test,
+    23,191 and 5,281 segments. Of EPIC-100 the official validation part is test.
 
     An action is a pair of verb and noun; its class is the pair's place among all pairs that are listed, sorted.
 

@@ -13,7 +13,7 @@ REPLACEMENT = "replacement_for_corrupted_k400"
 
 
 class Kinetics(Reader):
-    """annotations/{train,val}.csv and {train,val}/<YouTube id>_<start>_<end>.mp4, seconds with six digits.
+    """`annotations/{train,val}.csv`, `{train,val}/<YouTube id>_<start>_<end>.mp4`, seconds with six digits.
 
     The official test labels were published late, so papers test on val, and so do we: it becomes test. Classes are the
     names in train.csv, sorted.

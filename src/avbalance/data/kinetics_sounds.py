@@ -13,6 +13,8 @@ LISTS: dict[Split, str] = {"train": "kinetics_sounds/my_train.txt", "test": "kin
 class KineticsSounds(Reader):
     """kinetics_sounds/my_{train,test}.txt beside the folders of Kinetics-400; lines `<name>,10,<class>`.
 
+    Arandjelovic and Zisserman, ICCV 2017; the lists are those of OGM-GE (Peng et al., CVPR 2022).
+
     The lists do not say from which part of Kinetics-400 a clip is, so it is looked for in both.
     """
 

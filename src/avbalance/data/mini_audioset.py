@@ -12,7 +12,7 @@ from avbalance.data.clips import Clip, Reader
 
 
 class MiniAudioSet(Reader):
-    """A balanced part of AudioSet, after Gradient-Blending (Wang et al., CVPR 2020).
+    """A balanced part of AudioSet (Gemmeke et al., ICASSP 2017), after Gradient-Blending (Wang et al., CVPR 2020).
 
     They "remove tiny classes and subsample the rest" to 418 classes and 243,000 videos and do not say which. Ours: the
     classes with the most training segments; of each the first k in a seeded order, with k such that `num_train` remain

@@ -14,7 +14,7 @@ NUM_VAL_GROUPS = 2
 
 
 class UCF101(Reader):
-    """ucfTrainTestlist/{classInd,trainlist0N,testlist0N}.txt and v_<Action>_g<group>_c<clip>.avi in any folder.
+    """`ucfTrainTestlist/{classInd,trainlist0N,testlist0N}.txt`, `v_<Action>_g<group>_c<clip>.avi` in any folder.
 
     The clips of a group are from one video and look alike, so val is not drawn at random: of every class the last two
     training groups are val. The label is the folder that a list names: test lists have no other. Files are looked for

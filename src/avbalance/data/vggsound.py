@@ -10,7 +10,7 @@ FOLDER = "vggsound"
 
 
 class VGGSound(Reader):
-    """vggsound.csv and clips/<YouTube id>_<start>.mp4, brought by the user, the start in seconds with six digits.
+    """`vggsound.csv`, `clips/<YouTube id>_<start>.mp4`, brought by the user, the start in seconds with six digits.
 
     Lines are `<YouTube id>,<start>,<label>,<train or test>`. Classes are the labels of train, sorted.
     """

@@ -15,7 +15,7 @@ STRIDE = 4
 class Conv1Net(Encoder):
     """Two convolutions of stride 4 over the waveform, each with ReLU, and one linear layer.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1b.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1b.
 
         conv 100, 32, stride 4 -> ReLU -> conv 25, 64, stride 4 -> ReLU -> linear 128 -> ReLU
 

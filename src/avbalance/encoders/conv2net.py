@@ -13,7 +13,7 @@ from avbalance.encoders.base import Encoder
 class Conv2Net(Encoder):
     """Two convolutions, each with ReLU and max-pooling, and one linear layer.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1a.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1a.
 
         conv 3x3, 32 -> ReLU -> max-pool 2 -> conv 3x3, 64 -> ReLU -> max-pool 2 -> linear 128 -> ReLU
 

@@ -1,4 +1,4 @@
-"""ResNet-18, 34, 50, 101 and 152 with adjustable width and number of input channels."""
+"""ResNet-18, 34, 50, 101 and 152 (He et al., CVPR 2016) with adjustable width and number of input channels."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal

@@ -24,10 +24,10 @@ NUM_BLOCKS = {
 class ResNet3D(Residual):
     """A ResNet whose convolutions span frames too: stem -> four stages -> mean over all positions.
 
-    Tran et al., CVPR 2018, table 1; ICCV 2019. Depths 18 and 34 have blocks of two 3x3x3 convolutions, the others
-    bottlenecks of 1x1x1, 3x3x3 and 1x1x1. From the second stage on, each halves frames, height and width. A subclass
-    says what stands for a 3x3x3 convolution and how the network begins. Layers are named, shaped and initialised as in
-    torchvision.
+    Tran et al., CVPR 2018, table 1; Tran et al., ICCV 2019. Depths 18 and 34 have blocks of two 3x3x3 convolutions,
+    the others bottlenecks of 1x1x1, 3x3x3 and 1x1x1. From the second stage on, each halves frames, height and width.
+    A subclass says what stands for a 3x3x3 convolution and how the network begins. Layers are named, shaped and
+    initialised as in torchvision.
 
     Args:
         shape: (channels, frames, height, width) of one video; 3 channels of colour, 2 of optical flow, or any other.

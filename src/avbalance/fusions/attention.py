@@ -8,7 +8,8 @@ from avbalance.fusions.base import Fusion
 class Attention(Fusion):
     """Each modality attends to the other by one shared attention; the results are added and normalised.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1d.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1d, with the multi-head
+    attention MhA of Vaswani et al., NIPS 2017.
 
         f_fused = LayerNorm(MhA(f_img, f_aud, f_aud) + MhA(f_aud, f_img, f_img))      MhA(query, key, value)
 

@@ -9,7 +9,7 @@ from avbalance.fusions.base import Fusion
 class Bilinear(Fusion):
     """Every product of an image feature and an audio feature has its own weight.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1d.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1d.
 
         f_fused_i = f_img^T W_i f_aud        W in R^{n_f x n_i x n_a}
 

@@ -8,7 +8,7 @@ from avbalance.fusions.base import Fusion
 class FactorisedBilinear(Fusion):
     """Bilinear fusion of low rank: both features meet in one hidden space.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1d, after
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1d, after
     Fukui et al., EMNLP 2016.
 
         f_fused = ((f_img W_img) * (f_aud W_aud)) W_f

@@ -9,7 +9,7 @@ from avbalance.fusions.base import Fusion
 class GatedUnits(Fusion):
     """Every modality gates itself; the gated features, side by side, are gated once more.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1d, "gated", after
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1d, "gated", after
     Arevalo et al., ICLR workshop 2017.
 
         f_0     = [sigmoid(f_img W_img) * f_img, sigmoid(f_aud W_aud) * f_aud]

@@ -9,7 +9,7 @@ from avbalance.fusions.base import Fusion
 class Multiplication(Fusion):
     """Features are multiplied element by element.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1d.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1d.
 
         f_fused = f_img * f_aud
 

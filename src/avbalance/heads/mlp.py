@@ -9,7 +9,7 @@ from avbalance.heads.base import Head
 class MLP(Head):
     """Two linear layers with a ReLU in between over the concatenated streams.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), section 1e.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), section 1e.
 
         z = W_2 relu(W_1 [s_1; ...; s_M] + b_1) + b_2
 

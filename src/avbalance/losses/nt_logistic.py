@@ -8,7 +8,7 @@ from torch.nn.functional import logsigmoid
 def nt_logistic(u: Tensor, v_positive: Tensor, v_negative: Tensor, tau: float) -> Tensor:
     """Normalised temperature-scaled logistic loss, an objective to be maximised.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), problem 2c; Chen et al., ICML 2020, table 2.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), problem 2c; Chen et al., ICML 2020, table 2.
 
         NT-Log = log sigmoid(sim(u, v+) / tau) + log sigmoid(-sim(u, v-) / tau)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 def nt_xent(u: Tensor, v_positive: Tensor, v_negative: Tensor, tau: float) -> Tensor:
     """Normalised temperature-scaled cross-entropy, an objective to be maximised.
 
-    AV-MNIST study (NORA.ai Summer Research School, anonymous), problem 2, eq. 1; Chen et al., ICML 2020.
+    AV-MNIST study (NORA.ai Summer Research School, candidate 8), problem 2, eq. 1; Chen et al., ICML 2020.
 
         NT-Xent = sim(u, v+) / tau - log Z(u)      Z(u) = exp(sim(u, v+) / tau) + exp(sim(u, v-) / tau)
 

@@ -29,8 +29,9 @@ class Faces(VisualView):
     """Aligned faces.
 
     The largest face of the first frame that has any is followed through the clip (`follow`); a frame without it takes
-    the landmarks of the nearest earlier frame, at the start of the next one. Five landmarks are brought to a template
-    by a similarity transform, so that turning, scaling or shifting the picture changes nothing (`align`).
+    the landmarks of the nearest earlier frame, at the start of the next one. Five landmarks are brought to the
+    template of ArcFace (Deng et al., CVPR 2019) by a similarity transform, so that turning, scaling or shifting the
+    picture changes nothing (`align`).
 
     Args:
         models: {name of a file in `config/models/`: the folder of its weights}.

@@ -1,4 +1,4 @@
-"""Log filter-bank energies as Kaldi computes them."""
+"""Log filter-bank energies as Kaldi (Povey et al., ASRU 2011) computes them."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -28,9 +28,9 @@ SMALLEST_FOR_DIS = 12  # pixels; OpenCV refuses less
 class Flow(VisualView):
     """Where every pixel goes until the next frame.
 
-    Farnebäck's flow as in Tran et al., CVPR 2018 (R(2+1)D), or dense inverse search, Kroeger et al., ECCV 2016, which
-    is several times as fast. Both are found between gray squares as in `Frames`. A flow (x to the right, y down), in
-    pixels of the square for one step of the file's frames, is stored as
+    The flow of Farnebäck, SCIA 2003, as in R(2+1)D (Tran et al., CVPR 2018), or dense inverse search (Kroeger et al.,
+    ECCV 2016), which is several times as fast. Both are found between gray squares as in `Frames`. A flow (x to the
+    right, y down), in pixels of the square for one step of the file's frames, is stored as
 
         round(clip(flow, -bound, bound) * 127 / bound) + 128
 

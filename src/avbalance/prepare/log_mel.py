@@ -15,7 +15,7 @@ from avbalance.prepare.log_power import LogPower
 class LogMel(LogPower):
     """log(M S + floor): `LogPower` with triangular filters M, evenly spaced on the mel scale.
 
-    Published recipes:
+    Published recipes, the latter as the code of MMCosine (Xu et al., ICASSP 2023) has it:
 
         G-Blend (Wang et al., CVPR 2020)    "100 temporal frames by 40 Mel filters", nothing more is said; ours:
                                             16 kHz, 1.015 s, window 400, hop 160, fft 512     40 x 100

@@ -23,7 +23,8 @@ class LogPower(AudioView):
              = |X|^2 of windows less their own mean, times 2 / (sample_rate sum_n w_n^2), without the 2 at the
                first and, if fft is even, the last frequency      density: what scipy.signal.spectrogram gives
 
-    Published recipes, as their authors' code has them:
+    Published recipes, as their authors' code has them, of MMCosine (Xu et al., ICASSP 2023), OGM-GE (Peng et al., CVPR
+    2022) and TBN (Kazakos et al., ICCV 2019):
 
         MMCosine, CREMA-D     16 kHz, 3 s, window 512, hop 159, tukey, density               257 x 299
         OGM-GE, CREMA-D       22.05 kHz, 3 s, window 512, hop 353, magnitude, padding (reflect; zeros since librosa

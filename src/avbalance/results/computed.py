@@ -8,7 +8,8 @@ from avbalance.losses import nt_logistic, nt_xent
 def contrastive_factors(sim_positive: float, sim_negative: float) -> dict[str, float]:
     """The factors that weigh a negative sample in the gradient of NT-Xent and of NT-Logistic at tau = 1.
 
-    They are found by autograd from the losses, not from the derived formulas that the paper evaluates.
+    Table 2 of the AV-MNIST study (NORA.ai Summer Research School, candidate 8), after Chen et al., ICML 2020, table 2.
+    The factors are found by autograd from the losses, not from the derived formulas that the paper evaluates.
 
     Args:
         sim_positive: sim(u, v+), the anchor's cosine with its positive sample.

@@ -1,0 +1,202 @@
+"""Write docs/methods.md, the catalogue of methods, from their docstrings and signatures: `python -m avbalance.docs`."""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+from avbalance import cli, registry, signature
+from avbalance.results import citations
+from avbalance.schema import Task
+from avbalance.source import source_of, tree_of
+
+KINDS = {
+    "encoder": (
+        "Encoders",
+        "What one modality becomes: one feature vector a clip. One for all modalities, `encoder: resnet18`, or one for "
+        "each, `encoder: {audio: conv1net, visual: conv2net}`.",
+    ),
+    "fusion": (
+        "Fusions",
+        "How the features of several modalities meet. They become streams: one a modality, or one named `joint`.",
+    ),
+    "head": ("Heads", "How logits come of the streams."),
+    "loss": ("Losses", "Which terms make the objective, from one batch's output and labels alone."),
+    "balancer": ("Balancers", "What changes joint training, from data to gradients."),
+    "view": (
+        "Views",
+        "What a modality of a clip is shown as: `prepare: {views: {visual: {faces: {...}}}}` of a data set.",
+    ),
+    "detector": ("Face detectors", "What finds faces: the option `detector` of the view `faces`."),
+    "data": (
+        "Readers and generators",
+        "A reader knows where a data set's clips lie and what their labels are: `reader` of a data set. A generator, "
+        "`..._miniature`, makes the same files in small.",
+    ),
+    "figure": ("Figures", "Kinds of figures: `figure` of a table's file."),
+}
+BEGIN = """# Methods
+
+Made by `python -m avbalance.docs` from the methods' docstrings and signatures: edit those. A row of a table names a
+method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; what fits what is checked before
+anything runs. How to add one: [adding.md](adding.md).
+"""
+
+
+def page() -> str:
+    """The whole catalogue."""
+    names = {kind: list(import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY) for kind in KINDS}
+    toc = " · ".join(f"[{heading}](#{_anchor(heading)})" for heading, _ in KINDS.values())
+    parts = [BEGIN, f"{toc} · [References](#references)\n"]
+    told: dict[str, str] = {}
+    for kind, (heading, sentence) in KINDS.items():
+        parts += [f"## {heading}\n", f"{sentence}\n", "| name | what |\n|---|---|"]
+        parts += [f"| [`{name}`](#{kind}-{name}) | {_cell(_title(kind, name))} |" for name in names[kind]]
+        parts += ["", *(part for name in names[kind] for part in _section(kind, name, told))]
+    parts += ["## References\n", "As BibTeX: [references.bib](../src/avbalance/results/references.bib).\n"]
+    cited = citations.of((kind, name) for kind in names for name in names[kind])
+    parts += [f'- <a id="{entry.key}"></a>`{entry.key}` {entry.short}: {entry.title}' for entry in cited]
+    return "\n".join(parts) + "\n"
+
+
+def _section(kind: str, name: str, told: dict[str, str]) -> Iterator[str]:
+    """One method: what it is, its options, what it needs and gives, and where it comes from."""
+    module, class_name = registry.locate(kind, name)
+    line = [ast.get_docstring(node) or "" for node in signature.lineage(module, class_name)]
+    yield f"### `{kind}: {name}`\n"
+    yield f"{_escaped(_explained(kind, name, line, told))}\n"
+    if options := signature.describe(kind, name).options:
+        said: dict[str, str] = {}
+        for docstring in reversed(line):  # the nearest class has the last word
+            said |= _split(docstring)[1]
+        yield "| option | type | default | what |\n|---|---|---|---|"
+        for option, (annotation, default) in options.items():
+            value = "required" if default is ... else f"`{default}`"
+            yield f"| `{option}` | `{_type(annotation)}` | {value} | {_cell(said.get(option, ''))} |"
+        yield ""
+    for verb, what in (("Needs", _needs(kind, name)), ("Gives", _gives(kind, name))):
+        if listed := "; ".join(what):
+            yield f"{verb}: {listed}.\n"
+    file = source_of(module).relative_to(Path(__file__).parent)
+    works = ["; ".join(f"[{entry.short}](#{entry.key})" for entry in citations.of([(kind, name)]))]
+    yield ". ".join([*filter(None, works), f"Code: [{file}](../src/avbalance/{file})"]) + ".\n"
+
+
+def _explained(kind: str, name: str, line: list[str], told: dict[str, str]) -> str:
+    """The module's title and the class's description; one of a single sentence is followed by a base's that says more.
+
+    What bases said already, {description: method}, is not said again.
+    """
+    title, (own, *bases) = _title(kind, name), [_split(docstring)[0] for docstring in line]
+    text = own if own.startswith(title) else f"**{title}** {own}"
+    more = "" if "\n\n" in own else next((base for base in bases[:-1] if "\n\n" in base), "")
+    if more:
+        before = told.setdefault(more, name)
+        text += f"\n\n{more}" if before == name else f"\n\nOtherwise as [`{before}`](#{kind}-{before})."
+    return text
+
+
+def _needs(kind: str, name: str) -> Iterator[str]:
+    """What a method asks of data and of other methods, by what its class declares."""
+    declared = signature.describe(kind, name).attributes
+    if declared.get("two_modalities"):
+        yield "exactly two modalities"
+    if declared.get("several_modalities"):
+        yield "two modalities or more"
+    if declared.get("equal_dims"):
+        yield "encoders of one feature length"
+    if declared.get("reads_maps"):
+        yield f"encoders with feature maps ({_names('encoder', 'has_maps', True)}) that are not `pretrained`"
+    if required := declared.get("requires_loss"):
+        weight = ", its weight left at 1" if declared.get("weighs_heads") else ""
+        yield f"loss {' or '.join(f'`{loss}`' for loss in required)}{weight}"
+    if declared.get("uses_blend"):
+        yield "the row's uni-modal and joint runs, which are trained first"
+    if (tasks := declared.get("tasks")) and len(tasks) < len(get_args(Task)):
+        yield f"{' or '.join(f'`{task}`' for task in tasks)} data"
+    if kind == "figure":
+        yield "several rows" if declared["several_rows"] else "one row"
+    if kind == "view":
+        bases = {node.name for node in signature.lineage(*registry.locate(kind, name))}
+        yield "pictures" if "VisualView" in bases else "sound"
+    if model := declared.get("model"):
+        yield f"the weights of [config/models/{model}.yaml](../config/models/{model}.yaml)"
+
+
+def _gives(kind: str, name: str) -> Iterator[str]:
+    """What others can build on."""
+    description = signature.describe(kind, name)
+    if kind == "encoder" and (length := signature.feature_dim(name)):
+        yield f"features of length {length} by default"
+    if description.attributes.get("has_maps"):
+        yield f"feature maps, for {_names('fusion', 'reads_maps', True)}"
+    if description.attributes.get("mixes") is False:
+        yield "one stream a modality, so that heads which split their logits tell what each says"
+    if kind == "head" and description.methods["split"] != "Head":
+        yield "logits that are a sum over streams"
+
+
+def _names(kind: str, attribute: str, value: bool) -> str:
+    names = import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY
+    return ", ".join(f"`{name}`" for name in names if signature.describe(kind, name).attributes.get(attribute) is value)
+
+
+def _title(kind: str, name: str) -> str:
+    """The first line of a method's module; of its class, where the module has several methods."""
+    module, class_name = registry.locate(kind, name)
+    places = import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY.values()
+    is_alone = sum(place.split(":")[0] == module.rpartition(".")[2] for place in places) == 1
+    docstring = ast.get_docstring(tree_of(module) if is_alone else signature.lineage(module, class_name)[0])
+    return (docstring or "").partition("\n")[0]
+
+
+def _split(docstring: str) -> tuple[str, dict[str, str]]:
+    """A docstring's description, and what its `Args` say of each name."""
+    description, *sections = re.split(r"^(Args|Attributes|Returns|Raises):\n", docstring, flags=re.MULTILINE)
+    said: dict[str, str] = {}
+    for name, body in zip(sections[::2], sections[1::2], strict=True):
+        if name == "Args":
+            for item in re.split(r"^    (?=\S)", body, flags=re.MULTILINE)[1:]:
+                names, _, text = item.partition(": ")
+                if not text.startswith(("As of ", "See `")):  # a base tells
+                    said |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return description.strip(), said
+
+
+def _type(annotation: str) -> str:
+    """An annotation as a table's cell."""
+    literal = re.sub(r"Literal\[(.*)\]", lambda match: match[1].replace(", ", " or "), annotation)
+    return literal.replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    """Without HTML: `<` counts as it stands in indented lines and between backticks only."""
+    return "\n".join(line if line.startswith("    ") else _outside_code(line) for line in text.splitlines())
+
+
+def _outside_code(line: str) -> str:
+    parts = line.split("`")
+    return "`".join(part if index % 2 else part.replace("<", "\\<") for index, part in enumerate(parts))
+
+
+def _cell(text: str) -> str:
+    return _escaped(text).replace("|", "\\|")
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it of a heading."""
+    return heading.lower().replace(" ", "-")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/methods.md"), help="the file to write")
+    parser.parse_args().out.write_text(page())
+
+
+if __name__ == "__main__":
+    cli.run(main)

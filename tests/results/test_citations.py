@@ -1,0 +1,118 @@
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from avbalance import registry
+from avbalance.results import citations
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src" / "avbalance"
+KINDS = ["encoder", "fusion", "head", "loss", "balancer", "view", "detector", "formula"]
+FOLKLORE = {("balancer", "joint"), ("view", "frames"), ("view", "waveform"), ("detector", "given")}
+NAMES = r"(?:[A-Z][\w'-]+(?: [A-Z][\w-]+)*)"
+# Written anew, of the form alone: names that end in "et al." or have an "and" before the last, up to the year.
+CITATION = re.compile(rf"{NAMES}(?: et al\.|(?:, {NAMES})* (?:and|&) {NAMES})[,:][^();]{{1,120}}?\b(?:19|20)\d\d\b")
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """(where, text) of every docstring in the package."""
+    for file in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+                yield f"{file.relative_to(ROOT)}: {getattr(node, 'name', 'module')}", text
+
+
+def configured() -> Iterator[tuple[str, str]]:
+    """(where, text) of every paper and citation in the configuration."""
+    for file in sorted((ROOT / "config").glob("*/*.yaml")):
+        content = yaml.safe_load(file.read_text())
+        for key in ("paper", "citation"):
+            if key in content:
+                yield f"{file.relative_to(ROOT)}: {key}", content[key]
+
+
+def keys(text: str) -> list[str]:
+    return [entry.key for entry in citations.find(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("OGM (Peng et al., CVPR 2022, eqs. 5-9)", ["peng2022balanced"]),
+        ("Owens and Efros,\n    ECCV 2018; Wang et al., CVPR\n2020, fig. 1", ["owens2018audio", "wang2020makes"]),
+        ("the non-local block (Wang et al., CVPR 2018, embedded Gaussian)", ["wang2018nonlocal"]),
+        ("as it follows from CosFace (Wang et al., CVPR 2018)", ["wang2018cosface"]),
+        ("Chen, Xie, Vedaldi and Zisserman: VGGSound, ICASSP 2020", ["chen2020vggsound"]),
+        ("Chen et al., ICML 2020, table 2", ["chen2020simclr"]),
+        ("Arandjelovic and Zisserman: Look, ICCV 2017", ["arandjelovic2017look"]),
+        ("Farnebäck, SCIA 2003", ["farneback2003two"]),
+        ("NORA.ai summer school exam, candidate 8: Table 1", ["candidate8"]),
+        # The second author of one work is the first of another.
+        ("Kay, Carreira, Simonyan and others: Kinetics, 2017", ["kay2017kinetics"]),
+        ("He et al., CVPR 2015", []),  # another year
+        ("Wang et al. do not say (in 2020)", []),
+    ],
+)
+def test_a_work_is_found_by_first_author_and_year(text: str, expected: list[str]) -> None:
+    assert keys(text) == expected
+
+
+def test_every_citation_leads_to_one_entry() -> None:
+    texts = [*docstrings(), *configured()]
+    said = [(where, citation) for where, text in texts for citation in CITATION.findall(" ".join(text.split()))]
+    assert len(said) > 100
+    assert [(where, citation) for where, citation in said if len(keys(citation)) != 1] == []
+
+
+def test_every_entry_is_named_somewhere() -> None:
+    named = {key for _, text in [*docstrings(), *configured()] for key in keys(text)}
+    assert named == {entry.key for entry in citations.entries()}
+
+
+def test_every_data_set_model_and_table_names_its_source() -> None:
+    assert [where for where, text in configured() if not keys(text)] == []
+
+
+def test_every_method_but_the_fields_folklore_names_its_source() -> None:
+    methods = [(kind, name) for kind in KINDS for name in import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY]
+    assert {method for method in methods if not citations.of([method])} == FOLKLORE
+
+
+def test_works_of_methods_and_texts_come_once_and_by_key() -> None:
+    found = citations.of(
+        [("balancer", "ogm_ge"), ("head", "cosine"), ("balancer", "ogm")], ["Cao et al., TAC 2014", "Xu et al., 2023"]
+    )
+    assert [entry.key for entry in found] == ["cao2014cremad", "peng2022balanced", "xu2023mmcosine"]
+
+
+@pytest.mark.parametrize(
+    ("key", "short"),
+    [
+        ("peng2022balanced", "Peng et al., CVPR 2022"),
+        ("owens2018audio", "Owens and Efros, ECCV 2018"),
+        ("farneback2003two", "Farnebäck, SCIA 2003"),
+        ("soomro2012ucf101", "Soomro et al., arXiv 2012"),
+        ("candidate8", "Candidate 8, NORA.ai Summer Research School"),
+    ],
+)
+def test_the_short_form_is_what_texts_write(key: str, short: str) -> None:
+    (entry,) = (entry for entry in citations.entries() if entry.key == key)
+    assert entry.short == short
+    assert keys(short) == [key]
+
+
+def test_the_bibliography_is_whole() -> None:
+    text = citations.BIBLIOGRAPHY.read_text()
+    entries = citations.entries()
+    assert len(entries) == len({entry.key for entry in entries}) == text.count("\n@")
+    for entry in entries:
+        assert entry.bibtex.count("{") == entry.bibtex.count("}"), entry.key
+        fields = re.findall(r"^  (\w+) = \{.+\},$", entry.bibtex, re.MULTILINE)
+        assert len(fields) == entry.bibtex.count("\n") - 1, entry.key  # nothing that the reader skips
+        assert set(fields) >= {"author", "title"}, entry.key
+        assert set(fields) & {"booktitle", "journal", "howpublished"}, entry.key
