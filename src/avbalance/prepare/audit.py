@@ -218,8 +218,8 @@ def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What the results page says of the data set; argument as for `render`, where the set was verified.
 
     Returns:
-        {"title", "licence", "task", "num_classes", "classes": names, of few classes only, "clips": {split: number},
-        "dropped", "repaired": numbers of clips or files}.
+        {"title", "licence", "citation", "task", "num_classes", "classes": names, of few classes only, "clips": {split:
+        number}, "dropped", "repaired": numbers of clips or files}.
     """
     folder, about = Path(recipe["inputs"]["data"]), recipe["settings"]["about"]
     dataset = json.loads((folder / "dataset.json").read_text())
@@ -227,6 +227,7 @@ def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": about["title"],
         "licence": about["licence"],
+        "citation": about["citation"],
         "task": dataset.get("task", "single_label"),
         "num_classes": dataset["num_classes"],
         "classes": dataset["classes"] if dataset["num_classes"] <= MOST_CLASSES else [],

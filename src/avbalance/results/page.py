@@ -1,9 +1,9 @@
-"""Step: all tables and figures of a scale -> one HTML file that needs nothing else."""
+"""Step: all tables and figures of a scale -> one HTML file that needs nothing else, and an index.html beside it."""
 
 import argparse
 import html
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import vl_convert
 from markupsafe import Markup
 
 from avbalance.cli import UserError, run
-from avbalance.results import claims, files, overview
+from avbalance.results import citations, claims, files, one_run, overview
 from avbalance.store import load_recipe
 
 WEB = Path(__file__).with_name("web")
@@ -23,12 +23,12 @@ def gather(paths: list[str]) -> dict[str, Any]:
     """Everything the template shows, grouped by paper.
 
     Args:
-        paths: Of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`; others are not
-            looked at. One whose stamp is not there was made by older code or settings and is marked. One that
-            cannot be shown is a line in "problems".
+        paths: Of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`, and of runs.
+            One that cannot be shown is a line in "problems".
     """
     papers: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    shown, problems = [], []
+    shown: list[dict[str, Any]] = []
+    problems = list_missing([path for path in paths if path.startswith("results/runs/")])
     by_kind = {
         kind: [path for path in sorted(map(Path, paths), key=_natural) if path.parts[1] == kind]
         for kind in ("tables", "figures", "audit")
@@ -36,11 +36,10 @@ def gather(paths: list[str]) -> dict[str, Any]:
     for kind in ("tables", "figures"):
         for path in by_kind[kind]:
             try:
-                item = overview.describe(path.with_name(f"{path.name.rsplit('.', 1)[0]}.json"))
+                item = overview.describe(path)
             except UserError as error:
                 problems.append(str(error))
                 continue
-            item["stale"] = not path.with_name(f"{path.name}.key").exists()
             paper, _, item["place"] = item["paper"].partition(": ")
             papers.setdefault(paper, {"tables": [], "figures": []})[kind].append(item)
             shown.append(item)
@@ -59,9 +58,23 @@ def gather(paths: list[str]) -> dict[str, Any]:
         "commits": sorted({commit for each in made for commit in each["commits"]}),
         "audits": audits,
         "classes": {audit["name"]: audit["summary"]["classes"] for audit in audits if audit["summary"]},
+        "citations": cite(shown, audits),
         "symbols": SYMBOLS,
         "claims_caption": claims.CAPTION,
     }
+
+
+def list_missing(runs: Sequence[str]) -> list[str]:
+    """A line for each run that is not there, the first hundred of them."""
+    lines = [f"{Path(run).name} {one_run.why_missing(Path(run))}" for run in runs if not Path(run).exists()]
+    return lines[:100] + [f"and {len(lines) - 100} runs more"] * (len(lines) > 100)
+
+
+def cite(shown: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]]) -> list[citations.Entry]:
+    """The works behind exactly the tables, figures, methods and data sets that are shown."""
+    methods = set().union(*(item["methods"] for item in shown))
+    data = [audit["summary"].get("citation", "") for audit in audits if audit["summary"]]
+    return citations.of(sorted(methods), [item["paper"] for item in shown] + data)
 
 
 def _natural(path: Path) -> tuple[str, int]:
@@ -84,7 +97,7 @@ def render(scale: str, paths: list[str]) -> str:
         scale=scale,
         style=Markup((WEB / "page.css").read_text()),
         scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
-        vega=Markup(vl_convert.javascript_bundle().replace("</script", r"<\/script")),
+        vega=Markup(vl_convert.javascript_bundle(snippet=None).replace("</script", r"<\/script")),
         **gather(paths),
     )
 
@@ -102,14 +115,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: the scale, and what is shown")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html; index.html beside it")
-    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
+    parser.add_argument("--stamp", type=Path, help="written last: the recipe; none of a page of unfinished results")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
     page = render(recipe["settings"]["scale"], list(dict.fromkeys(recipe["inputs"].values())))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_name("index.html").write_text(forward(arguments.out))
-    files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
+    if arguments.stamp is None:
+        arguments.out.write_text(page)
+    else:
+        files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":
