@@ -14,6 +14,7 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         plan.targets,
+        list(shown()),
     default_target: True
 
 

@@ -14,7 +14,7 @@ from avbalance import registry, store
 from avbalance.cli import UserError
 from avbalance.metrics import accuracy
 
-LOGS = Path("results/logs/runs")
+LOGS = Path("results/logs")
 LOG_LINES, LOG_BYTES = 20, 10_000
 MOST_CLASSES = 60
 """A confusion matrix of more classes is no picture any more."""
@@ -125,13 +125,13 @@ def read_predictions(file: Path) -> tuple[list[list[int]] | None, dict[str, floa
 
 
 def why_missing(folder: Path) -> str:
-    """What became of a run that is not there."""
-    log = LOGS / f"{folder.name}.log"
+    """What became of a run, or of another artifact, that is not there."""
+    log = LOGS / folder.parent.name / f"{folder.name}.log"
     if log.exists():
         return f"failed: see {log}"
     if folder.with_name(f"{folder.name}.dvc").exists():
         return "is cached, not pulled: dvc pull"
-    return f"has no run: {folder} is not here"
+    return f"is not here: {folder}"
 
 
 def tail(log: Path) -> list[str]:

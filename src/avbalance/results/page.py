@@ -97,7 +97,7 @@ def render(scale: str, paths: list[str]) -> str:
         scale=scale,
         style=Markup((WEB / "page.css").read_text()),
         scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
-        vega=Markup(vl_convert.javascript_bundle(snippet=None).replace("</script", r"<\/script")),
+        vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
         **gather(paths),
     )
 

@@ -62,8 +62,16 @@ def _command(settings: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) 
 
 
 def _note(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Which seeds lack their run, and which another artifact of theirs, and why."""
     problems = [f"seed {run['seed']} {run['problem']}" for run in runs if "problem" in run]
-    return f"{len(runs) - len(problems)} of {len(runs)} seeds; {'; '.join(problems)}" if problems else ""
+    num_seeds = [f"{len(runs) - len(problems)} of {len(runs)} seeds"] if problems else []
+    others = [
+        f"{role} of seed {run['seed']} {one_run.why_missing(Path(path))}"
+        for run in runs
+        for role, path in run["artifacts"].items()
+        if role != "run" and not Path(path).exists()
+    ]
+    return "; ".join([*num_seeds, *problems, *others])
 
 
 def _run_of(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +83,8 @@ def _run_of(entry: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(path, dict):
             artifacts |= {f"{role} {name}": each for name, each in path.items() if isinstance(each, str)}
     folder = Path(entry["run"])
-    about = {"seed": entry["seed"], "artifacts": artifacts, "log": one_run.tail(one_run.LOGS / f"{folder.name}.log")}
+    log = one_run.tail(one_run.LOGS / "runs" / f"{folder.name}.log")
+    about = {"seed": entry["seed"], "artifacts": artifacts, "log": log}
     if not folder.exists():
         return about | {"problem": one_run.why_missing(folder)}
     try:
