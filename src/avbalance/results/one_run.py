@@ -141,4 +141,4 @@ def tail(log: Path) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - LOG_BYTES, 0))
         said = file.read().decode(errors="replace")
-    return [line.rsplit("\r", 1)[-1] for line in said.splitlines()[-LOG_LINES:]]
+    return [line.rsplit("\r", 1)[-1] for line in said.rstrip("\n").split("\n")[-LOG_LINES:]]

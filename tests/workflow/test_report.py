@@ -1,0 +1,26 @@
+import re
+from zipfile import ZipFile
+
+from checkout import Checkout
+
+OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+
+
+def test_snakemakes_report_has_tables_figures_and_page_without_network(copy: Checkout) -> None:
+    copy.snakemake("--report", "report.zip", **OFFLINE)
+    with ZipFile(copy.path / "report.zip") as report:
+        names = {name.rpartition("/")[2] for name in report.namelist()}
+        said = "".join(report.read(name).decode() for name in report.namelist() if name.endswith("report.html"))
+    assert {"two_rows.csv", "two_rows.md", "one_figure.svg", "small.html"} <= names
+    assert "the Markdown has what its numbers and marks mean" in said
+
+
+def test_the_page_shows_what_failed(copy: Checkout) -> None:
+    copy.edit("config/tables/two_rows.yaml", "concat: {}", "concat: {training: {learning_rate: 1.0e+30}}")
+    copy.snakemake(check=False)
+    page = (copy.path / "results" / "page" / "small.html").read_text()
+    (row,) = re.findall(r'<tr id="two_rows/concat">.*?</tr>', page, re.DOTALL)
+    assert "failed" in row
+    assert "0 of 1 seeds; seed 0 failed: see results/logs/runs/avmnist-concat-linear-s0-" in row
+    assert "Unfinished: made of the runs that are here." in page
+    assert copy.planned()["build_page"] == 1
