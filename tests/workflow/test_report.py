@@ -3,7 +3,7 @@ from zipfile import ZipFile
 
 from checkout import Checkout
 
-OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
 def test_snakemakes_report_has_tables_figures_and_page_without_network(copy: Checkout) -> None:

@@ -45,7 +45,7 @@ def shown():
             file = f"results/{artifact.folder}/{slug}{suffix}"
             if os.path.exists(file):
                 labels = {"name": slug, "format": suffix[1:]}
-                yield report(file, caption=f"../report/{kind}.rst", category=kind.capitalize(), labels=labels)
+                yield report(file, caption=f"workflow/report/{kind}.rst", category=kind.capitalize(), labels=labels)
 
 
 wildcard_constraints:
