@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from avbalance import plan
 from avbalance.results import overview, page
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
@@ -148,6 +149,21 @@ def test_works_of_the_shown_methods_are_cited_and_no_others(
     shown = page.render("laptop", PATHS)
     assert "@inproceedings{peng2022balanced," in shown
     assert shown.count("@inproceedings{") == 1
+
+
+def test_the_recipe_of_the_page_lists_all_that_it_reads() -> None:
+    planned = plan.make(Path(__file__).parents[2], {"scale": "laptop"})
+    (shown,) = (artifact for artifact in planned.artifacts.values() if artifact.folder == "page")
+    inputs = set(shown.recipe["inputs"].values())
+    kinds = {
+        kind: {path for path in inputs if path.split("/")[1] == kind} for kind in ("tables", "figures", "audit", "runs")
+    }
+    assert set(map(len, kinds.values())) >= {6, 12}
+    for table in kinds["tables"]:
+        behind = set(planned.artifacts[table].recipe["inputs"].values())
+        joint = {path for path in behind if "/runs/" in path and "-audio-" not in path and "-visual-" not in path}
+        assert joint <= inputs
+    assert {Path(path).name.split(".")[0] for path in kinds["audit"]} == set(planned.prepared)
 
 
 def test_figure_10_comes_after_figure_9(made: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The page in a headless Chromium: what people click, type, copy and print. Each test fails on an error in the console
 and on any request but that for the file itself."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,28 @@ def test_rows_are_filtered_by_every_word(opened: Open) -> None:
     assert shown.get_by_role("status").inner_text() == "1 of 2 rows"
     search.fill("")
     assert labels(shown) == ["Better_row", "Worse row"]
+
+
+def test_of_many_rows_the_first_are_drawn_and_all_on_demand(
+    browser: Browser, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = {f"row_{number}": {"label": f"Row {number}"} for number in range(600)}
+    settings["spec"] |= {"rows": rows, "claims": {}, "expected": {}}
+    settings["rows"] = {row: [{"seed": 0, "run": f"results/runs/{row}", "probe": None, "alone": {}}] for row in rows}
+    Path("results/recipes").mkdir(parents=True)
+    Path("results/recipes/demo_table1.0123456789ab.json").write_text(json.dumps({"settings": settings}))
+    Path("page.html").write_text(page.render("laptop", ["results/tables/laptop/demo_table1.0123456789ab"]))
+    shown = browser.new_page()
+    shown.goto(f"file://{Path('page.html').absolute()}")
+    assert shown.locator(f"{ROWS}:visible").count() == 500
+    assert shown.get_by_role("status").inner_text() == "600 rows, the first 500 drawn"
+    shown.get_by_label("Filter rows").fill("599 row")
+    assert [label.partition("\n")[0] for label in labels(shown)] == ["Row 599"]
+    shown.get_by_label("Filter rows").fill("")
+    shown.get_by_role("button", name="Draw all").click()
+    assert shown.locator(f"{ROWS}:visible").count() == 600
+    shown.close()
 
 
 def test_columns_are_hidden_and_shown(opened: Open) -> None:

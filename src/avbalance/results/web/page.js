@@ -22,20 +22,28 @@ function sortBy(table, heading) {
   table.querySelectorAll("[aria-sort]").forEach((th) => th.removeAttribute("aria-sort"));
   if (order !== "none") heading.setAttribute("aria-sort", order);
   const sign = order === "descending" ? -1 : 1;
-  const keyed = table.originalRows.map((row) => [order === "none" ? 0 : valueOf(row.cells[heading.cellIndex]), row]);
+  const keyed = table.rowsAsMade.map((row) => [order === "none" ? 0 : valueOf(row.cells[heading.cellIndex]), row]);
   keyed.sort(([a], [b]) => (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)));
   table.tBodies[0].replaceChildren(...keyed.map(([, row]) => row));
 }
 
-function filterBy(table, wanted, shown) {
-  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+/** More rows than these are drawn when they are asked for: a browser takes a second for thousands. */
+const MOST_ROWS = 500;
+
+/** Hides the rows that lack a word of the filter, and those behind the first of the others. */
+function filterRows(section, table) {
+  const words = section.querySelector("input[type=search]").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const more = section.querySelector(".more");
   let count = 0;
-  table.originalRows.forEach((row, place) => {
-    row.hidden = !words.every((word) => table.texts[place].includes(word));
-    count += !row.hidden;
-  });
-  const total = table.originalRows.length;
-  shown.textContent = words.length ? `${count} of ${total} rows` : `${total} rows`;
+  for (const row of table.tBodies[0].rows) {
+    const matches = words.every((word) => table.texts.get(row).includes(word));
+    count += matches;
+    row.hidden = !matches || (count > MOST_ROWS && !more.pressed);
+  }
+  const total = table.rowsAsMade.length;
+  more.hidden = count <= MOST_ROWS || more.pressed === true;
+  const drawn = more.hidden ? "" : `, the first ${MOST_ROWS} drawn`;
+  section.querySelector(".shown").textContent = (words.length ? `${count} of ${total} rows` : `${total} rows`) + drawn;
 }
 
 /** Columns go by one rule of style, which a table of thousands of rows bears better than a change to every cell. */
@@ -49,16 +57,23 @@ function hideColumns(section, table, style) {
 
 for (const section of document.querySelectorAll("section.table")) {
   const table = section.querySelector(".rows");
-  table.originalRows = [...table.tBodies[0].rows];
-  table.texts = table.originalRows.map((row) => row.textContent.toLowerCase());
+  const more = section.querySelector(".more");
+  table.rowsAsMade = [...table.tBodies[0].rows];
+  table.texts = new Map(table.rowsAsMade.map((row) => [row, row.textContent.toLowerCase()]));
   const style = section.appendChild(document.createElement("style"));
   table.tHead.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button) sortBy(table, button.closest("th"));
+    if (!button) return;
+    sortBy(table, button.closest("th"));
+    filterRows(section, table);
   });
-  const shown = section.querySelector(".shown");
-  section.querySelector("input[type=search]").addEventListener("input", (event) => filterBy(table, event.target.value, shown));
+  more.addEventListener("click", () => {
+    more.pressed = true;
+    filterRows(section, table);
+  });
+  section.querySelector("input[type=search]").addEventListener("input", () => filterRows(section, table));
   section.querySelector(".menu").addEventListener("change", () => hideColumns(section, table, style));
+  filterRows(section, table);
 }
 
 document.addEventListener("click", async (event) => {
