@@ -34,7 +34,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     """Everything that is shown of one run.
 
     Returns:
-        {"history": {column: [epochs]}, "norms": {stream: [epochs]}, "cost": {name: number}, "provenance",
+        {"history": {column: [epochs]}, "norms": {stream: [epochs]}, "cost": {name: number}, "provenance", "inputs",
         "config", "confusion": [classes, classes] or None, "masked": {modality: per cent}}.
 
     Raises:
@@ -49,6 +49,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
             "norms": read_norms(folder / "weight_norms.npz"),
             "cost": {name: metrics[name] for name in COSTS if name in metrics},
             "provenance": {name: manifest["provenance"][name] for name in PROVENANCE if name in manifest["provenance"]},
+            "inputs": manifest["recipe"]["inputs"],
             "config": _settings(manifest),
             "confusion": confusion,
             "masked": masked,

@@ -54,7 +54,7 @@ function heatmap(matrix, classes) {
     encoding: {
       x: { field: "said", type: "ordinal", sort: null, title: "said class", axis: { labelOverlap: true, labelAngle: 0 } },
       y: { field: "actual", type: "ordinal", sort: null, title: "true class", axis: { labelOverlap: true } },
-      color: { field: "share", type: "quantitative", title: "share of the class", scale: { domain: [0, 1] }, legend: { orient: "bottom", format: "%" } },
+      color: { field: "share", type: "quantitative", title: "share of the class", scale: { domain: [0, 1], interpolate: "rgb" }, legend: { orient: "bottom", format: "%" } },
       tooltip: [{ field: "actual", title: "true class" }, { field: "said", title: "said class" }, { field: "clips" }, { field: "share", format: ".1%" }],
     },
   };

@@ -77,7 +77,7 @@ function obtained(row) {
 }
 
 function imbalance(told) {
-  return makeTable("Each modality by itself; gap: largest minus smallest, points", ["", ...told.columns], [...told.rows, ["gap", ...told.gap]]);
+  return makeTable("Gap: largest minus smallest, in points", ["", ...told.columns], [...told.rows, ["gap", ...told.gap]]);
 }
 
 function fill(row, data) {
@@ -103,9 +103,9 @@ function fill(row, data) {
     ...(runs.length && !runs.some((run) => Object.keys(run.norms).length) ? [none("Norms of the head's weights: not recorded.")] : []),
     ...part("Cost", runs.length ? costs(runs) : none("No run is here.")),
     ...part("Provenance", runs.length ? provenance(runs) : none("No run is here.")),
-    ...data.runs.map((run) => make("details", {}, make("summary", {}, `Artifacts of seed ${run.seed}`), make("pre", {}, Object.entries(run.artifacts).map((pair) => pair.join(": ")).join("\n")))),
+    ...data.runs.map((run) => make("details", {}, make("summary", {}, `Artifacts of seed ${run.seed}`), make("pre", {}, Object.entries({ ...run.artifacts, ...run.inputs }).map((pair) => pair.join(": ")).join("\n")))),
     ...part("Settings", makeCopied(data.config)),
-    ...part("Log", ...(logs.length ? logs.map((run) => make("details", {}, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")))) : [none("No log is here: results/logs is kept where the runs were made.")])),
+    ...part("Log", ...(logs.length ? logs.map((run) => make("details", "problem" in run ? { open: "" } : {}, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")))) : [none("No log is here: results/logs is kept where the runs were made.")])),
     ...part("Make it again", makeCopied(data.command)),
   );
   charts.forEach((chart, place) => draw(places[place], chart));
