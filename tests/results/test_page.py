@@ -200,6 +200,8 @@ def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch:
     recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
     Path("recipe.json").write_text(json.dumps(recipe))
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", "results/page/laptop.html"])
+    Path("results/page").mkdir()
+    Path("results/page/laptop.0123456789ab.key").touch()  # of the page that is written over
     page.main()
     assert sorted(path.name for path in Path("results/page").iterdir()) == ["index.html", "laptop.html"]
 

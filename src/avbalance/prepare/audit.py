@@ -246,7 +246,7 @@ def main() -> None:
     recipe = store.load_recipe(arguments.recipe)
     # A file's name need not be text; what is not is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
-    summary = json.dumps(summarise(recipe), indent=1, ensure_ascii=False) + "\n"
+    summary = json.dumps(summarise(recipe), indent=1) + "\n"
     files.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
 
 

@@ -107,7 +107,7 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {">": "right", "<": "left"}.get(claim["relation"], "")
+        claim["claimed"] = {">": "right", "<": "left", "falls": "right"}.get(claim["relation"], "")
     records: dict[str, list[dict[str, Any]]] = {}
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)

@@ -123,6 +123,8 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_name("index.html").write_text(forward(arguments.out))
     if arguments.stamp is None:
+        for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
+            older.unlink()  # an older recipe's page it is not
         arguments.out.write_text(page)
     else:
         files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)

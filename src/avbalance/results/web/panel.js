@@ -106,7 +106,7 @@ function fill(row, data) {
     ...data.runs.map((run) => make("details", {}, make("summary", {}, `Artifacts of seed ${run.seed}`), make("pre", {}, Object.entries({ ...run.artifacts, ...run.inputs }).map((pair) => pair.join(": ")).join("\n")))),
     ...part("Settings", makeCopied(data.config)),
     ...part("Log", ...(logs.length ? logs.map((run) => make("details", "problem" in run ? { open: "" } : {}, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")))) : [none("No log is here: results/logs is kept where the runs were made.")])),
-    ...part("Make it again", makeCopied(data.command)),
+    ...part("Make it again", makeCopied(data.command), ...(data.runs.length ? [none("Where the runs are already there: with --force.")] : [])),
   );
   charts.forEach((chart, place) => draw(places[place], chart));
 }
