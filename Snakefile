@@ -14,6 +14,7 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         plan.targets,
+        list(shown()),
     default_target: True
 
 
@@ -21,3 +22,10 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/tables.smk"
+
+
+# What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
+onerror:
+    for page in (artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"):
+        out = f"results/page/{plan.project.settings.scale}.html"
+        shell(f"python -m avbalance.results.page --recipe results/recipes/{page}.json --out {out}")

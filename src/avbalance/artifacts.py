@@ -76,7 +76,9 @@ class Plan:
         if all(map(self._exists, artifact.products)):
             return []
         sources = sorted(set(artifact.recipe["inputs"].values()))
-        files = [f"{source}.key" if artifact.folder == "page" else f"{source}/{store.MANIFEST}" for source in sources]
+        files = [
+            f"{source}.key" if source.split("/")[1] in STAMPED else f"{source}/{store.MANIFEST}" for source in sources
+        ]
         return [file for file in files if not self._exists(file)]
 
     def _exists(self, file: str) -> bool:

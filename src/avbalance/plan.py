@@ -42,8 +42,8 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     names = list(project.tables) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
     paths = [_table(plan, name) for name in names]
     if whole:
-        paths.append(_page(plan, paths))
-        paths += [_audit(plan, name) for name in sorted(plan.prepared)]
+        audits = [_audit(plan, name) for name in sorted(plan.prepared)]
+        paths = [*paths, _page(plan, [*paths, *audits]), *audits]
     plan.targets = [plan.artifacts[path].products[0] for path in paths]
     return plan
 
@@ -330,10 +330,15 @@ def _command(project: Project, name: str) -> str:
 
 
 def _page(plan: Plan, paths: list[str]) -> str:
+    """The page of tables, figures and audits, with the runs that its panels show."""
     scale = plan.project.settings.scale
-    template = Path(__file__).parent / "results" / "page.html.j2"
-    settings = {"scale": scale, "template": keys.data_hash(template)}
-    inputs = {Path(path).name: path for path in paths}
+    web = Path(__file__).parent / "results" / "web"
+    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir())}}
+    inputs = {"/".join(Path(path).parts[1:]): path for path in paths}
+    for path in paths:
+        if plan.artifacts[path].folder == f"tables/{scale}":
+            for cells in plan.artifacts[path].recipe["settings"].get("rows", {}).values():
+                inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
     return plan.add("page", scale, "results.page", settings, inputs, ["avbalance.results.page"])
 
 

@@ -252,6 +252,23 @@ def test_reasons_are_counted_with_numbers_aside_and_every_clip_is_named(make: Ma
     assert {"Dropped clips or files: 1 of 20", "Repaired clips or files: 250"} <= set(page.texts)
 
 
+def test_the_summary_for_the_results_page_counts_clips_once(make: Make) -> None:
+    repaired = [{"clip": clip, "why": "no face"} for clip in ("c1", "c1", "c2")]
+    assert audit.summarise(make(report={"repaired": repaired})) == {
+        "title": "Talk & <i>Sing</i>",
+        "licence": "ODbL",
+        "citation": "Doe, 2020",
+        "task": "single_label",
+        "num_classes": 3,
+        "classes": ["ba", "da", "ga"],
+        "clips": {"train": 9, "val": 3, "test": 5},
+        "dropped": 0,
+        "repaired": 2,
+    }
+    many = tuple(f"class {number}" for number in range(41))
+    assert audit.summarise(make(classes=many))["classes"] == []
+
+
 def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = "<script>alert('1')</script> & \"NA\" ü, "
     dropped = [{"clip": f"{odd}\udcff", "why": "<b>no</b> sound"}]
@@ -263,6 +280,7 @@ def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch
     monkeypatch.setattr("sys.argv", ["x", *f"--recipe {tmp_path}/recipe.json --out {out} --stamp {stamp}".split()])
     audit.main()
     assert json.loads(stamp.read_text()) == recipe
+    assert json.loads(out.with_suffix(".json").read_text())["classes"] == ["<i>", "&amp;", '"']
     page = Page(out.read_text())
     assert page.values("script", "src") == []
     assert "<script" not in out.read_text()

@@ -8,7 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from avbalance import store
+from avbalance.results import figures, files, tables
 
+TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
+PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1])
 PublishRun = Callable[..., str]
 
@@ -82,3 +85,14 @@ def runs(publish_run: PublishRun) -> PublishRun:
     for name, right in (("better-s0", 8), ("better-s1", 7), ("worse-s0", 2), ("worse-s1", 1)):
         publish_run(name, test_logits=right, train_logits=8)
     return publish_run
+
+
+@pytest.fixture
+def made(runs: PublishRun, settings: dict[str, Any]) -> list[str]:
+    """Paths of a table and a figure that were made, with their stamps."""
+    settings["spec"]["title"] = "Better <b>and</b> worse"
+    files.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"), {"settings": settings})
+    spec = settings["spec"] | {"figure": {"curves": {}}, "paper": "Demo (Doe, 2020): Figure 1"}
+    figure = settings | {"table": "demo_fig1", "spec": spec, "rows": {"better": settings["rows"]["better"]}}
+    files.write(FIGURE, figures.report(figure), Path(f"{PATHS[1]}.key"), {"settings": figure})
+    return PATHS

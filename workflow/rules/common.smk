@@ -42,6 +42,18 @@ def needs(folder):
     return lambda wildcards: [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
 
 
+def shown():
+    """What `snakemake --report` shows; its files have fixed names, so no rule's outputs can be marked instead."""
+    kinds = {"tables": (".csv", ".md"), "figures": (".svg",), "page": (".html",)}
+    for artifact in plan.artifacts.values():
+        kind, slug = artifact.folder.split("/")[0], artifact.name.rsplit(".", 1)[0]
+        for suffix in kinds.get(kind, ()):
+            file = f"results/{artifact.folder}/{slug}{suffix}"
+            if os.path.exists(file):
+                labels = {"name": slug, "format": suffix[1:]}
+                yield report(file, caption=f"workflow/report/{kind}.rst", category=kind.capitalize(), labels=labels)
+
+
 wildcard_constraints:
     name="[^/]+",
     scale="[^/]+",

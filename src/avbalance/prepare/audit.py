@@ -214,17 +214,40 @@ def render(recipe: Mapping[str, Any]) -> str:
     )
 
 
+def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the results page says of the data set; argument as for `render`, where the set was verified.
+
+    Returns:
+        {"title", "licence", "citation", "task", "num_classes", "classes": names, of few classes only, "clips": {split:
+        number}, "dropped", "repaired": numbers of clips or files}.
+    """
+    folder, about = Path(recipe["inputs"]["data"]), recipe["settings"]["about"]
+    dataset = json.loads((folder / "dataset.json").read_text())
+    report = json.loads((folder / "report.json").read_text())
+    return {
+        "title": about["title"],
+        "licence": about["licence"],
+        "citation": about["citation"],
+        "task": dataset.get("task", "single_label"),
+        "num_classes": dataset["num_classes"],
+        "classes": dataset["classes"] if dataset["num_classes"] <= MOST_CLASSES else [],
+        "clips": dataset["splits"],
+        **{kind: describe_report(report.get(kind, []))["number"] for kind in ("dropped", "repaired")},
+    }
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: the prepared set, and what is said of it")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html; .json beside it")
     parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
     recipe = store.load_recipe(arguments.recipe)
     # A file's name need not be text; what is not is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
-    files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
+    summary = json.dumps(summarise(recipe), indent=1) + "\n"
+    files.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

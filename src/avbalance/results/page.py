@@ -1,108 +1,80 @@
-"""Step: all tables and figures of a scale -> one HTML file that needs nothing else."""
+"""Step: all tables and figures of a scale -> one HTML file that needs nothing else, and an index.html beside it."""
 
 import argparse
-import base64
-import json
+import html
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
+import vl_convert
+from markupsafe import Markup
 
 from avbalance.cli import UserError, run
-from avbalance.results import claims, files, formats
-from avbalance.results.columns import Column
+from avbalance.results import citations, claims, files, one_run, overview
 from avbalance.store import load_recipe
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
-MEDIA = {
-    ".csv": "text/csv",
-    ".tex": "text/plain",
-    ".md": "text/markdown",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-}
+WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
-
-
-def data_uri(file: Path) -> str:
-    """A file's content as an address that needs no network."""
-    return f"data:{MEDIA[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-
-def interval_bar(claim: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where a claim's difference and interval lie in a picture whose middle is 0, in per cent of its width.
-
-    None where there is no interval to draw.
-    """
-    low, high = claim["low"], claim["high"]
-    if low is None or high is None or low == high:
-        return None
-    extent = 1.15 * max(abs(low), abs(high))
-    place = {key: 50 + 50 * claim[key] / extent for key in ("low", "high", "difference")}
-    return {key: round(value, 2) for key, value in place.items()}
-
-
-def describe_table(file: Path) -> dict[str, Any]:
-    """What the template shows of one table."""
-    table: dict[str, Any] = json.loads(file.read_text())
-    frame = pd.DataFrame.from_records(table["frame"])
-    columns = [Column(**column) for column in table["columns"]]
-    labels = formats.labels_of(frame)
-    for claim in table["claims"]:
-        claim["numbers"] = formats.interval(claim)
-        claim["p_value"] = formats.p_value(claim)
-        claim["comparison"] = formats.comparison(claim, labels, columns)
-        claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {">": "right", "<": "left", "falls": "right"}.get(claim["relation"], "")
-    return table | {
-        "headings": list(zip(map(formats.heading, columns), formats.has_paper(frame, columns), strict=True)),
-        "lines": formats.lines(frame, columns),
-        "verdicts": Counter(claim["verdict"] for claim in table["claims"]),
-        "downloads": {suffix[1:]: data_uri(file.with_suffix(suffix)) for suffix in (".csv", ".tex", ".md", ".json")},
-    }
-
-
-def describe_figure(file: Path) -> dict[str, Any]:
-    """What the template shows of one figure."""
-    figure: dict[str, Any] = json.loads(file.read_text())
-    return figure | {"image": data_uri(file.with_suffix(".svg"))}
 
 
 def gather(paths: list[str]) -> dict[str, Any]:
     """Everything the template shows, grouped by paper.
 
     Args:
-        paths: Of tables and figures, `results/<tables or figures>/<scale>/<name>.<key>`. One whose stamp is not
-            there was made by older code or settings and is marked.
+        paths: Of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`, and of runs.
+            One that cannot be shown is a line in "problems".
     """
     papers: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    shown = []
-    for path in sorted(map(Path, paths), key=_natural):
-        name = path.name.rsplit(".", 1)[0]
-        file = path.with_name(f"{name}.json")
-        if not file.exists():
-            raise UserError(f"{file}: is not there; make it with 'snakemake --cores'")
-        kind = "figures" if path.parts[-3] == "figures" else "tables"
-        item = describe_figure(file) if kind == "figures" else describe_table(file)
-        item["stale"] = not path.with_name(f"{path.name}.key").exists()
-        paper, _, item["place"] = item["paper"].partition(": ")
-        papers.setdefault(paper, {"tables": [], "figures": []})[kind].append(item)
-        shown.append(item)
+    shown: list[dict[str, Any]] = []
+    problems = list_missing([path for path in paths if path.startswith("results/runs/")])
+    by_kind = {
+        kind: [path for path in sorted(map(Path, paths), key=_natural) if path.parts[1] == kind]
+        for kind in ("tables", "figures", "audit")
+    }
+    for kind in ("tables", "figures"):
+        for path in by_kind[kind]:
+            try:
+                item = overview.describe(path)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            paper, _, item["place"] = item["paper"].partition(": ")
+            papers.setdefault(paper, {"tables": [], "figures": []})[kind].append(item)
+            shown.append(item)
+    audits = [overview.describe_audit(str(path)) for path in by_kind["audit"]]
     made = [item["provenance"] for item in shown]
+    tables = [item for item in shown if "verdicts" in item]
     return {
         "papers": dict(sorted(papers.items())),
-        "verdicts": sum((item["verdicts"] for item in shown if "verdicts" in item), Counter()),
+        "verdicts": sum((table["verdicts"] for table in tables), Counter()),
+        "problems": problems,
+        "incomplete": [table for table in tables if table["notes"]],
         "stale_titles": [item["title"] for item in shown if item["stale"]],
-        "num_tables": sum("verdicts" in item for item in shown),
-        "num_figures": sum("verdicts" not in item for item in shown),
+        "num_tables": len(tables),
+        "num_figures": len(shown) - len(tables),
         "devices": sorted({device for each in made for device in each["devices"]}),
         "commits": sorted({commit for each in made for commit in each["commits"]}),
+        "audits": audits,
+        "classes": {audit["name"]: audit["summary"]["classes"] for audit in audits if audit["summary"]},
+        "citations": cite(shown, audits),
         "symbols": SYMBOLS,
         "claims_caption": claims.CAPTION,
     }
+
+
+def list_missing(runs: Sequence[str]) -> list[str]:
+    """A line for each run that is not there, the first hundred of them."""
+    lines = [f"{Path(run).name} {one_run.why_missing(Path(run))}" for run in runs if not Path(run).exists()]
+    return lines[:100] + [f"and {len(lines) - 100} runs more"] * (len(lines) > 100)
+
+
+def cite(shown: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]]) -> list[citations.Entry]:
+    """The works behind exactly the tables, figures, methods and data sets that are shown."""
+    methods = set().union(*(item["methods"] for item in shown))
+    data = [audit["summary"].get("citation", "") for audit in audits if audit["summary"]]
+    return citations.of(sorted(methods), [item["paper"] for item in shown] + data)
 
 
 def _natural(path: Path) -> tuple[str, int]:
@@ -115,9 +87,28 @@ def _natural(path: Path) -> tuple[str, int]:
 def render(scale: str, paths: list[str]) -> str:
     """The page."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(WEB),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(TEMPLATE.read_text()).render(scale=scale, **gather(paths))
+    return environment.get_template("page.html.j2").render(
+        scale=scale,
+        style=Markup((WEB / "page.css").read_text()),
+        scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
+        vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
+        **gather(paths),
+    )
+
+
+def forward(page: Path) -> str:
+    """The folder's index.html: it leads to the page that was made last."""
+    name = html.escape(page.name)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>avbalance</title>'
+        f'<meta http-equiv="refresh" content="0; url={name}"><a href="{name}">Results: {name}</a></html>\n'
+    )
 
 
 def main() -> None:
@@ -125,11 +116,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: the scale, and what is shown")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
-    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
+    parser.add_argument("--stamp", type=Path, help="written last: the recipe; none of a page of unfinished results")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    page = render(recipe["settings"]["scale"], list(recipe["inputs"].values()))
-    files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
+    page = render(recipe["settings"]["scale"], list(dict.fromkeys(recipe["inputs"].values())))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_name("index.html").write_text(forward(arguments.out))
+    if arguments.stamp is None:
+        for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
+            older.unlink()  # an older recipe's page it is not
+        arguments.out.write_text(page)
+    else:
+        files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":
