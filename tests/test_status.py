@@ -297,3 +297,16 @@ def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest.write_text("{")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
         seconds_left(survey(half_way), half_way)
+
+
+def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
+    unplannable = planned.project.root / "config" / "tables" / "unplannable.yaml"
+    text = TABLE.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
+    unplannable.write_text(text)
+    with pytest.raises(UserError, match="no such list of checksums"):
+        plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})
+    stamp = planned.project.root / "results" / "tables" / "laptop" / "mine.000000000000.key"
+    stamp.parent.mkdir(parents=True)
+    made = plan.make(planned.project.root, {"scale": "laptop", "tables": "mine"})
+    stamp.write_text(json.dumps(find(made, *names(made, "tables/laptop")).recipe))
+    assert stale(planned.project.root) == {"laptop": {"mine": ["its rows, seeds or settings"]}}

@@ -89,17 +89,22 @@ def seconds_left(states: dict[str, State], planned: Plan) -> float | None:
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
     """{scale: {table: [what differs]}} of the tables and figures that today's code would make anew."""
     found: dict[str, dict[str, list[str]]] = {}
-    for folder in sorted((root / "results" / "tables").glob("*")):
-        if not (root / "config" / "scales" / f"{folder.name}.yaml").exists():
+    for scale in sorted(path.stem for path in (root / "config" / "scales").glob("*.yaml")):
+        stamps: dict[str, list[Path]] = {}
+        for kind in ("tables", "figures"):
+            for stamp in sorted((root / "results" / kind / scale).glob("*.key")):
+                stamps.setdefault(stamp.stem.rsplit(".", 1)[0], []).append(stamp)
+        shown = [table for table in stamps if (root / "config" / "tables" / f"{table}.yaml").exists()]
+        if not shown:
             continue
-        planned = plan.make(root, {"scale": folder.name, "tables": "all"})
+        planned = plan.make(root, {"scale": scale, "tables": shown})
         for artifact in planned.artifacts.values():
-            if artifact.folder not in (f"tables/{folder.name}", f"figures/{folder.name}"):
+            if artifact.folder not in (f"tables/{scale}", f"figures/{scale}"):
                 continue
             slug = artifact.name.rsplit(".", 1)[0]
-            for stamp in (root / artifact.path).parent.glob(f"{slug}.*.key"):
+            for stamp in stamps[slug]:
                 if stamp.stem != artifact.name:
-                    found.setdefault(folder.name, {})[slug] = _differences(planned, artifact, stamp)
+                    found.setdefault(scale, {})[slug] = _differences(planned, artifact, stamp)
     return found
 
 
