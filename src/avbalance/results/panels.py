@@ -121,7 +121,7 @@ def imbalance(
     for record in records:
         column = columns[record["column"]]
         for modality in modalities:
-            if modality in column.name.split("_") and record["num_seeds"]:
+            if f"_{modality}_" in f"_{column.name}_" and record["num_seeds"]:
                 measure = column.heading.replace(modality.capitalize(), "").strip()
                 text = formats.cell_text(record, column.digits)
                 measures.setdefault(measure, {})[modality] = (text, record["mean"] if record["n"] else None)

@@ -15,14 +15,13 @@ const CURVES = [
   ["Balancer: weight of each head", /^weight_(.+)$/],
   ["Balancer: overfitting-to-generalisation ratio", /^ogr_(.+)$/],
 ];
-const LEFT_OUT = /^(epoch|seconds|fallback|(train|seen|val|test)_(video_.*|top5|mauc|eer.*|min_dcf.*))$/;
+const LEFT_OUT = /^(epoch|fallback|(train|seen|val|test)_video_.*)$/;
 
 function pointsOf(runs, columns, curves) {
-  return runs.flatMap((run) =>
-    [...columns].flatMap(([column, name]) =>
-      (curves(run)[column] ?? []).map((value, place) => ({ epoch: curves(run).epoch?.[place] ?? place + 1, value, name, seed: run.seed }))
-    )
-  ).filter((point) => point.value !== null);
+  const ofColumn = (run, [column, name]) =>
+    (curves(run)[column] ?? []).map((value, place) => ({ epoch: place + 1, value, name, seed: run.seed }));
+  const points = runs.flatMap((run) => columns.flatMap((column) => ofColumn(run, column)));
+  return points.filter((point) => point.value !== null);
 }
 
 /** A line for each name and seed; a click on the legend dims the others, a tooltip tells the value. */
@@ -54,8 +53,14 @@ function heatmap(matrix, classes) {
     encoding: {
       x: { field: "said", type: "ordinal", sort: null, title: "said class", axis: { labelOverlap: true, labelAngle: 0 } },
       y: { field: "actual", type: "ordinal", sort: null, title: "true class", axis: { labelOverlap: true } },
-      color: { field: "share", type: "quantitative", title: "share of the class", scale: { domain: [0, 1], interpolate: "rgb" }, legend: { orient: "bottom", format: "%" } },
-      tooltip: [{ field: "actual", title: "true class" }, { field: "said", title: "said class" }, { field: "clips" }, { field: "share", format: ".1%" }],
+      color: {
+        field: "share", type: "quantitative", title: "share of the class",
+        scale: { domain: [0, 1], interpolate: "rgb" }, legend: { orient: "bottom", format: "%" },
+      },
+      tooltip: [
+        { field: "actual", title: "true class" }, { field: "said", title: "said class" },
+        { field: "clips" }, { field: "share", format: ".1%" },
+      ],
     },
   };
 }
@@ -91,7 +96,8 @@ function look() {
   const around = getComputedStyle(panel);
   const ink = around.color;
   const soft = getComputedStyle(panel.querySelector(".soft")).color;
-  const chosen = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const chosen = document.documentElement.dataset.theme ?? system;
   const small = { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", titleColor: soft };
   return {
     background: "transparent", font: around.fontFamily, view: { stroke: null },

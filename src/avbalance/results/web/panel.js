@@ -16,7 +16,9 @@ function make(tag, attributes = {}, ...children) {
 
 function makeTable(caption, headings, rows) {
   const head = make("tr", {}, ...headings.map((text) => make("th", { scope: "col" }, text)));
-  const body = rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text))));
+  const body = rows.map(([name, ...cells]) =>
+    make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text))),
+  );
   const table = make("table", {}, make("caption", {}, caption), make("thead", {}, head), make("tbody", {}, ...body));
   return make("div", { class: "scroll", tabindex: "0" }, table);
 }
@@ -36,7 +38,10 @@ function bySeed(runs, read) {
   return [...seeds].map(([value, of]) => `${value} (seed${of.length > 1 ? "s" : ""} ${of.join(", ")})`).join("; ");
 }
 
-const grouped = (number, digits = 0) => number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+function grouped(number, digits = 0) {
+  return number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
 const COSTS = [
   ["Training, s", "train_seconds", (value) => grouped(value, 1)],
   ["Training clips per second", "train_clips_per_second", (value) => grouped(value)],
@@ -48,18 +53,23 @@ const COSTS = [
 ];
 
 function costs(runs) {
-  const rows = COSTS.map(([name, key, write]) => [name, ...runs.map((run) => (key in run.cost ? write(run.cost[key]) : "not recorded"))]);
+  const of = (run, key, write) => (key in run.cost ? write(run.cost[key]) : "not recorded");
+  const rows = COSTS.map(([name, key, write]) => [name, ...runs.map((run) => of(run, key, write))]);
   return makeTable("Cost of each seed's run", ["", ...runs.map((run) => `seed ${run.seed}`)], rows);
 }
 
 function provenance(runs) {
+  const made = (run) => run.provenance;
+  const list = (read) => runs.map((run) => read(made(run)) ?? "not recorded").join(", ");
+  const versionsOf = (run) => Object.entries({ Python: made(run).python, ...made(run).versions });
   const lines = [
     ["Seeds", runs.map((run) => run.seed).join(", ")],
-    ["Commit", bySeed(runs, (run) => run.provenance.commit)],
-    ["Device", bySeed(runs, (run) => run.provenance.device && `${run.provenance.device}, ${run.provenance.threads} thread${run.provenance.threads === 1 ? "" : "s"}`)],
-    ["Finished", runs.map((run) => run.provenance.finished ?? "not recorded").join(", ")],
-    ["Whole step, s", runs.map((run) => run.provenance.seconds?.toFixed(1) ?? "not recorded").join(", ")],
-    ["Versions", bySeed(runs, (run) => run.provenance.versions && `Python ${run.provenance.python}, ${Object.entries(run.provenance.versions).map((pair) => pair.join(" ")).join(", ")}`)],
+    ["Commit", bySeed(runs, (run) => made(run).commit)],
+    ["Device", bySeed(runs, (run) => made(run).device)],
+    ["Threads", bySeed(runs, (run) => made(run).threads)],
+    ["Finished", list((each) => each.finished)],
+    ["Whole step, s", list((each) => each.seconds?.toFixed(1))],
+    ["Versions", bySeed(runs, (run) => versionsOf(run).map((pair) => pair.join(" ")).join(", "))],
   ];
   return make("dl", {}, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
@@ -80,33 +90,69 @@ function imbalance(told) {
   return makeTable("Gap: largest minus smallest, in points", ["", ...told.columns], [...told.rows, ["gap", ...told.gap]]);
 }
 
+function part(name, ...content) {
+  return [make("h3", {}, name), ...content];
+}
+
+function say(text) {
+  return make("p", { class: "soft" }, text);
+}
+
+/** What this version records of a run and older ones did not. */
+function notRecorded(runs) {
+  const hasColumn = (start) => runs.some((run) => Object.keys(run.history).some((name) => name.startsWith(start)));
+  const lines = [];
+  if (!hasColumn("grad_norm_")) lines.push(say("Norms of the encoders' gradients: not recorded."));
+  if (!runs.some((run) => Object.keys(run.norms).length)) lines.push(say("Norms of the head's weights: not recorded."));
+  return lines;
+}
+
+function curves(runs, places) {
+  if (!runs.length) return [say("No run is here.")];
+  return [make("div", { class: "charts" }, ...places), ...notRecorded(runs)];
+}
+
+function artifacts(runs) {
+  return runs.map((run) => {
+    const paths = Object.entries({ ...run.artifacts, ...run.inputs }).map((pair) => pair.join(": "));
+    return make("details", {}, make("summary", {}, `Artifacts of seed ${run.seed}`), make("pre", {}, paths.join("\n")));
+  });
+}
+
+/** The log's last lines; in sight where the run failed. */
+function logs(runs) {
+  const written = runs.filter((run) => run.log.length);
+  if (!written.length) return [say("No log is here: results/logs is kept where the runs were made.")];
+  return written.map((run) => {
+    const open = "problem" in run ? { open: "" } : {};
+    return make("details", open, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")));
+  });
+}
+
 function fill(row, data) {
-  const title = make("h2", { id: "panel-title" }, row.cells[0].querySelector("a").textContent);
   const close = make("button", { type: "button", class: "control close" }, "Close");
   close.addEventListener("click", () => panel.close());
-  const of = make("p", { class: "soft" }, row.closest("section").querySelector("h3").textContent);
-  const part = (name, ...content) => [make("h3", {}, name), ...content];
-  const none = (text) => make("p", { class: "soft" }, text);
+  const title = make("h2", { id: "panel-title" }, row.cells[0].querySelector("a").textContent);
   const runs = data.runs.filter((run) => !("problem" in run));
-  const charts = runs.length ? chartsOf(runs, data.confusion, CLASSES[data.dataset]) : [];
+  const charts = chartsOf(runs, data.confusion, CLASSES[data.dataset]);
   const places = charts.map(() => make("div"));
-  const logs = data.runs.filter((run) => run.log.length);
+  const told = data.imbalance ? imbalance(data.imbalance) : say("One modality, or nothing measured.");
+  const behind = data.runs.length
+    ? [
+        ...part("Curves and confusion", ...curves(runs, places)),
+        ...part("Cost", runs.length ? costs(runs) : say("No run is here.")),
+        ...part("Provenance", runs.length ? provenance(runs) : say("No run is here."), ...artifacts(data.runs)),
+        ...part("Log", ...logs(data.runs)),
+      ]
+    : part("Runs", say("None: the numbers follow from a formula."));
   panel.replaceChildren(
     make("header", {}, title, close),
-    of,
+    say(row.closest("section").querySelector("h3").textContent),
     ...(data.note ? [make("p", { class: "warning" }, data.note)] : []),
-    make("div", { class: "side" },
-      make("div", {}, ...part("Result", obtained(row))),
-      make("div", {}, ...part("Imbalance", data.imbalance ? imbalance(data.imbalance) : none("One modality, or nothing measured.")))),
-    ...part("Curves and confusion", charts.length ? make("div", { class: "charts" }, ...places) : none(data.runs.length ? "No run is here." : "No runs: the numbers follow from a formula.")),
-    ...(runs.length && !runs.some((run) => Object.keys(run.history).some((name) => name.startsWith("grad_norm_"))) ? [none("Norms of the encoders' gradients: not recorded.")] : []),
-    ...(runs.length && !runs.some((run) => Object.keys(run.norms).length) ? [none("Norms of the head's weights: not recorded.")] : []),
-    ...part("Cost", runs.length ? costs(runs) : none("No run is here.")),
-    ...part("Provenance", runs.length ? provenance(runs) : none("No run is here.")),
-    ...data.runs.map((run) => make("details", {}, make("summary", {}, `Artifacts of seed ${run.seed}`), make("pre", {}, Object.entries({ ...run.artifacts, ...run.inputs }).map((pair) => pair.join(": ")).join("\n")))),
+    make("div", { class: "side" }, make("div", {}, ...part("Result", obtained(row))), make("div", {}, ...part("Imbalance", told))),
+    ...behind,
     ...part("Settings", makeCopied(data.config)),
-    ...part("Log", ...(logs.length ? logs.map((run) => make("details", "problem" in run ? { open: "" } : {}, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")))) : [none("No log is here: results/logs is kept where the runs were made.")])),
-    ...part("Make it again", makeCopied(data.command), ...(data.runs.length ? [none("Where the runs are already there: with --force.")] : [])),
+    ...part("Make it again", makeCopied(data.command), say("Runs that are already there are made again with --force.")),
   );
   charts.forEach((chart, place) => draw(places[place], chart));
 }
@@ -132,5 +178,5 @@ panel.addEventListener("close", () => {
 });
 panel.addEventListener("click", (event) => event.target === panel && panel.close());
 addEventListener("hashchange", show);
-themeButton.addEventListener("click", () => panel.open && show());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => panel.open && show());
 show();
