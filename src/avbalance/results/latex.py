@@ -106,7 +106,7 @@ def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Col
 def _latex_head(columns: Sequence[Column], paper: Sequence[bool]) -> list[str]:
     """One line of headings, or two where a column has the paper's numbers beside it."""
     if not any(paper):
-        stacked = (escape(formats.heading(column)).replace(" ", r"\\", 1) for column in columns)
+        stacked = (escape(formats.heading(column)).replace(" ", r"\\") for column in columns)
         return [" & ".join(["", *(rf"\shortstack[r]{{{text}}}" for text in stacked)]) + r" \\"]
     above, below, rules, place = [""], [""], "", 2
     for column, has in zip(columns, paper, strict=True):
