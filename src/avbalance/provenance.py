@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def peak_memory_mib(provenance: Mapping[str, Any]) -> float:
+    """MiB that a step held at most: on its GPU, where it used one, else of its process."""
+    num_bytes = provenance["peak_gpu_memory_bytes"] or provenance["peak_memory_bytes"]
+    return float(num_bytes) / 2**20
 
 
 class Provenance:

@@ -99,16 +99,15 @@ def test_contributions_of_three_modalities_need_their_pairs(publish_run: Callabl
 
 
 @pytest.mark.usefixtures("here")
-def test_costs_are_of_a_run_and_an_older_one_says_that_it_was_not_measured() -> None:
-    figures = [{"train_seconds": 60.0 + 4 * seed, "peak_memory_mib": 512.5} for seed in range(2)]
-    new = [entry(publish(f"new{seed}", figures=each, **CLIPS), seed=seed) for seed, each in enumerate(figures)]
-    old = [entry(publish("old", figures={"train_seconds": 60.0}, **CLIPS))]
-    found = measure({"new": new, "old": old}, ["train_seconds", "peak_memory"], Runs())
-    assert [means(cell) for cell in found["new"].values()] == [[60, 64], [512.5, 512.5]]
-    assert not any(cell.exact for cell in found["new"].values())
-    assert (found["old"]["peak_memory"].num_seeds, found["old"]["peak_memory"].remark) == (
-        0, "not measured by older runs"
-    )  # fmt: skip
+def test_costs_are_of_each_run() -> None:
+    rows = [entry(publish(f"run{seed}", figures={"train_seconds": 60.0 + seed}, **CLIPS), seed=seed) for seed in (0, 1)]
+    runs = Runs()
+    seconds, memory = measure({"row": rows}, ["train_seconds", "peak_memory"], runs)["row"].values()
+    assert means(seconds) == [60, 61]
+    num_bytes = [runs.manifests[each["run"]]["provenance"]["peak_memory_bytes"] for each in rows]
+    assert means(memory) == pytest.approx([number / 2**20 for number in num_bytes])
+    assert not seconds.exact
+
 
 
 def test_loss_is_the_cross_entropy_of_each_clip(publish_run: Callable[..., str]) -> None:

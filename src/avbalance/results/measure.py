@@ -18,6 +18,7 @@ from avbalance.metrics import (
     min_dcf,
     trial_scores,
 )
+from avbalance.provenance import peak_memory_mib
 from avbalance.registry import nearest
 from avbalance.results import combined as combinations
 from avbalance.results import layers
@@ -27,8 +28,6 @@ from avbalance.results.runs import Predictions, Runs
 
 OF_THE_MODEL = {"gflops": ("flops_per_clip", 2e9), "parameters": ("num_parameters", 1e6)}
 """{column: name in metrics.json, how much of it is one}; a multiply-add is two operations there, one in the papers."""
-COSTS = {"train_seconds": ("train_seconds", 1.0), "peak_memory": ("peak_memory_mib", 1.0)}
-"""The same of what a run cost, which differs from seed to seed."""
 
 
 @dataclass
@@ -159,8 +158,12 @@ def _value(
     if column in layers.COLUMNS:
         return layers.value(column, said[0], logits, runs.metrics(folder))
     predictions = said[0]
-    if column in OF_THE_MODEL or column in COSTS:
-        name, one = (OF_THE_MODEL | COSTS)[column]
+    if column == "peak_memory":
+        return np.array([peak_memory_mib(runs.manifests[folder]["provenance"])])
+    if column == "train_seconds":
+        return np.array([runs.metrics(folder)["train_seconds"]])
+    if column in OF_THE_MODEL:
+        name, one = OF_THE_MODEL[column]
         figures = runs.metrics(folder)
         return np.array([figures[name] / one]) if name in figures else None
     if match := BEST_TEST.fullmatch(column):
@@ -242,8 +245,6 @@ def _check_list(column: str, listed: str, lists: list[str]) -> None:
 
 def _missing(column: str, predictions: Predictions) -> str:
     """Why a run has no value of a column that others like it have."""
-    if column == "peak_memory":
-        return "not measured by older runs"
     sets = [name for name in predictions if name.startswith("test_masked_")]
     if SHAPLEY.fullmatch(column) and len(sets) > 2 and not any("+" in name for name in sets):
         return "older runs do not say what two of three modalities tell; train them anew"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from avbalance import registry, store
 from avbalance.cli import UserError
 from avbalance.metrics import accuracy
+from avbalance.provenance import peak_memory_mib
 
 LOGS = Path("results/logs")
 LOG_LINES, LOG_BYTES = 20, 10_000
@@ -25,7 +26,6 @@ COSTS = (
     "best_epoch",
     "num_parameters",
     "flops_per_clip",
-    "peak_memory_mib",
 )
 PROVENANCE = ("commit", "device", "threads", "seconds", "finished", "python", "versions")
 
@@ -41,14 +41,16 @@ def describe_run(folder: Path) -> dict[str, Any]:
         UserError: The run is damaged, or another version made it.
     """
     manifest = store.open_artifact(folder)
+    made = manifest["provenance"]
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         confusion, masked = read_predictions(folder / "predictions.npz")
         return {
             "history": read_history(folder / "history.csv"),
             "norms": read_norms(folder / "weight_norms.npz"),
-            "cost": {name: metrics[name] for name in COSTS if name in metrics},
-            "provenance": {name: manifest["provenance"][name] for name in PROVENANCE if name in manifest["provenance"]},
+            "cost": {name: metrics[name] for name in COSTS if name in metrics}
+            | {"peak_memory_mib": peak_memory_mib(made)},
+            "provenance": {name: made[name] for name in PROVENANCE if name in made},
             "inputs": manifest["recipe"]["inputs"],
             "config": _settings(manifest),
             "confusion": confusion,
