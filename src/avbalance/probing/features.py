@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbalance.cli import UserError
-from avbalance.data.packed import MappedArray
 
 CHUNK_BYTES = 2**20
 """Of the features that are multiplied at once: between two products they stay in the processor's cache."""
@@ -54,10 +53,11 @@ class Features:
     """
 
     def __init__(self, path: Path, name: str, max_bytes: int) -> None:
-        self._mapped, self._name = MappedArray([path]), name
-        clips, dim = self._mapped.shards[0].shape
-        self.shape = (clips, dim)
-        self.nbytes = self._mapped.nbytes if self._mapped.nbytes <= max_bytes else 0
+        self._path, self._name = path, name
+        mapped = np.load(path, mmap_mode="r")
+        clips, dim = mapped.shape
+        self.shape, self._offset = (clips, dim), mapped.offset
+        self.nbytes = mapped.nbytes if mapped.nbytes <= max_bytes else 0
         self._mean, self._deviation = torch.zeros(dim), torch.ones(dim)
         self._num_rows = max(1, CHUNK_BYTES // (4 * dim))
         self._resident: Tensor | None = None
@@ -99,17 +99,19 @@ class Features:
         """The features of some clips, [len(places), dim]."""
         if self._resident is not None:
             return self._resident[places]
-        x = torch.from_numpy(self._mapped.rows(places.numpy()))
-        return x.sub_(self._mean).div_(self._deviation)
+        return torch.cat([self._read(place, place + 1) for place in places.tolist()])
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """All clips in order, in pieces: which, and their features [rows, dim]."""
         for start in range(0, self.shape[0], self._num_rows):
             rows = slice(start, min(start + self._num_rows, self.shape[0]))
-            if self._resident is not None:
-                yield rows, self._resident[rows]
-            else:
-                yield rows, self.rows(torch.arange(rows.start, rows.stop))
+            yield rows, self._read(rows.start, rows.stop) if self._resident is None else self._resident[rows]
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        """Read, not mapped: the pages of a mapped file would stay in memory, whatever the bound."""
+        _, dim = self.shape
+        x = np.fromfile(self._path, np.float32, (stop - start) * dim, offset=self._offset + 4 * start * dim)
+        return torch.from_numpy(x.reshape(-1, dim)).sub_(self._mean).div_(self._deviation)
 
     def logits(self, weight: Tensor) -> NDArray[np.float32]:
         """Of weights [num_classes, dim + 1], the last column being the bias: [clips, num_classes].
