@@ -27,6 +27,7 @@ function pointsOf(runs, columns, curves) {
 /** A line for each name and seed; a click on the legend dims the others, a tooltip tells the value. */
 function lines(title, points) {
   const names = [...new Set(points.map((point) => point.name))];
+  names.sort((a, b) => (a === "joint") - (b === "joint")); // so that a modality has one colour in all charts
   return {
     title, data: { values: points }, width: "container", height: 190,
     params: [{ name: "chosen", select: { type: "point", fields: ["name"] }, bind: "legend" }],
