@@ -155,15 +155,15 @@ def test_the_recipe_of_the_page_lists_all_that_it_reads() -> None:
     planned = plan.make(Path(__file__).parents[2], {"scale": "laptop"})
     (shown,) = (artifact for artifact in planned.artifacts.values() if artifact.folder == "page")
     inputs = set(shown.recipe["inputs"].values())
-    kinds = {
-        kind: {path for path in inputs if path.split("/")[1] == kind} for kind in ("tables", "figures", "audit", "runs")
-    }
-    assert all(kinds.values())
-    for table in kinds["tables"]:
-        behind = set(planned.artifacts[table].recipe["inputs"].values())
-        joint = {path for path in behind if "/runs/" in path and "-audio-" not in path and "-visual-" not in path}
-        assert joint <= inputs
-    assert {Path(path).name.split(".")[0] for path in kinds["audit"]} == set(planned.prepared)
+    made = {artifact.folder: set() for artifact in planned.artifacts.values()}
+    for path, artifact in planned.artifacts.items():
+        made[artifact.folder].add(path)
+    assert made["tables/laptop"] | made["figures/laptop"] | made["audit/laptop"] <= inputs
+    cells = [planned.artifacts[table].recipe["settings"].get("rows", {}) for table in made["tables/laptop"]]
+    runs = {entry["run"] for rows in cells for entries in rows.values() for entry in entries}
+    assert runs
+    assert runs == inputs & made["runs"]
+    assert not inputs & made["probes"]  # what the tables make of them is in the tables
 
 
 def test_figure_10_comes_after_figure_9(made: list[str]) -> None:
