@@ -5,9 +5,10 @@ A probe is multinomial logistic regression with an L2 penalty on features of the
 
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 
-is convex and is minimised to its optimum on standardised features; l2 is chosen by the loss on the validation split.
-Where a clip has several classes, every class has a logistic regression of its own, against the rest: CE is the sum of
-their binary cross-entropies. There are no probes for verification, whose test clips are of no class.
+is convex and is minimised to its optimum on standardised features; l2 is chosen by the loss on the validation split,
+from the strongest on until that loss rises. Where a clip has several classes, every class has a logistic regression of
+its own, against the rest: CE is the sum of their binary cross-entropies. There are no probes for verification, whose
+test clips are of no class.
 
 Without settings each modality's encoder has one probe, on the mean of its output over positions. With settings the
 chosen layers of one encoder have one each, at every chosen moment of training.

@@ -183,6 +183,16 @@ def test_l2_is_chosen_by_the_validation_loss(
     assert fitted(train, val, 3).l2 == expected
 
 
+def test_weaker_penalties_are_not_tried_once_validation_has_become_worse(
+    fitted: Callable[..., Probe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    solve = Problem.solve
+    monkeypatch.setattr(Problem, "solve", lambda self, l2, *rest: tried.append(l2) or solve(self, l2, *rest))
+    assert fitted(clips(60, 40, seed=1, signal=0.0), clips(60, 40, seed=2, signal=0.0), 3).l2 == 0.1
+    assert tried == [0.1, 0.01, 0.1]  # the last is to the optimum
+
+
 def test_an_l2_between_the_ends_is_chosen_where_it_gives_the_lowest_validation_loss(
     fitted: Callable[..., Probe],
 ) -> None:

@@ -17,6 +17,7 @@ from avbalance.probing.solver import Problem, least_bytes
 from avbalance.reductions.base import Reduction
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4)
+"""Tried in this order, each from where the one before ended."""
 GRADIENT_TOLERANCE = 1e-7
 """Largest absolute entry of the gradient of J at the optimum."""
 COARSE = 0.1
@@ -41,7 +42,7 @@ class Probe:
 
 
 def fit(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classes: int, max_bytes: int) -> Probe:
-    """Solve for each l2 as far as its validation loss shows, then for the best to its optimum.
+    """Solve for ever weaker l2 until the validation loss rises, then for the best to its optimum.
 
     Args:
         folder: With the layer's features of train, val and test, as an extraction leaves them.
@@ -70,7 +71,9 @@ def fit(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classe
     for l2 in L2_GRID:
         weight = problem.solve(l2, weight, COARSE * l2).weight
         loss = metrics.cross_entropy(val.logits(weight), labels["val"])
-        best = min(best, (loss, l2, weight), key=lambda candidate: candidate[0])
+        if loss >= best[0]:
+            break  # from here on the probe learns the training clips by heart, which takes longest
+        best = (loss, l2, weight)
     _, l2, weight = best
     solution = problem.solve(l2, weight, GRADIENT_TOLERANCE)
     logits = {name: split.logits(solution.weight) for name, split in (("train", train), ("val", val), ("test", test))}
