@@ -109,7 +109,6 @@ def test_costs_are_of_each_run() -> None:
     assert not seconds.exact
 
 
-
 def test_loss_is_the_cross_entropy_of_each_clip(publish_run: Callable[..., str]) -> None:
     values = measure({"row": [entry(publish_run("run", test_logits=7))]}, ["loss"], Runs())["row"]["loss"].values[0]
     # Logits 2 for the class said and 0 for the other two: log(e^2 + 2) - 2 if right, log(e^2 + 2) if wrong.

@@ -12,7 +12,7 @@ from avbalance.results.statistics import ALPHA, TEST
 KINDS = {
     "alone": "Alone: a model trained on that modality only.",
     "masked": "Masked: the joint model's share of the logits that is this modality's.",
-    "probe": "Probe: a linear probe on the joint model's frozen encoder.",
+    "probe": "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names.",
     "shapley": (
         "Contributes: the modality's Shapley value, its gain in test accuracy over the modalities shown before it, "
         "mean over all orders; the others are masked, and without any the most frequent class is guessed."
@@ -49,11 +49,12 @@ def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     clips = "no" if provenance["num_clips"] is None else f"{provenance['num_clips']:,}"
     gradient = provenance["probe_gradient"]
     solved = "" if gradient is None else f" Probes are solved until no entry of the gradient exceeds {gradient:.0e}."
+    of_runs = f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training"
+    trained = of_runs if provenance["num_runs"] else "only probes are read, made"
     warning = GENERATED if settings["scale"] == "miniature" else ""
     return (
         f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips; "
-        f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training on "
-        f"{' and '.join(provenance['devices']) or 'no device'}.{solved}"
+        f"{trained} on {' and '.join(provenance['devices']) or 'no device'}.{solved}"
     )
 
 
