@@ -12,7 +12,9 @@ from avbalance.results.statistics import ALPHA, TEST
 KINDS = {
     "alone": "Alone: a model trained on that modality only.",
     "masked": "Masked: the joint model's share of the logits that is this modality's.",
-    "probe": "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names.",
+    "probe": (
+        "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names."
+    ),
     "shapley": (
         "Contributes: the modality's Shapley value, its gain in test accuracy over the modalities shown before it, "
         "mean over all orders; the others are masked, and without any the most frequent class is guessed."
