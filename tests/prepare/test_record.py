@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from avbalance import plan
 from avbalance.cli import UserError
+from avbalance.planning.data import read_checksums
 from avbalance.prepare import fetch
 from avbalance.prepare import record as step
 from avbalance.prepare.download import download
@@ -90,7 +90,7 @@ def test_what_an_index_lists_is_fetched_hashed_and_kept_for_the_download(
     assert written == "".join(f"{sha256(name.encode())}  {name}\n" for name in names)
 
     shutil.rmtree(folder)  # from now on there is the cache alone
-    entries = plan.read_checksums(root / "config/datasets/all.sha256")
+    entries = read_checksums(root / "config/datasets/all.sha256")
     file = entry | {"list": {"list": "all.sha256", "entries": entries}}
     recipe = {"step": "download", "name": "x", "settings": {"files": [file]}, "inputs": {}}
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")

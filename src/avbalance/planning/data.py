@@ -1,0 +1,126 @@
+"""Recipes of raw and prepared data, of trained weights from elsewhere, and of the pages about them."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from avbalance import config, keys, registry, signature
+from avbalance.artifacts import Plan
+from avbalance.cli import UserError
+from avbalance.schema import SourceFile
+
+
+def raw_of(plan: Plan, dataset: str, source: str) -> str:
+    """A dataset's raw files."""
+    project = plan.project
+    if isinstance(owner := project.datasets[dataset].sources, str):
+        dataset = owner  # variants of a data set share its raw files
+    spec = config.sources(project.datasets, dataset)[source]
+    if spec.generator is not None:
+        generator = signature.resolve("data", spec.generator)
+        modules = [registry.locate("data", name)[0] for name in generator]
+        return plan.add("raw", dataset, "prepare.download", {"generator": generator}, {}, modules)
+    files = _files(project.root / "config" / "datasets", dataset, spec.files)
+    return plan.add("raw", dataset, "prepare.download", {"files": files}, {}, [])
+
+
+def _files(folder: Path, name: str, files: list[SourceFile]) -> list[dict[str, Any]]:
+    """Files to download, with the entries of the lists of checksums that they name; the lists lie in `folder`."""
+    described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
+    for file in described:
+        for key in {"contents", "list"} & set(file):
+            path = folder / file[key]
+            if not path.exists():
+                get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
+                raise UserError(
+                    f"{path}: no such list of checksums, for its files are published without{get}; then make it with "
+                    f"'python -m avbalance.prepare.record {name}'"
+                )
+            file[key] = {"list": file[key], "entries": read_checksums(path)}
+    return described
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """{file: sha256} of a list in the format of sha256sum.
+
+    Raises:
+        UserError: A line has another form; names it.
+    """
+    entries = {}
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
+        if match is None and line.strip():
+            raise UserError(f"{path}: line {number}: is no sha256 and path, as sha256sum writes them")
+        if match is not None:
+            entries[match[2]] = match[1]
+    return entries
+
+
+def prepared_of(plan: Plan, dataset: str) -> str:
+    """A dataset's clips as arrays."""
+    if dataset not in plan.prepared:
+        project = plan.project
+        spec = project.datasets[dataset]
+        scaled = project.scale.datasets.get(dataset)
+        source = scaled.source if scaled else next(iter(config.sources(project.datasets, dataset)))
+        reader = signature.resolve("data", spec.reader)
+        settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
+        inputs = {"raw": raw_of(plan, dataset, source)}
+        modules = [registry.locate("data", name)[0] for name in reader]
+        if spec.prepare is None:
+            path = plan.add("prep", dataset, "prepare.pack", settings, inputs, ["avbalance.prepare.pack", *modules])
+        else:
+            path = _media(plan, dataset, settings, inputs, modules)
+        plan.prepared[dataset] = path
+    return plan.prepared[dataset]
+
+
+def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], modules: list[str]) -> str:
+    """The arrays that a dataset's views make of its clips."""
+    spec = plan.project.datasets[dataset]
+    assert spec.prepare is not None
+    views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
+    modules = ["avbalance.prepare.media", *modules]
+    for kind, method, _ in methods_of("view", views.values()):
+        modules.append(registry.locate(kind, method)[0])
+        model = signature.describe(kind, method).attributes.get("model")
+        if model:
+            inputs[f"model_{model}"] = model_of(plan, model)
+    settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
+    return plan.add("prep", dataset, "prepare.media", settings, inputs, modules)
+
+
+def model_of(plan: Plan, name: str) -> str:
+    """The files of a model's trained weights."""
+    files = _files(plan.project.root / "config" / "models", name, plan.project.models[name].files)
+    return plan.add("raw", name, "prepare.download", {"files": files}, {}, [])
+
+
+def methods_of(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(kind, name, options) of resolved specifications and of those among their options."""
+    for spec in resolved:
+        for name, options in spec.items():
+            yield kind, name, options
+            for option, value in options.items():
+                if option in registry.FOLDERS:
+                    yield from methods_of(option, [value])
+
+
+def audit_of(plan: Plan, dataset: str) -> str:
+    """The page that says how a dataset was prepared and what became of its clips."""
+    project, spec = plan.project, plan.project.datasets[dataset]
+    scale, data = project.settings.scale, prepared_of(plan, dataset)
+    raw = plan.artifacts[plan.artifacts[data].recipe["inputs"]["raw"]].recipe["settings"]
+    template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
+    if "generator" in raw:
+        source = {"generator": raw["generator"]}
+    else:  # lists by name, without their thousands of entries
+        files = [
+            {key: value["list"] if isinstance(value, dict) else value for key, value in file.items()}
+            for file in raw["files"]
+        ]
+        source = {"files": files}
+    about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
+    settings = {"about": about, "template": keys.data_hash(template)}
+    return plan.add(f"audit/{scale}", dataset, "prepare.audit", settings, {"data": data}, ["avbalance.prepare.audit"])

@@ -1,0 +1,108 @@
+"""Recipes of tables and figures, and of the page that shows them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avbalance import keys, registry, signature
+from avbalance.artifacts import Plan
+from avbalance.config import Project
+from avbalance.planning.data import prepared_of
+from avbalance.planning.runs import alone, layer_probes, probe_of, run_of
+from avbalance.references import columns_of
+from avbalance.schema import Row, Table
+
+
+def seeds(project: Project) -> list[int]:
+    """The seeds in force."""
+    chosen = project.settings.seeds
+    if chosen is None:
+        return project.scale.seeds
+    return [chosen] if isinstance(chosen, int) else chosen
+
+
+def table_of(plan: Plan, name: str) -> str:
+    """A table or figure."""
+    project, table = plan.project, plan.project.tables[name]
+    scale = project.settings.scale
+    settings: dict[str, Any] = {
+        "table": name,
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each"}),
+        "scale": scale,
+        "command": _command(project, name),
+    }
+    inputs: dict[str, str] = {}
+    if table.compute is None:
+        probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
+        settings["rows"] = {
+            row_name: [_cell(plan, table, row_name, row, seed, probes[seed], inputs) for seed in seeds(project)]
+            for row_name, row in project.rows[name].items()
+        }
+        for row_name, row in project.rows[name].items():
+            settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
+    if table.figure is not None:
+        kind = registry.parse(table.figure)[0]
+        if signature.describe("figure", kind).attributes["reads_data"]:
+            shown = sorted({row.dataset for row in project.rows[name].values()})
+            inputs |= {f"data_{each}" if len(shown) > 1 else "data": prepared_of(plan, each) for each in shown}
+        modules = ["avbalance.results.figures", registry.locate("figure", kind)[0]]
+        return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, modules)
+    modules = ["avbalance.results.tables"]
+    if table.compute is not None:
+        modules.append(registry.locate("formula", table.compute)[0])
+    return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
+
+
+def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:
+    """How a row is named; rows of several datasets are told apart."""
+    label = row.label or name.replace("_", " ")
+    if len({each.dataset for each in project.rows[table].values()}) == 1:
+        return {"label": label}
+    return {"label": f"{project.datasets[row.dataset].title}: {label}"}
+
+
+def _cell(
+    plan: Plan, table: Table, name: str, row: Row, seed: int, probes: Mapping[str, str], inputs: dict[str, str]
+) -> dict[str, Any]:
+    """The artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<what>`."""
+    modalities = row.modalities or []
+    joint = len(modalities) > 1
+    run = run_of(plan, row, seed)
+    cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
+    columns = table.columns or columns_of(registry.parse(table.figure)[1] if table.figure else {})
+    labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
+    if any(column.endswith(("_probe", "probe_gap")) for column in columns) and joint and labelled:
+        cell["probe"] = probe_of(plan, run)
+    if any(column.endswith(("_alone", "alone_gap")) for column in columns) and joint:
+        cell["alone"] = {modality: run_of(plan, alone(row, modality), seed) for modality in modalities}
+    if row.probe is not None:
+        cell["layers"] = {"probe": probes[name], "layers": row.probe.layers, "moment": row.probe.moment}
+    behind = {
+        "run": run,
+        "probe": cell["probe"],
+        "layers": probes.get(name),
+        **{f"alone_{m}": path for m, path in cell["alone"].items()},
+    }
+    inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
+    return cell
+
+
+def _command(project: Project, name: str) -> str:
+    command = f"snakemake --cores all --config scale={project.settings.scale} tables=[{name}]"
+    if project.settings.seeds is not None:
+        command += f" seeds={json.dumps(seeds(project)).replace(' ', '')}"
+    return command
+
+
+def page_of(plan: Plan, paths: list[str]) -> str:
+    """The page of tables, figures and audits, with the runs that its panels show."""
+    scale = plan.project.settings.scale
+    web = Path(__file__).parents[1] / "results" / "web"
+    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir())}}
+    inputs = {"/".join(Path(path).parts[1:]): path for path in paths}
+    for path in paths:
+        if plan.artifacts[path].folder == f"tables/{scale}":
+            for cells in plan.artifacts[path].recipe["settings"].get("rows", {}).values():
+                inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
+    return plan.add("page", scale, "results.page", settings, inputs, ["avbalance.results.page"])
