@@ -29,6 +29,7 @@ GRIDS = {"visual": (3, 4), "audio": (2, 3), "flow": (2, 2)}
 BALANCER_OPTIONS = {"g_blend_online": {"first": 2, "then": 1}}
 # Settings at which a method must be joint training with the same loss, bit for bit.
 NEUTRAL: dict[str, dict[str, Any]] = {
+    "auxiliary_branch": {"weight": 0.0},
     "g_blend": {},  # all weights are 1
     "joint": {},
     "modality_dropout": {"probability": 0.0},

@@ -53,6 +53,7 @@ def runs_of(made: Plan) -> list[dict[str, Any]]:
         ("balancer: g_blend_online, loss: {unimodal: {weight: 0.5}}", "accuracy", "balancer: 'g_blend_online' weighs the heads itself; leave the weight of 'unimodal' at 1, found 0.5"),
         (f"{GRID}, fusion: film", "accuracy", "fusion: 'film' is defined for exactly two modalities, found audio, flow, visual"),
         ("dataset: mini_audioset, encoder: {resnet18: {width: 8}}, balancer: ogm_ge", "map", "balancer: 'ogm_ge' is defined for single_label and verification data, and 'mini_audioset' is multi_label"),
+        ("balancer: auxiliary_branch", "accuracy", "balancer: 'auxiliary_branch' needs an encoder with an auxiliary branch"),
         ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' reads feature maps, and encoder 'conv1net' of 'audio' has none"),
         (f"{GRID}, fusion: mid_concat, pretrained: true", "accuracy", "pretrained: fusion 'mid_concat' cuts its encoders"),
         ("pretrained: {sound: mnist}", "accuracy", "pretrained: 'sound' is not a modality of this row; allowed: audio, visual"),

@@ -83,7 +83,7 @@ def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor
     options = list(signature.parameters.values())[GIVEN[kind] :]
     assert describe(kind, name).options == {
         option.name: (
-            inspect.formatannotation(option.annotation).replace("typing.", ""),
+            inspect.formatannotation(option.annotation).replace("typing.", "").replace("collections.abc.", ""),
             ... if option.default is option.empty else option.default,
         )
         for option in options

@@ -23,6 +23,8 @@ from avbalance.train import build_balancer, run, train
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
+WITHOUT_BRANCH = [n for n in sorted(BALANCERS) if not signature.describe("balancer", n).attributes["needs_branch"]]
+"""These encoders have none; tests/test_combinations.py has all balancers."""
 PATTERNS = {"visual": (1, 8, 8), "audio": (160,)}
 
 
@@ -93,7 +95,7 @@ def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
     assert figures["num_epochs"] == 15
 
 
-@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+@pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
 def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, recipe: Make, tmp_path: Path) -> None:
     spec = {"g_blend_online": {"first": 2, "then": 1}} if balancer == "g_blend_online" else balancer
     wanted, half = (
@@ -151,7 +153,7 @@ def test_the_chosen_epoch_has_the_lowest_validation_loss_and_its_weights_are_kep
     assert result["metrics"]["val_loss"] == pytest.approx(losses[chosen - 1], abs=2e-3)
 
 
-@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+@pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
 def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     balancer: str, recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +227,7 @@ def test_an_outside_method_is_found_by_module_and_class(
 
 
 def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
-    for name in BALANCERS:
+    for name in WITHOUT_BRANCH:
         settings = with_blend(recipe(balancer=name), tmp_path / name)["settings"]
         assert isinstance(build_balancer(settings, describe(prepared), CPU), Balancer)
 
@@ -449,7 +451,7 @@ def assert_finite(result: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
-@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+@pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
 def test_a_constant_modality_and_absent_classes_give_no_nan(
     balancer: str, head: str, recipe: Make, prepared: Path, tmp_path: Path
 ) -> None:
@@ -464,7 +466,7 @@ def test_a_constant_modality_and_absent_classes_give_no_nan(
     assert_finite(train_run(wanted, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("balancer", sorted(BALANCERS))
+@pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
 def test_batches_of_one_clip_give_no_nan(balancer: str, recipe: Make, tmp_path: Path) -> None:
     wanted = with_blend(recipe(balancer=balancer, training={"epochs": 1, "batch_size": 1}), tmp_path)
     if balancer == "g_blend_online":

@@ -1,11 +1,8 @@
-import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from avbalance.balancers.auxiliary_branch import AuxiliaryBranch
-from avbalance.cli import UserError
-from avbalance.encoders.conv2net import Conv2Net
 from avbalance.encoders.inception_v3 import InceptionV3
 from avbalance.fusions.concat import Concat
 from avbalance.heads.linear import Linear
@@ -45,10 +42,3 @@ def test_its_gradient_enters_at_mixed_6e_and_reaches_no_later_module() -> None:
     for name in ("Conv2d_1a_3x3", "Mixed_6e", "AuxLogits"):
         assert all(p.grad is not None and p.grad.any() for p in encoder.get_submodule(name).parameters()), name
     assert all(p.grad is None for p in encoder.get_submodule("Mixed_7a").parameters())
-
-
-def test_encoders_without_a_branch_are_the_users_error() -> None:
-    dims = {"visual": 128}
-    model = Model({"visual": Conv2Net((1, 28, 28))}, Concat(dims), Linear(dims, 3))
-    with pytest.raises(UserError, match="no encoder of visual has an auxiliary branch"):
-        AuxiliaryBranch(model, Joint(dims, 3))

@@ -49,9 +49,8 @@ def root(tmp_path: Path) -> Path:
     for folder in ("datasets", "models", "scales"):
         (config / folder).mkdir(parents=True)
     shutil.copy(CONFIG / "config.yaml", config)
-    (config / "scales/miniature.yaml").write_text(
-        yaml.safe_dump(yaml.safe_load((CONFIG / "scales/miniature.yaml").read_text()) | {"datasets": {}, "tables": []})
-    )
+    scale = yaml.safe_load((CONFIG / "scales/miniature.yaml").read_text())
+    (config / "scales/miniature.yaml").write_text(yaml.safe_dump(scale | {"datasets": {}, "tables": [], "starts": {}}))
     return config.parent
 
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from avbalance.balancers.base import Balancer
-from avbalance.cli import UserError
 from avbalance.losses.base import Loss, objective
 from avbalance.model import Model
 from avbalance.types import Batch, Output
@@ -28,15 +27,12 @@ class AuxiliaryBranch(Balancer):
         weight: w; 0.3 in the paper of 2015, 0.4 in public code of Inception v3.
     """
 
+    needs_branch = True
+
     def __init__(self, model: Model, loss: Loss, weight: float = 0.4) -> None:
         super().__init__(model, loss)
         self.weight = weight
         dims = {m: encoder.branch_dim for m, encoder in model.encoders.items() if hasattr(encoder, "branch_dim")}
-        if not dims:
-            raise UserError(
-                f"balancer AuxiliaryBranch: no encoder of {', '.join(model.encoders)} has an auxiliary branch; choose "
-                "encoder {inception_v3: {branch: true}} or another balancer"
-            )
         positions = (1, 1) if model.fusion.reads_maps else ()
         features = {m: torch.zeros(1, int(each.feature_dim), *positions) for m, each in model.encoders.items()}  # type: ignore[arg-type]
         with torch.no_grad():

@@ -24,6 +24,7 @@ class Balancer(nn.Module):
         several_modalities: Whether one modality alone makes no sense to the method.
         two_modalities: Whether the method is defined for exactly two modalities.
         weighs_heads: Whether the method weighs the heads' losses itself, so that the loss's own weight stays 1.
+        needs_branch: Whether an encoder must have an auxiliary branch, its option `branch`.
         uses_blend: Whether it is given blend weights, estimated on the row's own uni-modal and joint runs.
     """
 
@@ -32,6 +33,7 @@ class Balancer(nn.Module):
     several_modalities: ClassVar[bool] = False
     two_modalities: ClassVar[bool] = False
     weighs_heads: ClassVar[bool] = False
+    needs_branch: ClassVar[bool] = False
     uses_blend: ClassVar[bool] = False
 
     def __init__(self, model: Model, loss: Loss) -> None:
