@@ -125,13 +125,11 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
         )
     if declared["balancer"].get("several_modalities") and len(chosen) < 2:
         raise UserError(f"balancer: {names['balancer']!r} balances modalities, found {', '.join(chosen)} alone")
-    branches = [
-        options.get("branch") for spec in chosen.values() for options in signature.resolve("encoder", spec).values()
-    ]
-    if declared["balancer"].get("needs_branch") and not any(branches):
+    options = [options for spec in chosen.values() for options in signature.resolve("encoder", spec).values()]
+    if declared["balancer"].get("needs_branch") and not any(given.get("branch") for given in options):
         raise UserError(
-            f"balancer: {names['balancer']!r} needs an encoder with an auxiliary branch, such as "
-            "{inception_v3: {branch: true}}; choose one or another balancer"
+            f"balancer: {names['balancer']!r} needs an encoder with an auxiliary branch; choose one whose option branch "
+            "is true, or another balancer"
         )
     weight = signature.resolve("loss", row.loss)[names["loss"]].get("weight", 1)
     if declared["balancer"].get("weighs_heads") and weight != 1:

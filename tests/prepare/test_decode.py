@@ -221,19 +221,22 @@ def test_a_stream_that_appears_late_does_no_harm(tmp_path: Path) -> None:
 
 def test_the_end_of_an_hour_is_reached_without_decoding_the_hour(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", [float(i) for i in range(3600)], preset="ultrafast", g="60")
-    began = time.perf_counter()
     media = inspect(tmp_path / "a.mp4")
-    inspected = time.perf_counter() - began
     assert len(media.frame_seconds) == 3600
     assert media.end == pytest.approx(3600, abs=1)
-    began = time.perf_counter()
-    assert levels(tmp_path / "a.mp4", media.frame_seconds[[3590, 3598, 3599]]) == [i % 26 for i in (3590, 3598, 3599)]
-    at_the_end = time.perf_counter() - began - inspected
-    began = time.perf_counter()
-    read_frames(media, media.frame_seconds[[0, 3599]])
-    everything = time.perf_counter() - began
-    assert inspected < 2
-    assert at_the_end < everything / 3
+    wanted = [3590, 3598, 3599]
+    assert levels(tmp_path / "a.mp4", media.frame_seconds[wanted]) == [i % 26 for i in wanted]
+
+    def seconds(places: list[int]) -> float:
+        """Of processor time, the least of three, so that what else runs does not count."""
+        taken = []
+        for _ in range(3):
+            began = time.process_time()
+            read_frames(media, media.frame_seconds[places])
+            taken.append(time.process_time() - began)
+        return min(taken)
+
+    assert seconds(wanted) < seconds([0, 3599]) / 3
 
 
 def test_of_two_video_streams_the_better_is_used(tmp_path: Path) -> None:
