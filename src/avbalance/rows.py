@@ -128,8 +128,8 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
     options = [options for spec in chosen.values() for options in signature.resolve("encoder", spec).values()]
     if declared["balancer"].get("needs_branch") and not any(given.get("branch") for given in options):
         raise UserError(
-            f"balancer: {names['balancer']!r} needs an encoder with an auxiliary branch; choose one whose option branch "
-            "is true, or another balancer"
+            f"balancer: {names['balancer']!r} needs an encoder with an auxiliary branch; choose one whose option "
+            "branch is true, or another balancer"
         )
     weight = signature.resolve("loss", row.loss)[names["loss"]].get("weight", 1)
     if declared["balancer"].get("weighs_heads") and weight != 1:
