@@ -4,9 +4,9 @@
    activation and pooling; untrained): one pass, then each to its optimum with l2 chosen on validation; against each by
    SGD for 20 epochs: layer by layer, the model computed up to it in every epoch; for all layers at once, as Alain &
    Bengio (2016) do; or on stored features. All ways of SGD see the same standardised features in the same order, so
-   they end with the same weights: the first two are timed for `--measured-epochs` and multiplied. SGD (momentum 0.9, batches of 64) gets the best
-   of three learning rates, of which one is timed. A fifth of the clips is validation. Seconds are of the processor,
-   on one thread.
+   they end with the same weights: the first two are timed for `--measured-epochs` and multiplied. SGD (momentum 0.9,
+   batches of 64) gets the best of three learning rates, of which one is timed. A fifth of the clips is validation.
+   Seconds are of the processor, on one thread.
 2. Extraction from all residual blocks of ResNet-18 (their means) against the bare forward pass, in turn.
 3. The peak of the resident memory of a process that solves one probe, over what it held before, for bounds by
    `--memory` above and below the size of the features; some 30 MiB are buffers of the libraries. Linux only.
@@ -186,7 +186,7 @@ def compare_with_sgd(folder: Path, arguments: argparse.Namespace) -> None:
     alone = 0.0
     modules = [name for name, _ in encoder.named_children()]
     for place, layer in enumerate(names):
-        front = encoder[: modules.index(layer) + 1] if layer in modules else nn.Identity()
+        front = nn.Sequential(*list(encoder)[: modules.index(layer) + 1] if layer in modules else [])
 
         @torch.no_grad()
         def of_layer(places: NDArray[np.int64], front: nn.Module = front, place: int = place) -> list[Tensor]:
