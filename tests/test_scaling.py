@@ -5,7 +5,8 @@ import pytest
 
 from avbalance import plan, scaling
 from avbalance.cli import UserError
-from avbalance.schema import Probing, Row, Scale, ScaleDataset, Training
+from avbalance.schema import Scale, ScaleDataset, Training
+from avbalance.table_schema import Probing, Row
 
 ROOT = Path(__file__).parents[1]
 TRAINING = Training(epochs=1, batch_size=1, learning_rate=0.1, patience=1, precision="float32")

@@ -10,7 +10,8 @@ from avbalance.checks import check_method, member, read_yaml, validate
 from avbalance.cli import UserError
 from avbalance.references import check_references
 from avbalance.registry import Spec, nearest
-from avbalance.schema import Dataset, Row, Scale, ScaleDataset, Settings, Source, Table, Training, Weights
+from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights
+from avbalance.table_schema import Row, Table
 
 
 @dataclass

@@ -9,7 +9,8 @@ from avbalance import registry, signature
 from avbalance.checks import check_method, member
 from avbalance.cli import UserError
 from avbalance.registry import nearest
-from avbalance.schema import Dataset, Row, Table
+from avbalance.schema import Dataset
+from avbalance.table_schema import Row, Table
 
 LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""

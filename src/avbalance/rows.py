@@ -9,7 +9,8 @@ from avbalance.checks import check_method, member, validate
 from avbalance.cli import UserError
 from avbalance.probing import checks as probing
 from avbalance.registry import Spec
-from avbalance.schema import Dataset, Row, Scale, Table, Training, Weights
+from avbalance.schema import Dataset, Scale, Training, Weights
+from avbalance.table_schema import Row, Table
 
 
 def read(

@@ -1,6 +1,7 @@
 """What a scale changes of a row besides its methods: moments that its short trainings reach, and starts that it has."""
 
-from avbalance.schema import Row, Scale
+from avbalance.schema import Scale
+from avbalance.table_schema import Row
 
 
 def scale(row: Row, chosen: Scale) -> None:

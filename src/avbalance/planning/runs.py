@@ -9,7 +9,7 @@ from avbalance import registry, rows, signature
 from avbalance.artifacts import Plan, weights
 from avbalance.planning.data import methods_of, model_of, prepared_of
 from avbalance.registry import Spec
-from avbalance.schema import Row
+from avbalance.table_schema import Row
 
 
 def run_of(plan: Plan, row: Row, seed: int) -> str:

@@ -11,7 +11,7 @@ from avbalance.config import Project
 from avbalance.planning.data import prepared_of
 from avbalance.planning.runs import alone, layer_probes, probe_of, run_of
 from avbalance.references import columns_of
-from avbalance.schema import Row, Table
+from avbalance.table_schema import Row, Table
 
 
 def seeds(project: Project) -> list[int]:

@@ -7,7 +7,8 @@ from typing import Any
 from avbalance.checks import check_method, member
 from avbalance.cli import UserError
 from avbalance.probing.names import is_pattern
-from avbalance.schema import Dataset, Row, Table
+from avbalance.schema import Dataset
+from avbalance.table_schema import Row, Table
 
 
 def check(
