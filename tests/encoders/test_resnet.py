@@ -173,8 +173,11 @@ def test_an_encoders_own_state_is_taken_whole() -> None:
 
 
 def test_old_public_weights_without_counts_of_batches_fit() -> None:
-    state = public_state(ResNet18)
-    ResNet18((3, 64, 64)).load_state({n: v for n, v in state.items() if not n.endswith("num_batches_tracked")})
+    old = {n: v for n, v in public_state(ResNet18).items() if not n.endswith("num_batches_tracked")}
+    encoder = ResNet18((3, 64, 64))
+    encoder.load_state(old)
+    assert all(torch.equal(value, old[name]) for name, value in encoder.state_dict().items() if name in old)
+    assert "layer4.1.conv2.weight" in old
 
 
 @pytest.mark.parametrize(
