@@ -55,13 +55,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:g_blend_online")  # on few clips
 
 
 class Affine(Encoder):
-    """One linear layer; of maps, times a number for each position."""
+    """One linear layer, which is also an auxiliary branch; of maps, times a number for each position."""
 
     has_maps = True
 
     def __init__(self, num_inputs: int, dim: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.feature_dim = dim
+        self.feature_dim = self.auxiliary_dim = dim
         self.linear = nn.Linear(num_inputs, dim)
         self.positions = torch.linspace(-1, 2, grid[0] * grid[1]).view(grid)
         self.is_cut = False
@@ -71,6 +71,7 @@ class Affine(Encoder):
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
+        self.auxiliary = features
         return torch.tanh(features[:, :, None, None] * self.positions) if self.is_cut else features
 
 

@@ -62,6 +62,8 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     for kind, chosen_options in scale.methods.items():
         for method, options in chosen_options.items():
             check_method(kind, {method: options}, f"{scale_file}: methods.{kind}.{method}")
+    for model, start in scale.starts.items():
+        member(scale_file, f"starts.{model}", "dataset", start, datasets)
     for name, chosen in scale.datasets.items():
         member(scale_file, f"datasets.{name}", "dataset", name, datasets)
         member(scale_file, f"datasets.{name}.source", "source", chosen.source, sources(datasets, name))

@@ -197,6 +197,9 @@ def alone(row: Row, modality: str, head: Spec = "linear") -> Row:
 def _pretrained(plan: Plan, row: Row, modality: str, seed: int) -> str:
     """Trained weights that an encoder starts from: of a uni-modal run, on the row's own or other data, or a model's."""
     start = alone(row.model_copy(update={"pretrained": False}), modality)
+    start.training = {
+        key: value for key, value in row.training.items() if key != "moments" and (key, value) != ("epochs", 0)
+    }
     if isinstance(row.pretrained, dict):
         if row.pretrained[modality] not in plan.project.datasets:
             return _model(plan, row.pretrained[modality])

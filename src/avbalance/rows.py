@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from avbalance import registry, signature
+from avbalance import registry, scaling, signature
 from avbalance.checks import check_method, member, validate
 from avbalance.cli import UserError
 from avbalance.probing import checks as probing
@@ -26,6 +26,7 @@ def read(
         for modality in row.modalities or []:
             member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
         row.modalities = row.modalities or dataset.modalities
+        scaling.scale(row, scale)
         validate(Training, _training(row, scale), path, f"{where}.training")
         _check_methods(row, dataset, path, where)
         _check_pretrained(row, datasets, models, path, where)
@@ -34,6 +35,8 @@ def read(
         row.encoder = {m: _scaled_method(spec, changed.get("encoder", {})) for m, spec in encoders(row).items()}
         for kind in ("fusion", "head", "loss", "balancer"):
             setattr(row, kind, _scaled_method(getattr(row, kind), changed.get(kind, {})))
+        if row.probe is not None:
+            row.probe.reduction = _scaled_method(row.probe.reduction, changed.get("feature_reduction", {}))
         rows[name] = row
     return rows
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from avbalance.registry import Spec
 
-Relation = Literal[">", "<", "equals_paper"]
+Relation = Literal[">", "<", "falls", "equals_paper"]
 
 
 class Strict(BaseModel):
@@ -176,12 +176,17 @@ class Training(Strict):
 
 
 class ScaleDataset(Strict):
-    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on."""
+    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
+
+    Attributes:
+        moments: {moment of a row: the one that stands for it}, optimiser steps, where trainings are too short.
+    """
 
     source: str
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    moments: dict[int, int] = {}
     num_classes: int | None = Field(default=None, ge=2)
 
 
@@ -191,13 +196,17 @@ class Scale(Strict):
     Attributes:
         methods: {kind: {name: {option: value}}}: options of methods that take the place of a row's own, such as the
             width of an encoder.
+        starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
     """
 
     seeds: list[int] = Field(min_length=1)
     threads: int = Field(ge=1)
     tables: Literal["all"] | list[str] = "all"
     training: Training
-    methods: dict[Literal["encoder", "fusion", "head", "loss", "balancer"], dict[str, dict[str, Any]]] = {}
+    methods: dict[
+        Literal["encoder", "fusion", "head", "loss", "balancer", "feature_reduction"], dict[str, dict[str, Any]]
+    ] = {}
+    starts: dict[str, str] = {}
     datasets: dict[str, ScaleDataset]
 
 
@@ -246,7 +255,8 @@ class Claim(Strict):
     """A sentence of the paper as a predicate over rows.
 
     Attributes:
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair.
+        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` has
+            rows on the left alone, in the order along which the metric falls.
         right_metric: Instead of `right`: another column of the same rows.
         tolerance: How near `equals_paper` has to be.
     """
@@ -264,6 +274,10 @@ class Claim(Strict):
         if self.relation == "equals_paper":
             if self.tolerance is None:
                 raise ValueError("equals_paper needs tolerance")
+            return self
+        if self.relation == "falls":
+            if isinstance(self.left, str) or len(self.left) < 2 or self.right or self.right_metric is not None:
+                raise ValueError("falls needs left: two rows or more, in order, and neither right nor right_metric")
             return self
         if bool(self.right) == (self.right_metric is not None):
             raise ValueError("give either right or right_metric")

@@ -23,15 +23,16 @@ IMPORTABLE = ("balancers", "cli", "encoders.base", "fusions", "heads.base", "los
 
 
 class Affine(Encoder):
-    """One linear layer."""
+    """One linear layer, which is also an auxiliary branch."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.feature_dim = dim
+        self.feature_dim = self.auxiliary_dim = dim
         self.linear = nn.Linear(dim, dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
+        self.auxiliary = features
         return features
 
 

@@ -50,6 +50,15 @@ def test_figures_are_those_of_torchvisions_documentation(
     assert giga_multiply_adds(name, shape, **options) == pytest.approx(expected, abs=0.002)
 
 
+def test_figures_of_inception_v3_are_those_of_torchvisions_documentation() -> None:
+    # "Params" 27.16 million with both classifiers, "GFLOPS" 5.71 without the auxiliary branch.
+    weights, shape = models.Inception_V3_Weights.IMAGENET1K_V1, (3, 299, 299)
+    classifiers = (2048 + 1) * 1000 + (768 + 1) * 1000
+    assert num_parameters(build("inception_v3", shape, branch=True)) + classifiers == weights.meta["num_params"]
+    expected = weights.meta["_ops"] - 2048 * 1000 / 1e9
+    assert giga_multiply_adds("inception_v3", shape) == pytest.approx(expected, abs=0.002)
+
+
 def published_millions(name: str, depth: int) -> float:
     """Parameters as Tran et al. count them, in millions: no batch normalisation, the weights of 400 classes."""
     encoder = build(name, (3, 8, 64, 64), depth=depth)

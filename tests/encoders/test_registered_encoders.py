@@ -12,7 +12,9 @@ from avbalance.signature import describe, feature_dim
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv1net": [(320,)],
     "conv2net": [(1, 28, 28), (2, 13, 22)],
+    "inception_v3": [(3, 75, 80), (1, 91, 75)],
     "ip_csn": [(3, 4, 40, 32), (2, 1, 33, 33)],
+    "mnist_convnet": [(1, 28, 28), (2, 13, 22)],
     "r2plus1d": [(3, 4, 40, 32), (2, 1, 33, 33)],
     "r3d": [(3, 4, 40, 32), (2, 1, 33, 33)],
     "resnet18": [(3, 64, 48), (40, 50), (3, 2, 40, 40)],
@@ -20,17 +22,21 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
     "resnet50": [(40, 50), (3, 2, 40, 40)],
     "resnet101": [(40, 50)],
     "resnet152": [(40, 50)],
+    "skip_mlp": [(1, 28, 28), (40,)],
 }
-OPTIONS: dict[str, dict[str, int]] = {
+OPTIONS: dict[str, dict[str, float]] = {
+    "inception_v3": {"width": 4, "dropout": 0.0},
     "ip_csn": {"depth": 26, "width": 8},
+    "mnist_convnet": {"dropout": 0.0},
     "r2plus1d": {"depth": 26, "width": 8},
     "r3d": {"depth": 18, "width": 8},
     "resnet34": {"width": 8},
     "resnet50": {"width": 8, "feature_dim": 24},
     "resnet101": {"width": 8},
     "resnet152": {"width": 8},
+    "skip_mlp": {"depth": 16, "width": 32},
 }
-"""Where the default is large."""
+"""Where the default is large, or drops at random what a gradient has to pass."""
 CASES = [(name, shape) for name in REGISTRY for shape in SHAPES[name]]
 WITH_MAPS = [(name, shape) for name, shape in CASES if describe("encoder", name).attributes["has_maps"]]
 
@@ -129,6 +135,8 @@ def test_dropout_drops_about_half_of_the_features_in_training_only(name: str) ->
         ("resnet50", (2, 3, 4, 5, 6)),
         ("r3d", (3, 40, 40)),
         ("ip_csn", (40, 40)),
+        ("mnist_convnet", (28, 28)),
+        ("inception_v3", (3, 74, 80)),
     ],
 )
 def test_a_shape_it_cannot_read_is_the_users_error(name: str, shape: tuple[int, ...]) -> None:

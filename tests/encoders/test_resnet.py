@@ -195,3 +195,16 @@ def test_weights_of_another_width_or_network_are_the_users_error(encoder: type[R
 def test_weights_of_something_else_are_the_users_error() -> None:
     with pytest.raises(UserError, match=r"'conv1.weight' is missing there"):
         ResNet18((40, 50), width=8).load_state({"bias": torch.zeros(3)})
+
+
+def test_the_16_residual_additions_of_resnet50_are_layers_of_the_shapes_that_the_probes_paper_prints() -> None:
+    # Alain & Bengio, 2016, Table 4a; it prints 28 x 28 for the first three, which are 56 x 56 (He et al., table 1).
+    shapes: list[tuple[int, ...]] = []
+    names = [f"layer{stage}.{block}" for stage, num in ((1, 3), (2, 4), (3, 6), (4, 3)) for block in range(num)]
+    with torch.device("meta"):
+        encoder = ResNet50((3, 224, 224)).eval()
+        for name in names:
+            encoder.get_submodule(name).register_forward_hook(lambda _, __, maps: shapes.append(tuple(maps.shape[1:])))
+        encoder(torch.empty(1, 3, 224, 224))
+    expected = [(256, 56, 56)] * 3 + [(512, 28, 28)] * 4 + [(1024, 14, 14)] * 6 + [(2048, 7, 7)] * 3
+    assert shapes == expected

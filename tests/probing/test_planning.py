@@ -17,9 +17,9 @@ title: Layers
 paper: ours
 defaults: {dataset: grid_digit, modalities: [visual], encoder: conv2net}
 rows:
-  first: {probe: {layers: [conv1], reduction: {subset: {num: 50}}}}
-  second: {probe: {layers: [conv2], reduction: {subset: {num: 50, seed: 0}}}}
-  letters: {probe: {layers: [conv2], reduction: {subset: {num: 50}}, dataset: grid_letter}}
+  first: {probe: {layers: [conv1], reduction: {subset: {num: 100}}}}
+  second: {probe: {layers: [conv2], reduction: {subset: {num: 100, seed: 0}}}}
+  letters: {probe: {layers: [conv2], reduction: {subset: {num: 100}}, dataset: grid_letter}}
   pooled: {probe: {layers: [conv2]}}
   plain: {}
 columns: [probe_error, accuracy]
@@ -60,7 +60,7 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
     assert len({recipe["name"] for recipe in probes.values()}) == 3
     assert probes["first"]["settings"] == {
         "modality": "visual",
-        "reduction": {"subset": {"num": 50, "seed": 0}},
+        "reduction": {"subset": {"num": 100, "seed": 0}},
         "layers": ["conv1", "conv2"],
         "moments": [None],
     }
@@ -92,7 +92,7 @@ def test_the_order_of_rows_does_not_matter(make: Callable[..., plan.Plan]) -> No
         ("[conv1]", "[conv1, conv2]", "rows.first.probe.layers: a line of a table shows one layer, found conv1, conv2"),
         ("[conv1]", "['conv*']", "rows.first.probe.layers: a line of a table shows one layer, found conv*"),
         ("subset", "sbuset", "rows.first.probe.reduction: 'sbuset' is not a feature_reduction; did you mean 'subset'?"),
-        ("num: 50", "number: 50", "rows.first.probe.reduction: 'subset' has no option 'number'; did you mean 'num'?"),
+        ("num: 100", "number: 50", "rows.first.probe.reduction: 'subset' has no option 'number'; did you mean 'num'?"),
         ("grid_letter", "grid_leter", "rows.letters.probe.dataset: 'grid_leter' is not a dataset; did you mean"),
         ("grid_letter", "voxceleb_audio", "'voxceleb_audio' is not a data set with 'visual'"),
         ("grid_letter", "mini_audioset", "a layer's probe tells the one label of a clip, and 'mini_audioset' is multi"),

@@ -195,3 +195,58 @@ def test_columns_of_clips_and_of_videos_are_compared_by_their_means() -> None:
     found = compare(video, clip)
     assert found is not None
     assert (found.difference, found.high) == pytest.approx((31, 31 + 4.302653 / np.sqrt(3)), abs=1e-6)
+
+
+def falling(*left: str, metric: str = "accuracy") -> dict[str, Any]:
+    return {"text": "", "metric": metric, "relation": "falls", "left": list(left)}
+
+
+@pytest.mark.parametrize(
+    ("order", "expected", "decisive"),
+    [
+        ("abc", "holds", "ac"),
+        # One clip of 400 higher than its predecessor, so over clips t = 1: no rise that counts.
+        ("axbc", "holds", "ac"),
+        ("acb", "fails", "cb"),
+        ("ca", "fails", "ca"),
+        ("ax", "undecided", "ax"),
+        ("aa", "undecided", "aa"),
+    ],
+)
+def test_what_falls_ends_below_its_start_and_does_not_rise_between(order: str, expected: str, decisive: str) -> None:
+    values = rows(a=0.9, x=0.8975, b=0.9, c=0.6) if "x" in order else rows(a=0.9, b=0.8, c=0.6)
+    (result,) = judge({"claim": falling(*order)}, values, COLUMNS, {})
+    assert (result.verdict, result.left + result.right) == (expected, decisive)
+
+
+def test_both_p_values_of_falling_are_corrected_with_the_others() -> None:
+    # Differences first - last 10, 11, 12: p = 0.00274 as above. Rises 1, 2, 3: t = 2 sqrt(3), p = 0.0742, times 3.
+    values: Values = {"first": gaps(10, 11, 12), "low": gaps(-1, -2, -3), "last": gaps(0, 0, 0)}
+    claims = {"falls": falling("first", "low", "last", metric="probe_gap")}
+    (alone,) = judge(claims, values, COLUMNS, {})
+    assert (alone.verdict, alone.p) == ("holds", pytest.approx(0.00274, abs=1e-5))
+    assert alone.adjusted_p == pytest.approx(2 * 0.00274, abs=2e-5)
+    assert [(pair["left"], pair["right"]) for pair in alone.pairs] == [
+        ("first", "last"),
+        ("first", "low"),
+        ("low", "last"),
+    ]
+    clear = claim("first", ">", "last", "probe_gap")
+    falls, _ = judge({**claims, "clear": clear}, values, COLUMNS, {})
+    assert falls.adjusted_p == pytest.approx(3 * 0.00274, abs=3e-5)
+
+
+def test_a_row_without_runs_leaves_falling_undecided() -> None:
+    values = rows(a=0.9, c=0.6) | {"b": {"accuracy": Measured({}, 3)}}
+    (result,) = judge({"claim": falling("a", "b", "c")}, values, COLUMNS, {})
+    assert (result.verdict, result.p) == ("undecided", None)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"), [([3, 2, 2], "holds"), ([3, 1, 2], "fails"), ([2, 2, 2], "undecided")]
+)
+def test_exact_numbers_fall_by_their_signs(numbers: list[float], expected: str) -> None:
+    cells = {str(i): Measured({0: np.array([x])}, 1, exact=True) for i, x in enumerate(numbers)}
+    values = {row: {"gflops": cell} for row, cell in cells.items()}
+    (result,) = judge({"claim": falling(*cells, metric="gflops")}, values, {"gflops": describe("gflops")}, {})
+    assert result.verdict == expected

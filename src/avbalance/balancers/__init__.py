@@ -1,6 +1,7 @@
 """Balancers by name: `name: module:Class`."""
 
 REGISTRY = {
+    "auxiliary_branch": "auxiliary_branch:AuxiliaryBranch",
     "g_blend": "g_blend:GBlend",
     "g_blend_online": "g_blend_online:GBlendOnline",
     "joint": "base:Balancer",

@@ -11,6 +11,8 @@ REGISTRY = {
     "epic_kitchens_miniature": "epic_kitchens_miniature:EPICKitchensMiniature",
     "grid": "grid:GRID",
     "grid_miniature": "grid_miniature:GRIDMiniature",
+    "imagenet": "imagenet:ImageNet",
+    "imagenet_miniature": "imagenet_miniature:ImageNetMiniature",
     "kinetics": "kinetics:Kinetics",
     "kinetics_miniature": "kinetics_miniature:KineticsMiniature",
     "kinetics_sounds": "kinetics_sounds:KineticsSounds",

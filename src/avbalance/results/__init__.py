@@ -2,4 +2,5 @@
 
 REGISTRY = {
     "contrastive_factors": "computed:contrastive_factors",
+    "inception_features": "shapes:inception_features",
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ CAPTION = (
     "comparisons. Adjusted p: Holm's correction over a table's claims. A claim is undecided unless adjusted p < "
     f"{ALPHA}. The comparison that decides is shown, with the wider of the two tests' 95 % intervals, not corrected."
 )
-SIGN = {">": 1, "<": -1}
+SIGN = {">": 1, "<": -1, "falls": 1}
 VERDICTS: dict[int, Verdict] = {1: "holds", -1: "fails", 0: "undecided"}
 
 
@@ -57,8 +58,28 @@ class Result:
     pairs: list[dict[str, Any]]
 
 
-Compared = tuple[str, str, Difference | None]
-"""Left, right, and left - right."""
+class Compared(NamedTuple):
+    """Left - right of two rows, or of two columns of a row; None where no seed has both."""
+
+    left: str
+    right: str
+    found: Difference | None
+
+    @property
+    def p(self) -> float | None:
+        """Of no difference; None where there is nothing to test."""
+        return self.found.p if self.found else None
+
+    def sign(self) -> int:
+        """Of the difference; 0 where there is none."""
+        return int(np.sign(self.found.difference)) if self.found else 0
+
+
+class Side(NamedTuple):
+    """A verdict that a claim may have: the comparison that decides on it, and its p before it is corrected."""
+
+    decisive: Compared
+    p: float | None
 
 
 def compare(left: Measured, right: Measured) -> Difference | None:
@@ -90,79 +111,93 @@ def judge(
     a p, and is undecided otherwise; an exact difference is decided by its sign. A list against one row means every
     row of it; two lists are compared pair by pair. The claim holds if all pairs do (its p is their largest: an
     intersection-union test) and fails if one fails (p: the smallest of those, Bonferroni-corrected for the pairs).
-    `equals_paper` holds if every row's mean is within `tolerance` of the paper's number. With `right_metric`, two
-    columns of the same row are compared.
+    `falls` fails if one of the rows on its left is above its predecessor, or the last above the first (p: as before),
+    and else holds if the last is below the first; both p values are corrected with the others. `equals_paper` holds
+    if every row's mean is within `tolerance` of the paper's number. With `right_metric`, two columns of the same row
+    are compared.
 
     Args:
         claims: {name: {"metric", "relation", "text", "left", "right"}}; `right_metric` instead of `right`;
-            `tolerance` instead of both for `equals_paper`.
+            `tolerance` instead of both for `equals_paper`; `falls` has no right.
         values: Of every row and column.
         columns: {name: column}.
         expected: {row: {column: the paper's number}}.
     """
     compared = {name: _compared(name, claim, values, expected) for name, claim in claims.items()}
-    p_values = {name: _p_value(claim, compared[name]) for name, claim in claims.items()}
-    tested = {name: p for name, p in p_values.items() if p is not None}
+    sides = {name: _sides(claim["relation"], compared[name]) for name, claim in claims.items()}
+    tested = {(name, sign): side.p for name in sides for sign, side in sides[name].items() if side.p is not None}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return [
-        _result(name, claim, compared[name], p_values[name], adjusted.get(name), columns)
-        for name, claim in claims.items()
-    ]
+    results = []
+    for name, claim in claims.items():
+        of_claim = {sign: p for (owner, sign), p in adjusted.items() if owner == name}
+        results.append(_result(name, claim, compared[name], sides[name], of_claim, columns[claim["metric"]]))
+    return results
 
 
 def _compared(
     name: str, claim: Mapping[str, Any], values: Values, expected: Mapping[str, Mapping[str, float]]
 ) -> list[Compared]:
-    """The comparisons that a claim makes."""
+    """The comparisons that a claim makes; of `falls` that of the first row with the last stands first."""
     metric = claim["metric"]
     if claim["relation"] == "equals_paper":
         return _against_paper(metric, values, expected)
-    other = claim.get("right_metric", metric)
-    return [
-        (left, right, compare(values[left][metric], values[right][other]))
-        for left, right in _pairs(name, claim["left"], claim["left" if other != metric else "right"])
-    ]
+    left, other = claim["left"], claim.get("right_metric", metric)
+    if claim["relation"] == "falls":
+        pairs = list(dict.fromkeys([(left[0], left[-1]), *pairwise(left)]))
+    else:
+        pairs = _pairs(name, left, left if other != metric else claim["right"])
+    return [Compared(one, against, compare(values[one][metric], values[against][other])) for one, against in pairs]
 
 
-def _p_value(claim: Mapping[str, Any], compared: list[Compared]) -> float | None:
-    """The claim's p before it is corrected; None where nothing is tested."""
-    if claim["relation"] == "equals_paper":
-        return None
-    sign = SIGN[claim["relation"]]
-    against = [found.p for _, _, found in compared if found and found.p is not None and sign * found.difference < 0]
+def _sides(relation: str, compared: list[Compared]) -> dict[int, Side]:
+    """{-1 for fails, 1 for holds: side}, of which a claim has one; `falls` may have both."""
+    if relation == "equals_paper":
+        return {1: Side(max(compared, key=lambda pair: abs(pair.found.difference) if pair.found else 0.0), None)}
+    sign, sides = SIGN[relation], {}
+    against = [pair for pair in compared if pair.p is not None and pair.sign() == -sign]
     if against:
-        return min(1.0, len(compared) * min(against))
-    p_values = [found.p if found else None for _, _, found in compared]
-    return None if None in p_values else max(p for p in p_values if p is not None)
+        worst = min(against, key=lambda pair: pair.p or 0.0)
+        sides[-1] = Side(worst, min(1.0, len(compared) * (worst.p or 0.0)))
+    if relation == "falls":
+        if compared[0] not in against:
+            sides[1] = Side(compared[0], compared[0].p if all(pair.found for pair in compared) else None)
+    elif not against:
+        p_values = [pair.p for pair in compared]
+        weakest = min(
+            compared, key=lambda pair: (pair.found is not None, sign * pair.found.difference if pair.found else 0)
+        )
+        sides[1] = Side(weakest, None if None in p_values else max(p or 0.0 for p in p_values))
+    return sides
 
 
 def _result(
     name: str,
     claim: Mapping[str, Any],
     compared: list[Compared],
-    p: float | None,
-    adjusted_p: float | None,
-    columns: Mapping[str, Column],
+    sides: dict[int, Side],
+    adjusted: dict[int, float],
+    column: Column,
 ) -> Result:
-    relation, column = claim["relation"], columns[claim["metric"]]
-    left, right, found = min(compared, key=lambda pair: _strength(relation, pair[2]))
+    sign = _verdict(claim, compared, adjusted)
+    chosen = sign if sign in sides else max(sides)
+    (left, right, found), p = sides[chosen]
     pairs = [Pair(one, other, *(each or (None,) * len(Difference._fields))) for one, other, each in compared]
     return Result(
         name=name,
         text=claim["text"],
         metric=claim["metric"],
         right_metric=claim.get("right_metric", claim["metric"]),
-        relation=relation,
+        relation=claim["relation"],
         unit="points" if column.unit == "%" else column.unit,
         digits=max(column.digits, 2),
-        verdict=_verdict(claim, [each for _, _, each in compared], adjusted_p),
+        verdict=VERDICTS[sign],
         left=left,
         right=right,
         difference=found.difference if found else None,
         low=found.low if found else None,
         high=found.high if found else None,
         p=p,
-        adjusted_p=adjusted_p,
+        adjusted_p=adjusted.get(chosen),
         pairs=[asdict(pair) for pair in pairs],
     )
 
@@ -180,28 +215,17 @@ def _pairs(name: str, left: str | list[str], right: str | list[str]) -> list[tup
     return list(zip(lefts, rights, strict=True))
 
 
-def _verdict(claim: Mapping[str, Any], found: list[Difference | None], adjusted_p: float | None) -> Verdict:
-    known = [each for each in found if each is not None]
+def _verdict(claim: Mapping[str, Any], compared: list[Compared], adjusted: Mapping[int, float]) -> int:
+    """1, -1 or 0, as in VERDICTS."""
+    known = [pair.found for pair in compared if pair.found is not None]
     if claim["relation"] == "equals_paper":
         if any(abs(each.difference) > claim["tolerance"] for each in known):
-            return "fails"
-        return "holds" if len(known) == len(found) else "undecided"
-    is_exact = len(known) == len(found) and all(each.low == each.high for each in known)
-    if not is_exact and (adjusted_p is None or adjusted_p >= ALPHA):
-        return "undecided"
-    return VERDICTS[min(int(np.sign(SIGN[claim["relation"]] * each.difference)) for each in known)]
-
-
-def _strength(relation: str, found: Difference | None) -> tuple[int, float]:
-    """How far a comparison speaks for the claim; the weakest decides, a missing one unless one is against."""
-    if found is None:
-        return 1, 0.0
-    if relation not in SIGN:
-        return 1, -abs(found.difference)
-    difference = SIGN[relation] * found.difference
-    if difference < 0 and found.p is not None:
-        return 0, found.p
-    return 1 + (difference > 0), difference
+            return -1
+        return int(len(known) == len(compared))
+    if len(known) == len(compared) and all(each.low == each.high for each in known):
+        signs = [SIGN[claim["relation"]] * pair.sign() for pair in compared]
+        return signs[0] if claim["relation"] == "falls" and min(signs) >= 0 else min(signs)
+    return next((sign for sign in (-1, 1) if adjusted.get(sign, 1.0) < ALPHA), 0)
 
 
 def _against_paper(metric: str, values: Values, expected: Mapping[str, Mapping[str, float]]) -> list[Compared]:
@@ -210,5 +234,5 @@ def _against_paper(metric: str, values: Values, expected: Mapping[str, Mapping[s
         if metric in paper:
             means = values[row][metric].means()
             difference = float(means.mean()) - paper[metric] if len(means) else None
-            compared.append((row, "paper", None if difference is None else Difference(*[difference] * 3)))
+            compared.append(Compared(row, "paper", None if difference is None else Difference(*[difference] * 3)))
     return compared

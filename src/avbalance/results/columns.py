@@ -19,6 +19,7 @@ from avbalance.cli import UserError
 from avbalance.results import layers
 
 HEADINGS = {"f_xent": "f_Xent", "f_log": "f_Log"}
+COUNTS = {"channels", "height", "width", "features"}
 UNIMODAL = re.compile(r"(acc|map)_(\w+)_(alone|masked|probe)")
 VERIFICATION = re.compile(r"(eer|min_dcf|min_dcf05)(?:_(\w+))?")
 BEST_TEST = re.compile(r"best_test_(accuracy|video_accuracy|map|mauc|(?:eer|min_dcf)_\w+)")
@@ -88,4 +89,4 @@ def describe(name: str) -> Column:
 
 def computed(name: str) -> Column:
     """A column of a computed table."""
-    return Column(name, HEADINGS.get(name, name), "", 3, 0)
+    return Column(name, HEADINGS.get(name, name), "", 0 if name in COUNTS else 3, 0)

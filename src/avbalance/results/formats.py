@@ -97,7 +97,8 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
     if claim["metric"] != claim["right_metric"]:
         what, left, right = left, what, headings[claim["right_metric"]]
-    rest = f" (weakest of {len(claim['pairs'])})" if len(claim["pairs"]) > 1 else ""
+    kind = "one" if claim["relation"] == "falls" else "weakest"
+    rest = f" ({kind} of {len(claim['pairs'])})" if len(claim["pairs"]) > 1 else ""
     return f"{what}: {left} − {right}{rest}"
 
 

@@ -56,7 +56,7 @@ def describe_table(file: Path) -> dict[str, Any]:
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {">": "right", "<": "left"}.get(claim["relation"], "")
+        claim["claimed"] = {">": "right", "<": "left", "falls": "right"}.get(claim["relation"], "")
     return table | {
         "headings": list(zip(map(formats.heading, columns), formats.has_paper(frame, columns), strict=True)),
         "lines": formats.lines(frame, columns),

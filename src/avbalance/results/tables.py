@@ -22,7 +22,7 @@ from avbalance.results.statistics import ALPHA, holm, t_interval
 from avbalance.store import load_recipe
 
 COMPUTED = "No runs: the numbers follow from formulas."
-EXACT = "Computed by automatic differentiation, without data. Δ: computed minus paper."
+EXACT = "Computed, without data. Δ: computed minus paper."
 
 
 def compute(spec: Mapping[str, Any]) -> Values:

@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sensitivity": {"baseline": "a"},
 }
 """Of the kinds that need some."""
+PROBE = {"error": 0.5, "gradient_norm": 1e-8}
 
 
 @pytest.fixture
@@ -48,12 +49,19 @@ def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
         (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"]}))
         for modality in ("audio", "visual"):
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((4, 3, 8, 8)).astype(np.float16))
-    return {
+    with store.publish(Path("results/probes/demo"), {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
+        np.savez(out / "predictions.npz", test_label=run["test_label"])
+        (out / "metrics.json").write_text(json.dumps({name: {"trained": PROBE} for name in ("one", "two")}))
+    made = {
         "a": publish_row("Row a", *[run | {"test_logits": [0, 1, 1, 1]}] * 2, head={"linear": {}}, **common),
         "b": publish_row(
             "Row b", *[run | {"test_logits": [0, 2, 2, 0]}] * 2, head={"cosine": {"scale": 5.0}}, **common
         ),
     }
+    for row in made.values():
+        for entry in row.entries:
+            entry["layers"] = {"probe": "results/probes/demo", "layers": ["one", "two"], "moment": None}
+    return made
 
 
 @pytest.mark.parametrize("name", REGISTRY)

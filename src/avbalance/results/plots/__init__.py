@@ -7,6 +7,7 @@ REGISTRY = {
     "classes": "classes:Classes",
     "confusion": "confusion:Confusion",
     "curves": "curves:Curves",
+    "depth": "depth:Depth",
     "errors": "errors:Errors",
     "gains": "gains:Gains",
     "samples": "samples:Samples",

@@ -1,0 +1,40 @@
+"""ImageNet of the challenge of 2012 (ILSVRC2012): 1,281,167 + 50,000 images of 1,000 synsets."""
+
+from pathlib import Path
+
+from avbalance.cli import UserError
+from avbalance.data.clips import Clip, Reader, Split
+
+FOLDER = "imagenet"
+PARTS: dict[str, Split] = {"train": "train", "val": "test"}
+
+
+class ImageNet(Reader):
+    """train/<synset>/*.JPEG and val/<synset>/*.JPEG, as torchvision's `ImageNet` and most public code lay them out.
+
+    Russakovsky et al., IJCV 2015. The labels of the official test images are kept back, so papers measure on val, and
+    so do we: it becomes test, and our val is cut from train. Classes are the synsets of train, sorted, which is the
+    order of torchvision's classifiers.
+    """
+
+    media = (f"{FOLDER}/*/*/*.JPEG",)
+
+    def clips(self, raw: Path) -> list[Clip]:
+        """The images of train, then of val, by synset and name.
+
+        Raises:
+            UserError: There are no folders of classes.
+        """
+        synsets = sorted(path.name for path in (raw / FOLDER / "train").glob("*") if path.is_dir())
+        if not synsets:
+            raise UserError(f"{raw / FOLDER / 'train'}: no folders of synsets such as n01440764 are there")
+        classes = {synset: index for index, synset in enumerate(synsets)}
+        clips = []
+        for part, split in PARTS.items():
+            for path in sorted((raw / FOLDER / part).glob("*/*.JPEG")):
+                synset = path.parent.name
+                file = path.relative_to(raw).as_posix()
+                name = f"{part}/{synset}/{path.stem}"
+                problem = "" if synset in classes else f"{synset!r} is no synset of train"
+                clips.append(Clip(name, split, classes.get(synset, -1), visual=file, problem=problem))
+        return clips

@@ -1,0 +1,95 @@
+"""How well the classes can be told at each layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from avbalance.cli import UserError
+from avbalance.results import layers
+from avbalance.results.columns import describe
+from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.style import WIDTH, colours_of
+from avbalance.results.runs import Runs
+from avbalance.results.statistics import Estimate, t_interval
+
+INCHES_A_LAYER = 0.17
+
+
+class Line(NamedTuple):
+    """A row at its moment: {layer: mean and interval over seeds}, in network order."""
+
+    label: str
+    errors: dict[str, Estimate]
+
+
+class Depth(Plot):
+    """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
+
+    Alain & Bengio, 2016, Figs. 3, 5, 6 and 9.
+
+    Args:
+        column: Which figure of the probes, named like a column of tables.
+        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points from the layer it hangs on.
+    """
+
+    several_rows: ClassVar[bool] = True
+
+    def __init__(self, column: str = "probe_error", branch: str | None = None) -> None:
+        if column not in layers.COLUMNS:
+            raise UserError(f"figure depth: column is {column!r}; allowed: {', '.join(layers.COLUMNS)}")
+        self.column = describe(column)
+        self.branch = branch
+
+    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+        """Read every row's probes."""
+        lines = [self._read(name, row, runs) for name, row in rows.items()]
+        several_seeds = any(each.n > 1 for line in lines for each in line.errors.values())
+        spread = "bands: 95 % t-interval of the mean over seeds" if several_seeds else "one seed, so no intervals"
+        dashed = " Dashed: the auxiliary branch." if self.branch else ""
+        return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch), (
+            f"A point is a linear probe, fitted to its optimum on one layer of the frozen encoder; {spread}.{dashed}"
+        )
+
+    def _read(self, name: str, row: Row, runs: Runs) -> Line:
+        if any("layers" not in entry for entry in row.entries):
+            raise UserError(f"row {name!r} has no probe; write probe: {{layers: [...]}}")
+        found = layers.read(row.entries, runs)
+        if not found:
+            raise UserError(f"row {name!r} has no probe that was fitted")
+        name, factor = self.column.name.removeprefix("probe_"), 100 if self.column.unit == "%" else 1
+        moment = next(iter(next(iter(found.values()))))  # a row has one
+        return Line(
+            row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
+            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
+        )
+
+
+def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figure:
+    """Layers along the horizontal axis in network order, errors above them."""
+    names = list(dict.fromkeys(layer for line in lines for layer in line.errors))
+    places = {name: place for place, name in enumerate(names)}
+    colours = colours_of([line.label for line in lines])
+    figure = Figure(figsize=(max(WIDTH, 1.2 + INCHES_A_LAYER * len(names)), 3.6 + 0.045 * max(map(len, names))))
+    axes = figure.subplots()
+    for line in lines:
+        main = [name for name in line.errors if not (branch and name.startswith(branch))]
+        aside = [name for name in line.errors if name not in main]
+        before = [name for name in main if aside and places[name] < places[aside[0]]][-1:]
+        for part, dashes, fill in (([*before, *aside] if aside else [], "--", "white"), (main, "-", None)):
+            if not part:
+                continue
+            at = [places[name] for name in part]
+            means = np.array([line.errors[name].mean for name in part])
+            half_widths = np.nan_to_num([line.errors[name].half_width for name in part])
+            axes.plot(at, means, dashes, marker="o", mfc=fill, ms=4, lw=1.5, color=colours[line.label], zorder=2)
+            axes.fill_between(at, means - half_widths, means + half_widths, color=colours[line.label], alpha=0.18, lw=0)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_ylim(0, None)
+    axes.set_ylabel(heading)
+    axes.grid(axis="x", visible=False)
+    handles = {line.label: Line2D([], [], color=colours[line.label], marker="o", ms=4) for line in lines}
+    figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=2)
+    return figure

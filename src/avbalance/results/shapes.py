@@ -1,0 +1,37 @@
+"""A computed table: the shapes of a network's layers."""
+
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from avbalance.encoders.inception_v3 import InceptionV3
+
+
+def inception_features(layer: str) -> dict[str, float]:
+    """How many features a probe on a layer of Inception v3 sees, with the auxiliary branch and 299 x 299 images.
+
+    Args:
+        layer: Name of a module of the encoder.
+    """
+    channels, height, width = (*_shapes()[layer], 1, 1)[:3]
+    return {"channels": channels, "height": height, "width": width, "features": channels * height * width}
+
+
+@cache
+def _shapes() -> dict[str, tuple[int, ...]]:
+    """{layer: shape of one image's output}, from one pass without numbers."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, module: nn.Module) -> None:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            shapes[name] = tuple(output.shape[1:])
+
+        module.register_forward_hook(hook)
+
+    with torch.device("meta"), torch.no_grad():
+        encoder = InceptionV3((3, 299, 299), branch=True).eval()
+        for name, module in encoder.named_modules():
+            note(name, module)
+        encoder(torch.empty(1, 3, 299, 299))
+    return shapes

@@ -1,0 +1,74 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avbalance import store
+from avbalance.cli import UserError
+from avbalance.results.plots.base import Row
+from avbalance.results.plots.depth import Depth
+from avbalance.results.runs import Runs
+from avbalance.results.statistics import t_interval
+
+PublishRow = Callable[..., Row]
+NAMES = ["conv1", "mixed.a", "aux.0", "aux.1", "mixed.b"]
+
+
+@pytest.fixture
+def row(publish_row: PublishRow) -> Row:
+    """Two seeds; probes on five layers, of which two are a branch behind `mixed.a`, after 7 steps and in the end."""
+    row = publish_row("A network", {"test_label": [0, 1]}, {"test_label": [0, 1]})
+    for entry, errors in zip(row.entries, ([0.5, 0.4, 0.3, 0.2, 0.1], [0.7, 0.4, 0.3, 0.2, 0.1]), strict=True):
+        folder = Path(f"results/probes/{entry['seed']}")
+        with store.publish(folder, {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
+            np.savez(out / "predictions.npz", test_label=[0, 1])
+            figures = {
+                layer: {moment: {"error": error, "gradient_norm": 0.0} for moment in ("7", "trained")}
+                for layer, error in zip(NAMES, errors, strict=True)
+            }
+            (out / "metrics.json").write_text(json.dumps(figures))
+        entry["layers"] = {"probe": str(folder), "layers": ["*", "*.*"], "moment": 7}
+    return row
+
+
+def lines_of(row: Row, **options: str) -> tuple[Any, str]:
+    figure, caption = Depth(**options).draw({"a": row}, Runs())
+    return figure.axes[0], caption
+
+
+def test_a_line_is_the_mean_over_seeds_in_percent_in_the_order_of_the_network(row: Row) -> None:
+    axes, caption = lines_of(row)
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_xydata(), list(enumerate([60, 40, 30, 20, 10])))
+    assert [label.get_text() for label in axes.get_xticklabels()] == NAMES
+    assert "95 % t-interval" in caption
+    half_width = t_interval(np.array([50.0, 70.0])).half_width
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(60 + half_width)
+
+
+def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
+    axes, caption = lines_of(row, branch="aux")
+    aside, main = axes.lines
+    np.testing.assert_allclose(main.get_xdata(), [0, 1, 4])
+    np.testing.assert_allclose(aside.get_xdata(), [1, 2, 3])
+    assert aside.get_linestyle() == "--"
+    assert "auxiliary branch" in caption
+
+
+def test_the_moment_is_told_beside_the_label(row: Row) -> None:
+    figure, _ = Depth().draw({"a": row}, Runs())
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A network (7 steps)"]
+
+
+def test_a_row_without_probes_is_the_users_error(publish_row: PublishRow) -> None:
+    with pytest.raises(UserError, match="row 'a' has no probe; write probe"):
+        lines_of(publish_row("A network", {"test_label": [0, 1]}))
+
+
+def test_a_column_that_is_not_of_probes_is_the_users_error() -> None:
+    with pytest.raises(UserError, match="column is 'accuracy'; allowed: probe_error"):
+        Depth(column="accuracy")
