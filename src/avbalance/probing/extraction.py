@@ -25,7 +25,7 @@ class Extraction:
 
     Args:
         encoder: Of one modality.
-        layers: Names and patterns, as of `schema.Probing`.
+        layers: Names and patterns, as of `table_schema.Probing`.
         reduction: What is taken.
         sample: A few clips, [batch, *shape].
 
