@@ -1,10 +1,9 @@
 # Regenerates every table: `snakemake --cores`; a part: `snakemake --cores --config scale=laptop tables=[avmnist_table1]`.
+import subprocess
+
 from snakemake.utils import min_version
 
 min_version("9.0")
-
-
-configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -27,5 +26,5 @@ include: "workflow/rules/tables.smk"
 # What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
 onerror:
     for page in (artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"):
-        out = f"results/page/{plan.project.settings.scale}.html"
-        shell(f"python -m avbalance.results.page --recipe results/recipes/{page}.json --out {out}")
+        files = ["--recipe", f"results/recipes/{page}.json", "--out", f"results/page/{plan.project.settings.scale}.html"]
+        subprocess.run([python, "-m", "avbalance.results.page", *files], check=False)

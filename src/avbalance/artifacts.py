@@ -9,13 +9,18 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from avbalance import keys, store
+from avbalance.cli import UserError
 from avbalance.config import Project
+from avbalance.results import files
 
 RESULTS = Path("results")
+FOLDERS = ("raw", "prep", "runs", "weights", "blends", "probes")
+"""Where each artifact is a folder with a manifest."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
 
@@ -73,27 +78,41 @@ class Plan:
     def needs(self, path: str) -> list[str]:
         """The files a job has to wait for: the absent inputs of an absent artifact."""
         artifact = self.artifacts[path]
-        if all(map(self._exists, artifact.products)):
+        if self.is_there(artifact):
             return []
         sources = sorted(set(artifact.recipe["inputs"].values()))
-        files = [
+        products = [
             f"{source}.key" if source.split("/")[1] in STAMPED else f"{source}/{store.MANIFEST}" for source in sources
         ]
-        return [file for file in files if not self._exists(file)]
+        return [product for product in products if not self._exists(product)]
+
+    def is_there(self, artifact: Artifact) -> bool:
+        """Whether an artifact need not be made."""
+        return all(map(self._exists, artifact.products))
+
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The stamps that are there, and whose files are missing or changed since: as good as absent."""
+        found = set()
+        for artifact in self.artifacts.values():
+            for product in artifact.products:
+                if product.endswith(".key") and (stamp := self.project.root / product).exists():
+                    try:
+                        files.read(stamp)
+                    except UserError:
+                        found.add(product)
+        return frozenset(found)
 
     def _exists(self, file: str) -> bool:
-        return os.path.exists(f"{self.project.root}/{file}")  # far faster than pathlib, and called often
+        # os.path is far faster than pathlib, and this is called often
+        return os.path.exists(f"{self.project.root}/{file}") and file not in self.broken
 
     def write_recipes(self) -> None:
         """Write every recipe to `results/recipes/`, where the steps read them."""
-        folder = self.project.root / RESULTS / "recipes"
-        folder.mkdir(parents=True, exist_ok=True)
         for artifact in self.artifacts.values():
-            file = folder / f"{artifact.name}.json"
+            file = self.project.root / RESULTS / "recipes" / f"{artifact.name}.json"
             if not file.exists():
-                unfinished = file.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n")
-                unfinished.rename(file)
+                store.replace(file, json.dumps(artifact.recipe, indent=1) + "\n")
 
     def check(self) -> None:
         """Look at the sizes of all artifacts that are there.

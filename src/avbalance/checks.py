@@ -84,7 +84,7 @@ def validate(model: type[Model], content: Any, path: Path | str, where: str = ""
 
 def _is_type(part: str) -> bool:
     """Whether a part of an error's place names a branch of a union and no key."""
-    return part in ("int", "str") or part.startswith(("literal[", "list[", "dict["))
+    return part in ("int", "str", "[key]") or part.startswith(("literal[", "list[", "dict["))
 
 
 def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:

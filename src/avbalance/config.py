@@ -10,7 +10,7 @@ from avbalance.checks import check_method, member, read_yaml, validate
 from avbalance.cli import UserError
 from avbalance.references import check_references
 from avbalance.registry import Spec, nearest
-from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights
+from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights, check_name
 from avbalance.table_schema import Row, Table
 
 
@@ -45,15 +45,18 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     """
     config = root / "config"
     file, main = config / "config.yaml", f"{config / 'config.yaml'} or --config"
+    if not file.exists():
+        raise UserError(
+            f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
+            "folder config into this one"
+        )
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
-    scales = {path.stem: path for path in sorted((config / "scales").glob("*.yaml"))}
+    scales = _files(config / "scales")
     if settings.scale not in scales:
         raise UserError(f"{main}: scale: {settings.scale!r} is not a scale; {nearest(settings.scale, list(scales))}")
     scale_file = scales[settings.scale]
     scale = validate(Scale, read_yaml(scale_file), scale_file)
-    datasets = {
-        path.stem: validate(Dataset, read_yaml(path), path) for path in sorted((config / "datasets").glob("*.yaml"))
-    }
+    datasets = {name: validate(Dataset, read_yaml(path), path) for name, path in _files(config / "datasets").items()}
     for name, dataset in datasets.items():
         file = config / "datasets" / f"{name}.yaml"
         if isinstance(dataset.sources, str):
@@ -70,10 +73,8 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
         member(scale_file, f"datasets.{name}.source", "source", chosen.source, sources(datasets, name))
         validate(Training, {**scale.training.model_dump(), **chosen.training}, scale_file, f"datasets.{name}.training")
         datasets[name] = _scaled(datasets[name], chosen, scale_file, f"datasets.{name}")
-    models = {
-        path.stem: validate(Weights, read_yaml(path), path) for path in sorted((config / "models").glob("*.yaml"))
-    }
-    paths = {path.stem: path for path in sorted((config / "tables").glob("*.yaml"))}
+    models = {name: validate(Weights, read_yaml(path), path) for name, path in _files(config / "models").items()}
+    paths = _files(config / "tables")
     tables = {name: validate(Table, read_yaml(path), path).spread() for name, path in paths.items()}
     trained = {
         name: rows.read(table, paths[name], datasets, models, scale)
@@ -95,6 +96,17 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     if numbers := [code for line in equivalent.items() for code in line if isinstance(code, int | float)]:
         raise UserError(f"{path}: found the number {numbers[0]}; put a hash that is made of digits into quotes")
     return Project(root, settings, scale, datasets, models, tables, trained, equivalent)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """{name: YAML file} of a folder."""
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    for name, path in files.items():
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise UserError(f"{folder}: {path.name!r}: {error}") from error
+    return files
 
 
 def sources(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:

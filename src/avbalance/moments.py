@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from avbalance import store
 from avbalance.cli import UserError
 
 
@@ -57,6 +58,5 @@ class Moments:
 
     def _keep(self) -> None:
         if self.done in self._moments:
-            self._folder.mkdir(parents=True, exist_ok=True)
             state = {name: value.contiguous().cpu() for name, value in self._model.state_dict().items()}
-            save_file(state, self._folder / file_of(self.done))
+            store.replace(self._folder / file_of(self.done), save(state))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from avbalance import store
+
 FILE = "progress.json"
 
 
@@ -47,6 +49,4 @@ class Progress:
             "done": self._done,
             "total": self._total,
         }
-        unfinished = self._file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(state))
-        unfinished.rename(self._file)
+        store.replace(self._file, json.dumps(state))

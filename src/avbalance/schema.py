@@ -1,10 +1,21 @@
 """What each YAML file under `config/` may hold: one model a kind of file, every key known."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from avbalance.registry import Spec
+
+
+def check_name(name: str) -> str:
+    """The name of a file, a row, a modality and the like: it becomes a part of paths and of commands."""
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+        raise ValueError(f"{name!r} is no name; use letters (A to z), digits, '_' and '-', and begin with no '-'")
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Strict(BaseModel):
@@ -120,10 +131,10 @@ class Dataset(Strict):
     task: Task = "single_label"
     num_classes: int = Field(ge=2)
     classes: list[str] | None = None
-    modalities: list[str] = Field(min_length=1)
+    modalities: list[Name] = Field(min_length=1)
     reader: Spec
     prepare: Preparation | None = None
-    sources: dict[str, Source] | str
+    sources: dict[Name, Source] | str
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avbalance.cli import UserError
 from avbalance.registry import FOLDERS, Spec, locate, nearest, parse
-from avbalance.source import is_ours, origin_of, tree_of
+from avbalance.source import check_names, is_ours, origin_of, tree_of
 
 GIVEN = {
     "encoder": 1,
@@ -133,24 +133,32 @@ def _feature_dim(node: ast.ClassDef) -> ast.expr | None:
 
 
 def lineage(module: str, class_name: str) -> list[ast.ClassDef]:
-    """The class and its bases, as far as their source is reachable by plain imports."""
+    """The class and its bases, but for those of other packages.
+
+    Raises:
+        UserError: There is no such class, or its module uses a name that it neither imports nor defines.
+    """
+    check_names(module)
     tree = tree_of(module)
-    origins = {
-        alias.asname or alias.name: (origin_of(module, statement), alias.name)
-        for statement in tree.body
-        if isinstance(statement, ast.ImportFrom)
-        for alias in statement.names
-    }
+    origins: dict[str, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            package = origin_of(module, statement)
+            origins |= {alias.asname or alias.name: f"{package}.{alias.name}" for alias in statement.names}
+        elif isinstance(statement, ast.Import):
+            origins |= {alias.asname: alias.name for alias in statement.names if alias.asname}
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if class_name not in classes:
         raise UserError(f"{module}: has no class {class_name!r}; {nearest(class_name, list(classes))}")
     line = [classes[class_name]]
     for base in classes[class_name].bases:
-        name = ast.unparse(base)
+        name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+        root, dot, rest = name.partition(".")
+        package, _, base_name = f"{origins.get(root, root)}{dot}{rest}".rpartition(".")
         if name in classes:
             line += lineage(module, name)
-        elif name in origins and is_ours(origins[name][0], module):
-            line += lineage(*origins[name])
+        elif is_ours(package, module):
+            line += lineage(package, base_name)
     return line
 
 

@@ -1,6 +1,7 @@
 """The source of a module, found and parsed without running it."""
 
 import ast
+import builtins
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,27 @@ def tree_of(module: str) -> ast.Module:
         return ast.parse(source_of(module).read_text())
     except SyntaxError as error:
         raise UserError(f"module {module!r}: line {error.lineno}: {error.msg}") from error
+
+
+@cache
+def check_names(module: str) -> None:
+    """Every name that a module uses is built in, or the module imports or defines it somewhere.
+
+    Raises:
+        UserError: One is not; names the line.
+    """
+    known: set[str | None] = {*dir(builtins), "__file__", "__class__"}
+    used = []
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            used.append(node)
+        elif isinstance(node, ast.alias):
+            known.add(node.asname or node.name.partition(".")[0])
+        else:  # variables, arguments; functions, classes and exceptions; parts of patterns
+            known |= {getattr(node, key, None) for key in ("id", "arg", "name", "rest")}
+    for node in used:
+        if node.id not in known and "*" not in known:
+            raise UserError(f"module {module!r}: line {node.lineno}: {node.id!r} is not defined; import it")
 
 
 def origin_of(module: str, statement: ast.ImportFrom) -> str:

@@ -44,11 +44,11 @@ def survey(planned: Plan) -> dict[str, State]:
         steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
         if steps is None and store.is_being_made(root / path):
             steps = (0, 1)
-        if all((root / product).exists() for product in artifact.products) or path not in wanted:
+        if planned.is_there(artifact) or path not in wanted:
             state.done.append(artifact)
         elif steps is not None:
             state.running.append((artifact.name, *steps))
-        elif log.exists():
+        elif log.exists() and planned.broken.isdisjoint(artifact.products):
             state.failed.append((artifact.name, log.relative_to(root)))
         else:
             state.left.append(artifact)

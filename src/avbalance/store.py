@@ -32,6 +32,43 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """{"size", "sha256"} of a file."""
+    return {"size": path.stat().st_size, "sha256": sha256(path)}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the name of what is being made to an error that has none, as of a full disk.
+
+    Raises:
+        UserError: In the place of an OSError without a file's name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a small file whole or not at all.
+
+    Raises:
+        UserError: The disk is full.
+        OSError: The file may not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with naming(path):
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 @contextmanager
 def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
     """Give a fresh folder to fill; rename it to `out` once it is complete.
@@ -42,7 +79,8 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
         known: {file: sha256} of files whose digest was taken already, filled by whoever fills the folder.
 
     Raises:
-        OSError: The disk is full or the folder may not be written; nothing is left behind.
+        UserError: The disk is full; nothing is left behind.
+        OSError: The folder may not be written.
     """
     provenance = Provenance()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,17 +90,18 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
     unfinished = out.parent / f".{out.name}.{os.getpid()}.unfinished"
     unfinished.mkdir()
     try:
-        yield unfinished
-        files = {}
-        for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
-            name = str(path.relative_to(unfinished))
-            digest = (known or {}).get(name) or sha256(path)
-            files[name] = {"size": path.stat().st_size, "sha256": digest}
-        manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        unfinished.rename(out)
+        with naming(out):
+            yield unfinished
+            files = {}
+            for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
+                name = str(path.relative_to(unfinished))
+                digest = (known or {}).get(name) or sha256(path)
+                files[name] = {"size": path.stat().st_size, "sha256": digest}
+            manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
+            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+            if out.exists():
+                shutil.rmtree(out)
+            unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

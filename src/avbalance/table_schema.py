@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from avbalance.registry import Spec
-from avbalance.schema import Strict
+from avbalance.schema import Name, Strict
 
 Relation = Literal[">", "<", "falls", "equals_paper"]
 
@@ -117,12 +117,12 @@ class Table(Strict):
     title: str
     paper: str
     defaults: dict[str, Any] = {}
-    each: dict[str, list[str]] | None = Field(default=None, min_length=1, max_length=1)
-    rows: dict[str, dict[str, Any]] = Field(min_length=1)
-    combined: dict[str, Combined] = {}
+    each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
+    rows: dict[Name, dict[str, Any]] = Field(min_length=1)
+    combined: dict[Name, Combined] = {}
     columns: list[str] = []
     expected: dict[str, dict[str, float | dict[str, float]]] = {}
-    claims: dict[str, Claim] = {}
+    claims: dict[Name, Claim] = {}
     figure: dict[str, dict[str, Any]] | None = None
     compute: str | None = None
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -253,7 +253,7 @@ def main() -> None:
         trained = run(recipe, device, resume, arguments.checkpoint_seconds)
         with store.publish(arguments.weights, recipe) as weights:
             state = {name: value.contiguous().cpu() for name, value in trained["model"].state_dict().items()}
-            save_file(state, weights / "model.safetensors")
+            (weights / "model.safetensors").write_bytes(save(state))
             for moment in recipe["settings"]["training"].get("moments", []):
                 shutil.copy(resume / file_of(moment), weights)
         with (out / "history.csv").open("w", newline="") as file:

@@ -1,39 +1,41 @@
-"""Check every artifact that is here by sha256, and that the tables say what their runs say.
+"""Check every artifact, table, figure, audit and page that is here by sha256, and that tables say what their runs say.
 
 python -m avbalance.verify
 """
 
 import argparse
-import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
-from avbalance import cli, store
-from avbalance.results import tables
+from avbalance import artifacts, cli, store
+from avbalance.results import files, tables
 
 
-def damaged_artifacts(manifests: list[Path]) -> list[str]:
-    """One line for every artifact with a damaged file."""
+def problems(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[str]:
+    """One line for every artifact or stamp that cannot be read."""
     found = []
-    for manifest in track(manifests, "verifying", transient=True):
+    for path in paths:
         try:
-            store.open_artifact(manifest.parent)
+            read(path)
         except cli.UserError as error:
             found.append(str(error))
     return found
 
 
-def differing_tables(stamps: list[Path]) -> list[str]:
-    """One line for every file of a table that is not what its recipe makes of its runs."""
-    found = []
-    for stamp in stamps:
-        recipe = json.loads(stamp.read_text())
-        for suffix, content in tables.report(recipe["settings"]).items():
-            file = stamp.with_name(f"{recipe['settings']['table']}{suffix}")
-            if not file.exists() or file.read_text() != content:
-                found.append(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores'")
-    return found
+def check_table(stamp: Path) -> None:
+    """A table's files are what its recipe makes of its runs.
+
+    Raises:
+        UserError: One is not; or a run is damaged.
+    """
+    settings = files.read(stamp)["settings"]
+    for suffix, content in tables.report(settings).items():
+        file = stamp.with_name(f"{settings['table']}{suffix}")
+        if file.read_bytes() != content.encode():
+            raise cli.UserError(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores all'")
 
 
 def main() -> None:
@@ -41,16 +43,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
     results = parser.parse_args().results
-    manifests = sorted(results.glob(f"*/*/{store.MANIFEST}"))
-    stamps = [
-        stamp
-        for stamp in sorted(results.glob("tables/*/*.key"))
-        if all((Path(path) / store.MANIFEST).exists() for path in json.loads(stamp.read_text())["inputs"].values())
+    folders = [
+        path
+        for kind in artifacts.FOLDERS
+        for path in sorted(results.glob(f"{kind}/[!.]*/"))
+        if any(path.iterdir())  # Snakemake leaves an empty one where a step failed
     ]
-    wrong = damaged_artifacts(manifests) or differing_tables(stamps)
+    stamps = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
+    wrong = problems(track(folders, "verifying", transient=True), store.open_artifact) + problems(stamps, files.read)
+    whole = []
+    if not wrong:
+        recipes = {stamp: files.read(stamp) for stamp in stamps if stamp.parts[len(results.parts)] == "tables"}
+        whole = [
+            stamp
+            for stamp, recipe in recipes.items()
+            if all((Path(path) / store.MANIFEST).exists() for path in recipe["inputs"].values())
+        ]
+        wrong = problems(whole, check_table)
     if wrong:
         raise cli.UserError("\n".join(wrong))
-    print(f"{len(manifests)} artifacts verified, {len(stamps)} tables are what their runs say")
+    print(
+        f"{len(folders)} artifacts and {len(stamps)} tables, figures, audits and pages verified; "
+        f"{len(whole)} tables are what their runs say"
+    )
 
 
 if __name__ == "__main__":

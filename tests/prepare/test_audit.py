@@ -276,10 +276,12 @@ def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch
         names=lambda split, index: f"{odd}{split}{index}", classes=("<i>", "&amp;", '"'), report={"dropped": dropped}
     )
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    out, stamp = tmp_path / "audit" / "talk.html", tmp_path / "stamps" / "talk.0123.key"
+    out, stamp = tmp_path / "audit" / "talk.html", tmp_path / "audit" / "talk.0123.key"
     monkeypatch.setattr("sys.argv", ["x", *f"--recipe {tmp_path}/recipe.json --out {out} --stamp {stamp}".split()])
     audit.main()
-    assert json.loads(stamp.read_text()) == recipe
+    assert json.loads(stamp.read_text()) == recipe | {
+        "files": {file.name: store.describe(file) for file in (out, out.with_suffix(".json"))}
+    }
     assert json.loads(out.with_suffix(".json").read_text())["classes"] == ["<i>", "&amp;", '"']
     page = Page(out.read_text())
     assert page.values("script", "src") == []

@@ -3,22 +3,24 @@ import gc
 import os
 import sys
 from pathlib import Path
-from shlex import quote
 
 # Planning makes millions of objects that all stay; looking for garbage among them takes a third of its time.
 gc.disable()
 
-ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 import avbalance.plan
-from avbalance.cli import UserError
+from avbalance.cli import SOURCES, UserError
 
-# The code that was keyed is the code that runs.
-shell.prefix(f"export PYTHONPATH={workflow.basedir}/src:$PYTHONPATH; set -euo pipefail; ")
+# The code that was keyed is the code that runs: steps find it first, and refuse to run any other. The path is relative,
+# for one with a colon would fall apart in PYTHONPATH.
+sources = os.path.relpath(f"{workflow.basedir}/src")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sources, os.environ.get("PYTHONPATH")]))
+os.environ[SOURCES] = f"{workflow.basedir}/src"
+python = sys.executable
 
 try:
-    plan = avbalance.plan.make(ROOT, config)
+    plan = avbalance.plan.make(Path(), config)
     plan.check()
 except UserError as error:
     raise SystemExit(f"error: {error}")
@@ -31,15 +33,31 @@ if cached := plan.cached_elsewhere():
     print(f"{len(cached)} artifacts are cached, not pulled: dvc pull", file=sys.stderr)
 
 
+def step(module, options):
+    """Shell text of a step, which says everything in its log; where that cannot be written, there is a line here."""
+    return (
+        f"{{python:q}} -m avbalance.{module} --recipe results/recipes/{{wildcards.name:q}}.json {options}"
+        " > {log:q} 2>&1 || {{ echo >> {log:q} || echo error: {log:q} cannot be written: is the disk full? >&2; exit 1; }}"
+    )
+
+
 def prepare_options(name, threads):
     """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
     decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
-    return f"--threads {threads} --device {plan.project.settings.device}" if decodes else ""
+    return ["--threads", threads, "--device", plan.project.settings.device] if decodes else []
 
 
 def needs(folder):
-    """The absent inputs of an absent artifact; with ancient(), so that times decide nothing."""
-    return lambda wildcards: [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
+    """The absent inputs of an absent artifact; with ancient(), so that times decide nothing.
+
+    A stamp whose files are missing or changed since is there; so Snakemake has to be told that it is absent.
+    """
+
+    def absent(wildcards):
+        workflow.dag.forcefiles.update(plan.broken)
+        return [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
+
+    return absent
 
 
 def shown():

@@ -5,13 +5,12 @@ rule download_raw:
     output:
         "results/raw/{name}/manifest.json",
     params:
-        mirror=lambda _: f"--mirror {quote(mirror)}" if (mirror := plan.project.settings.mirror) else "",
+        mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     log:
         "results/logs/raw/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.prepare.download --recipe results/recipes/{wildcards.name}.json"
-        " --out results/raw/{wildcards.name} {params.mirror} > {log} 2>&1"
+        step("prepare.download", "--out results/raw/{wildcards.name:q} {params.mirror:q}")
 
 
 # Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
@@ -29,8 +28,7 @@ rule pack_clips:
         gpu=min(gpus, 1),
     threads: workflow.cores
     shell:
-        "python -m avbalance.{params.step} --recipe results/recipes/{wildcards.name}.json"
-        " --out results/prep/{wildcards.name} {params.options} > {log} 2>&1"
+        step("{params.step:q}", "--out results/prep/{wildcards.name:q} {params.options:q}")
 
 
 # What was prepared, and how: counts, dropped and repaired clips, samples.
@@ -45,5 +43,4 @@ rule audit_dataset:
         "results/logs/audit/{scale}/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.prepare.audit --recipe results/recipes/{wildcards.name}.json"
-        " --out {params.out} --stamp {output} > {log} 2>&1"
+        step("prepare.audit", "--out {params.out:q} --stamp {output:q}")

@@ -12,5 +12,4 @@ rule probe_run:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
     shell:
-        "python -m avbalance.probe --recipe results/recipes/{wildcards.name}.json"
-        " --out results/probes/{wildcards.name} --device {params.device} --threads {threads} > {log} 2>&1"
+        step("probe", "--out results/probes/{wildcards.name:q} --device {params.device:q} --threads {threads}")

@@ -10,8 +10,7 @@ rule build_table:
         "results/logs/tables/{scale}/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.results.tables --recipe results/recipes/{wildcards.name}.json"
-        " --out {params.out} --stamp {output} > {log} 2>&1"
+        step("results.tables", "--out {params.out:q} --stamp {output:q}")
 
 
 # One figure as png and svg.
@@ -26,8 +25,7 @@ rule draw_figure:
         "results/logs/figures/{scale}/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.results.figures --recipe results/recipes/{wildcards.name}.json"
-        " --out {params.out} --stamp {output} > {log} 2>&1"
+        step("results.figures", "--out {params.out:q} --stamp {output:q}")
 
 
 # One self-contained page with all tables and figures of a scale.
@@ -42,5 +40,4 @@ rule build_page:
         "results/logs/page/{name}.log",
     threads: 1
     shell:
-        "python -m avbalance.results.page --recipe results/recipes/{wildcards.name}.json"
-        " --out results/page/{params.scale}.html --stamp {output} > {log} 2>&1"
+        step("results.page", "--out results/page/{params.scale:q}.html --stamp {output:q}")

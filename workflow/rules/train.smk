@@ -13,9 +13,11 @@ rule train_run:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
     shell:
-        "python -m avbalance.train --recipe results/recipes/{wildcards.name}.json"
-        " --out results/runs/{wildcards.name} --weights results/weights/{wildcards.name}"
-        " --device {params.device} --threads {threads} > {log} 2>&1"
+        step(
+            "train",
+            "--out results/runs/{wildcards.name:q} --weights results/weights/{wildcards.name:q}"
+            " --device {params.device:q} --threads {threads}",
+        )
 
 
 # Blend weights from the uni-modal runs and the joint run of one row with one seed.
@@ -32,5 +34,4 @@ rule blend_heads:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
     shell:
-        "python -m avbalance.blend --recipe results/recipes/{wildcards.name}.json"
-        " --out results/blends/{wildcards.name} --device {params.device} --threads {threads} > {log} 2>&1"
+        step("blend", "--out results/blends/{wildcards.name:q} --device {params.device:q} --threads {threads}")

@@ -11,9 +11,9 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from avbalance import store
 from avbalance.cli import UserError, run
 from avbalance.results import citations, claims, files, one_run, overview
-from avbalance.store import load_recipe
 
 WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -119,14 +119,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
     parser.add_argument("--stamp", type=Path, help="written last: the recipe; none of a page of unfinished results")
     arguments = parser.parse_args()
-    recipe = load_recipe(arguments.recipe)
+    recipe = store.load_recipe(arguments.recipe)
     page = render(recipe["settings"]["scale"], list(dict.fromkeys(recipe["inputs"].values())))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_name("index.html").write_text(forward(arguments.out))
+    store.replace(arguments.out.with_name("index.html"), forward(arguments.out))
     if arguments.stamp is None:
         for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
             older.unlink()  # an older recipe's page it is not
-        arguments.out.write_text(page)
+        store.replace(arguments.out, page)
     else:
         files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
