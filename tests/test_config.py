@@ -73,6 +73,9 @@ def message(project: Path) -> Callable[..., str]:
         ("concat: {}", "concat: {training: {epoch: 1}}", "rows.concat.training.epoch: is not a key here; did you mean 'epochs'?"),
         ("concat: {}", "concat: {{head: linear}}", "line 6: {'head': 'linear'} is no key; take one pair of braces away"),
         ("concat: {}", "concat: {encoder: {visual: conv2net}}", "rows.concat.encoder: no encoder for 'audio'"),
+        ("concat: {}", "'': {}", "rows.: '' is no name; use letters (A to z), digits, '_' and '-'"),
+        ("concat: {}", "'$(touch x)': {}", "rows.$(touch x): '$(touch x)' is no name; use letters (A to z)"),
+        ("film_wins:", "'film;wins':", "claims.film;wins: 'film;wins' is no name; use letters (A to z)"),
         ("concat: {}", "concat: {balancer: 'nowhere.here:It'}", "rows.concat.balancer: module 'nowhere.here' cannot be found"),
     ],
 )  # fmt: skip
@@ -128,6 +131,8 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "windows: {test: 3}", "windows: {test: 0}", "scales/miniature.yaml: datasets.kinetics400.prepare.windows.test: found 0; input should be greater than or equal to 1"),
         ("scales/miniature.yaml", "flow: {flow: {size: 24", "motion: {flow: {size: 24", "scales/miniature.yaml: datasets.grid_digit.prepare.views: 'motion' is not a modality; allowed: audio, flow, visual"),
         ("scales/miniature.yaml", "visual: {faces: {detector: given, size: 32", "visual: {faces: {detector: given, sise: 32", "scales/miniature.yaml: datasets.grid_digit.prepare.views.visual: 'faces' has no option 'sise'; did you mean 'size'?"),
+        ("datasets/avmnist.yaml", "modalities: [audio, visual]", "modalities: [audio, 'vis ual']", "datasets/avmnist.yaml: modalities.1: 'vis ual' is no name; use letters (A to z)"),
+        ("datasets/avmnist.yaml", "  official:", "  '`official`':", "datasets/avmnist.yaml: sources.`official`: '`official`' is no name; use letters (A to z)"),
         ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
     ],
 )  # fmt: skip
@@ -145,6 +150,10 @@ def test_scales_datasets_and_settings_are_checked_too(
         ({"tables": ["mnie"]}, "tables: 'mnie' is not a table; did you mean 'mine'?"),
         ({"seeds": "many"}, "seeds: found 'many'"),
         ({"datasets": "cremat"}, "datasets: 'cremat' is not a dataset; did you mean 'cremad'?"),
+        ({"device": "cpu; touch x"}, "device: found 'cpu; touch x'"),
+        ({"scale": "$(touch x)"}, "scale: '$(touch x)' is not a scale"),
+        ({"tables": "$(touch x)"}, "tables: '$(touch x)' is not a table"),
+        ({"seeds": "$(touch x)"}, "seeds: found '$(touch x)'"),
         ({"datasets": []}, "tables and datasets: found an empty list; name one, or leave it out"),
     ],
 )
@@ -152,6 +161,22 @@ def test_the_command_line_is_checked(project: Path, overrides: dict[str, Any], e
     with pytest.raises(UserError) as error:
         plan.make(project, overrides)
     assert str(error.value).startswith(f"{project}/config/config.yaml or --config: {expected}")
+
+
+@pytest.mark.parametrize("name", ["a b", "$(touch x)", "-rf", "a.b", "ü", "a\nb"])
+@pytest.mark.parametrize("folder", ["scales", "datasets", "models", "tables"])
+def test_a_file_of_the_configuration_has_a_name_that_no_shell_minds(project: Path, folder: str, name: str) -> None:
+    shipped = next((project / "config" / folder).glob("*.yaml"))
+    shutil.copy(shipped, project / "config" / folder / f"{name}.yaml")
+    with pytest.raises(UserError) as error:
+        plan.make(project, {})
+    assert "is no name; use letters (A to z)" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_configuration_says_what_belongs_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config/config.yaml: is not in .*; work in a checkout, or copy its folder"):
+        plan.make(tmp_path, {})
 
 
 @pytest.mark.parametrize("scale", [path.stem for path in (ROOT / "config" / "scales").glob("*.yaml")])

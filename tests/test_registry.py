@@ -297,3 +297,46 @@ def test_an_outside_module_that_is_no_python_is_named(tmp_path: Path, monkeypatc
     write_outside(tmp_path, "broken", "class It:\n    def __init__(self\n", monkeypatch)
     with pytest.raises(UserError, match="module 'broken': line 2: "):
         describe("fusion", "broken:It")
+
+
+@pytest.mark.parametrize(
+    ("imports", "line", "name"),
+    [
+        ("", 1, "Balancer"),
+        ("from avbalance.balancers.base import Balancer\n", 3, "Tensor"),
+        ("import avbalance.balancers.base as base\n", 2, "Balancer"),
+    ],
+)
+def test_a_name_that_an_outside_module_does_not_have_is_named(
+    imports: str, line: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"{imports}class It(Balancer):\n    def losses(self, output: Tensor): ...\n"
+    write_outside(tmp_path, f"unnamed{line}", text, monkeypatch)
+    with pytest.raises(UserError, match=f"^module 'unnamed{line}': line {line}: '{name}' is not defined; import it$"):
+        describe("balancer", f"unnamed{line}:It")
+
+
+@pytest.mark.parametrize(
+    ("imports", "base"),
+    [
+        ("import avbalance.balancers.ogm", "avbalance.balancers.ogm.OGM"),
+        ("import avbalance.balancers.ogm as ogm", "ogm.OGM"),
+        ("from avbalance.balancers import ogm", "ogm.OGM"),
+        ("from avbalance.balancers.ogm import OGM as Base", "Base"),
+        ("from avbalance.balancers.ogm import OGM\nfrom typing import Generic, TypeVar\nT = TypeVar('T')",
+         "OGM, Generic[T]"),
+    ],
+)  # fmt: skip
+def test_a_base_is_found_however_it_is_imported(
+    imports: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"based{abs(hash(imports))}"
+    write_outside(tmp_path, module, f"{imports}\nclass It({base}): ...\n", monkeypatch)
+    assert describe("balancer", f"{module}:It").options == describe("balancer", "ogm").options
+    assert describe("balancer", f"{module}:It").attributes == describe("balancer", "ogm").attributes
+
+
+def test_a_base_of_another_package_ends_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from torch import nn\nfrom abc import ABC\nclass It(nn.Module, ABC): limit = 1\n"
+    write_outside(tmp_path, "external", text, monkeypatch)
+    assert describe("fusion", "external:It").attributes == {"limit": 1}

@@ -1,8 +1,10 @@
 import json
 import os
+import resource
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avbalance import cli, store
@@ -72,11 +74,24 @@ def test_an_absent_artifact_says_how_to_get_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"), store.publish(tmp_path / "a", {}) as out:
-        (out / "full").symlink_to("/dev/full")
-        with (out / "full").open("w") as file:
-            file.write("x")
-            file.flush()
+    with pytest.raises(UserError, match=r"/a: No space left on device$"), store.publish(tmp_path / "a", {}) as out:
+        (out / "full.npy").symlink_to("/dev/full")
+        np.save(out / "full.npy", np.zeros(10_000))
+    (tmp_path / ".a.txt.unfinished").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"/a.txt: No space left on device$"):
+        store.replace(tmp_path / "a.txt", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_that_is_larger_than_the_space_left_is_named(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        said = r"/a: 20000 requested and \d+ written: is the disk full"
+        with pytest.raises(UserError, match=said), store.publish(tmp_path / "a", {}) as out:
+            np.save(out / "array.npy", np.zeros(20_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 

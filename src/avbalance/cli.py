@@ -35,6 +35,6 @@ def _check_sources() -> None:
     planned = Path(os.environ.get(SOURCES, own)).resolve()
     if own != planned:
         raise UserError(
-            f"the code in {own} would run, but that in {planned} was planned; what stands in the way is a colon in the "
-            "path of the checkout or a folder 'avbalance' where Snakemake works: rename it"
+            f"the code in {own} would run, but that in {planned} was planned; is there another "
+            "folder 'avbalance' where Snakemake works? Rename it"
         )

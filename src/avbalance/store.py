@@ -49,7 +49,8 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        reason = error.strerror or f"{error}: is the disk full?"  # numpy counts the bytes alone
+        raise UserError(f"{path}: {reason}") from error
 
 
 def replace(path: Path, content: str | bytes) -> None:

@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,13 @@ def test_a_rar_without_bsdtar_says_what_to_install(tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match="apt install libarchive-tools") as error:
         unpack(rar(tmp_path, FILES), tmp_path / "out")
     assert not isinstance(error.value, WrongBytesError)  # the file is kept
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "a"]])
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_a_name_of_both_a_file_and_a_folder_is_refused(
+    make: Callable[..., Path], names: list[str], tmp_path: Path
+) -> None:
+    archive = make(tmp_path, dict.fromkeys(names, b"content"))
+    with pytest.raises(UserError, match=rf"^{archive}: holds '{names[1]}' both as a file and as a folder"):
+        unpack(archive, tmp_path / "out")

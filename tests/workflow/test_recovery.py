@@ -1,6 +1,8 @@
 """Kills, damage and two at once: one line that says what to do, nothing lost."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -64,6 +66,50 @@ def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Check
     said = pulled.snakemake(check=False)
     assert f"{file.relative_to(pulled.path)} has other bytes than its manifest says" in said
     assert (pulled.path / "results/tables/small/two_rows.md").exists()
+    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0:  # else no full disk can be had
+        full = "mount -t tmpfs -o size=4k full results/logs && head -c 4096 /dev/zero > results/logs/full"
+        command = f"{full} && {shlex.join(SNAKEMAKE)} --until build_table"
+        said = pulled.run("unshare", "-rm", "bash", "-c", command, check=False)
+        assert re.search(r"^tee: results/logs/tables/small/two_rows\.\w+\.log: No space left on device$", said, re.M)
+
+
+def test_what_is_missing_or_changed_is_named_and_made_again(copy: Checkout) -> None:
+    results = copy.path / "results"
+    names = ("page/small.html", "figures/small/one_figure.svg", "tables/small/two_rows.md", "audit/small/avmnist.html")
+    before = {results / name: (results / name).read_bytes() for name in names}
+    page, figure, *others = before
+    page.unlink()
+    figure.write_bytes(b"x" * len(before[figure]))
+    for file in others:
+        file.write_bytes(b"")
+    said = copy.run("python", "-m", "avbalance.verify", check=False, PYTHONPATH="src")
+    assert f"{page.relative_to(copy.path)} is missing; 'snakemake --cores all' makes it anew" in said
+    for file in (figure, *others):
+        assert f"{file.relative_to(copy.path)} has other bytes than {file.stem}." in said
+    assert copy.planned() == {"build_page": 1, "draw_figure": 1, "build_table": 1, "audit_dataset": 1}
+    copy.snakemake()
+    assert {file: file.read_bytes() for file in before} == before
+    assert NOTHING in copy.snakemake("-n")
+
+
+def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_code_runs(
+    built: Checkout, tmp_path: Path
+) -> None:
+    checkout = Checkout(tmp_path / """it's "a" $(touch planted) `touch planted`; touch planted & {name} %s : ü""")
+    shutil.copytree(built.path, checkout.path, symlinks=True)
+    for folder in ("raw", "prep", "audit", "tables", "figures", "page"):
+        shutil.rmtree(checkout.path / "results" / folder)
+    checkout.edit(
+        "src/avbalance/prepare/download.py", "\ndef download(", '\nprint("of this folder")\n\n\ndef download('
+    )
+    checkout.snakemake("--until", "pack_clips", "build_table", "audit_dataset", "draw_figure", "build_page")
+    (log,) = (checkout.path / "results/logs/raw").iterdir()
+    assert "of this folder" in log.read_text()
+    shutil.rmtree(checkout.path / "results/raw")
+    mirror = "mirror=$(touch planted)`touch planted`' ; touch planted"
+    checkout.run(*SNAKEMAKE, mirror, "--until", "download_raw", "--force")
+    assert len(checkout.artifacts("raw")) == 1
+    assert list(tmp_path.rglob("planted")) == []
 
 
 def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Checkout, tmp_path: Path) -> None:

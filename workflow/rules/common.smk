@@ -13,8 +13,10 @@ import avbalance.plan
 from avbalance.cli import SOURCES, UserError
 
 # The code that was keyed is the code that runs: steps find it first, and refuse to run any other. The path is relative,
-# for one with a colon would fall apart in PYTHONPATH.
+# so that only a checkout elsewhere has to be without a colon, at which PYTHONPATH is parted.
 sources = os.path.relpath(f"{workflow.basedir}/src")
+if os.pathsep in sources:
+    raise SystemExit(f"error: {workflow.basedir}: a path with {os.pathsep!r} cannot stand in PYTHONPATH; rename the folder")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sources, os.environ.get("PYTHONPATH")]))
 os.environ[SOURCES] = f"{workflow.basedir}/src"
 python = sys.executable
@@ -34,10 +36,10 @@ if cached := plan.cached_elsewhere():
 
 
 def step(module, options):
-    """Shell text of a step, which says everything in its log; where that cannot be written, there is a line here."""
+    """Shell text of a step, which says everything in its log; where that cannot be written, tee says so here."""
     return (
         f"{{python:q}} -m avbalance.{module} --recipe results/recipes/{{wildcards.name:q}}.json {options}"
-        " > {log:q} 2>&1 || {{ echo >> {log:q} || echo error: {log:q} cannot be written: is the disk full? >&2; exit 1; }}"
+        " > {log:q} 2>&1 || {{ echo | tee -a {log:q} > /dev/null; exit 1; }}"
     )
 
 

@@ -59,6 +59,8 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
                 missing.remove(listed)
                 if _write(data, inside(folder, listed)) != entries[listed]:
                     differing.add(listed)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise UserError(f"{archive}: holds {name!r} both as a file and as a folder; it is not unpacked") from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
             raise

@@ -1,0 +1,57 @@
+"""`python -m avbalance.verify` names in one line each whatever is not as it was left."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from avbalance import store, verify
+from avbalance.cli import UserError
+from avbalance.results import files
+
+RUN, PAGE, STAMP = Path("results/runs/a-0"), Path("results/page/laptop.html"), Path("results/page/laptop.0.key")
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run and one page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["verify"])
+    with store.publish(RUN, {"step": "train"}) as out:
+        (out / "numbers.txt").write_text("1 2 3")
+    files.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "results.page", "inputs": {}})
+
+
+def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("results/runs/failed-0").mkdir()  # Snakemake makes it before the step
+    verify.main()
+    said = capsys.readouterr().out
+    assert "1 artifacts and 1 tables, figures, audits and pages verified; 0 tables are what their runs say" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (RUN / "numbers.txt", "1 2 4", f"{RUN}/numbers.txt has other bytes than its manifest says"),
+        (RUN / store.MANIFEST, None, f"{RUN}: no such artifact; get it with 'dvc pull'"),
+        (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it anew"),
+        (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key says"),
+        (STAMP, "", f"{STAMP} is no stamp (JSONDecodeError"),
+        (STAMP, '{"step": "results.page", "fil', f"{STAMP} is no stamp (JSONDecodeError"),
+        (STAMP, "[]", f"{STAMP} is no stamp (TypeError"),
+        (STAMP, '{"step": "results.page"}', f"{STAMP} is no stamp (KeyError('files'))"),
+    ],
+)
+def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, content: str | None, said: str) -> None:
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(UserError) as error:
+        verify.main()
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+
+
+def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
+    recipe = files.read(STAMP)
+    assert (recipe["step"], recipe["files"]) == ("results.page", {"laptop.html": store.describe(PAGE)})
+    assert json.loads(STAMP.read_text()) == recipe

@@ -1,0 +1,162 @@
+"""Every command of README.md and docs/ does what is said of it, exactly as it stands there, in a small project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import NOTHING, copy_of
+
+pytestmark = pytest.mark.xdist_group("documents")
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = ("python ", "snakemake", "dvc ", "make ", "pip ")
+STANDS_FOR = re.compile(r"<[\w ]+>|\.\.\.")
+"""What a reader has to fill in."""
+NOT_RUN = {
+    "make test": "this test is a part of it",
+    "pip install dvc-ssh": "needs a network",
+    "pip install dvc-s3": "needs a network",
+    "dvc remote modify store method PUT": "goes with the https address that it stands beside",
+}
+ALSO = ["snakemake", "snakemake --dag", "snakemake --rulegraph", "snakemake --summary"]
+"""What anybody types who knows Snakemake."""
+SCALE = {
+    "seeds": [0],
+    "threads": 1,
+    "tables": ["avmnist_mmcosine", "mmcosine_table3"],
+    "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.001, "patience": 1, "precision": "float32"},
+    "datasets": {
+        "avmnist": {"source": "generated", "reader": {"num_train": 100, "num_test": 50}},
+        "cremad": {"source": "generated"},
+    },
+}
+TABLE = {
+    "title": "The row of README.md, with its method",
+    "paper": "none",
+    "defaults": {"dataset": "avmnist", "encoder": {"visual": "conv2net", "audio": "conv1net"}, "balancer": "half"},
+    "columns": ["accuracy"],
+}
+FORMULA = {
+    "title": "No runs",
+    "paper": "none",
+    "compute": "contrastive_factors",
+    "rows": {"one": {"label": "one", "sim_positive": 0.5, "sim_negative": 0.5}},
+    "columns": ["f_log"],
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [block for found, block in BLOCK.findall(page.read_text("utf-8")) if found == language]
+
+
+def commands() -> list[str]:
+    """Each command once: those of blocks, then those in the text.
+
+    tests/workflow/test_adding.py runs the block of docs/adding.md, which needs the files that the page shows.
+    """
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    of_blocks = [block for page in pages if page.name != "adding.md" for block in blocks(page, "sh")]
+    lines = [line.partition(" #")[0].rstrip() for block in of_blocks for line in block.splitlines()]
+    for page in pages:
+        text = BLOCK.sub("", page.read_text("utf-8"))
+        lines += [code for code in re.findall(r"`([^`\n]+)`", text) if code.startswith(PROGRAMS)]
+    return [line for line in dict.fromkeys(lines + ALSO) if line not in NOT_RUN and not STANDS_FOR.search(line)]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where files can be had that stand for weights in the network."""
+    folder = tmp_path_factory.mktemp("network")
+    (folder / "weights").write_bytes(b"weights")
+    server = HTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
+    """The project, set up, with small scales, tables and data sets, and with the row and the method of README.md."""
+    path = copy_of(ROOT, tmp_path_factory.mktemp("documents") / "project").path
+    config = path / "config"
+    for file in [*config.glob("tables/*.yaml"), *config.glob("scales/*.yaml")]:
+        file.unlink()
+    (row,) = blocks(ROOT / "README.md", "yaml")
+    (config / "tables/avmnist_mmcosine.yaml").write_text(yaml.safe_dump({**TABLE, **yaml.safe_load(row)}))
+    (config / "tables/mmcosine_table3.yaml").write_text(yaml.safe_dump(FORMULA))
+    shipped = yaml.safe_load((ROOT / "config/scales/miniature.yaml").read_text("utf-8"))["datasets"]["cremad"]
+    SCALE["datasets"]["cremad"] = {**shipped, "training": {}}  # type: ignore[index]
+    for scale in ("miniature", "laptop", "paper"):
+        (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump(SCALE))
+    replace(config / "datasets/cremad.yaml", "{cremad_miniature: {", "{cremad_miniature: {num_train: 12, num_test: 6, ")
+    replace(config / "models/retinaface.yaml", "https://.*{path}", address + "/{path}")
+    (config / "models/retinaface.urls").write_text(f"{address}/weights\n")
+    (method,) = blocks(ROOT / "README.md", "python")
+    balancers = path / "src/avbalance/balancers"
+    (balancers / "half.py").write_text(method)
+    replace(balancers / "__init__.py", "REGISTRY = {", 'REGISTRY = {"half": "half:Half",')
+    subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+    set_up(path)
+    return path
+
+
+def replace(file: Path, pattern: str, new: str) -> None:
+    text, count = re.subn(pattern.replace("{", r"\{"), lambda _: new, file.read_text("utf-8"))
+    assert count, pattern
+    file.write_text(text)
+
+
+def set_up(path: Path) -> None:
+    """Leave what `make .venv/ready` leaves: an environment with the packages of this one and the project's own code."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", path / ".venv"], check=True)
+    here = {"base": path / ".venv", "platbase": path / ".venv"}
+    packages = Path(sysconfig.get_path("purelib", vars={name: str(folder) for name, folder in here.items()}))
+    (packages / "all.pth").write_text(f"{path}/src\n{sysconfig.get_path('purelib')}\n")
+    for program in Path(sys.executable).parent.iterdir():
+        if not (path / ".venv/bin" / program.name).exists():
+            (path / ".venv/bin" / program.name).symlink_to(program)
+    (path / ".venv/ready").touch()
+
+
+def run(path: Path, command: str) -> str:
+    """What a command says in a shell in which the environment was activated, and nothing else was done."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "AVBALANCE_MIRROR")}
+    kept["PATH"] = os.pathsep.join(
+        folder for folder in os.environ["PATH"].split(os.pathsep) if folder != str(Path(sys.executable).parent)
+    )
+    activate = "" if command.startswith("make") else ". .venv/bin/activate\n"
+    done = subprocess.run(
+        ["bash", "-c", activate + command], cwd=path, env=kept, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, f"{command}: ended with {done.returncode}:\n{said[-4000:]}"
+    return said
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_does_as_it_stands(project: Path, command: str) -> None:
+    said = run(project, command)
+    if "snakemake -n" in command:
+        assert NOTHING in said
+    if "--report" in command:
+        assert (project / "report.zip").stat().st_size > 100_000
+
+
+def test_a_checkout_serves_a_folder_elsewhere_and_is_left_as_it_was(project: Path, tmp_path: Path) -> None:
+    (command,) = (block for block in blocks(ROOT / "docs/artifacts.md", "sh") if "<checkout>" in block)
+    before = sorted((project / "results").rglob("*"))
+    shutil.copytree(project / ".venv", tmp_path / ".venv", symlinks=True)
+    replace(project / "config/scales/miniature.yaml", "avmnist_mmcosine", "mmcosine_table3")
+    run(tmp_path, command.replace("<checkout>", str(project)))
+    assert (tmp_path / "results/tables/miniature/mmcosine_table3.md").exists()
+    assert sorted((project / "results").rglob("*")) == before
