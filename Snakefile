@@ -26,6 +26,10 @@ include: "workflow/rules/tables.smk"
 
 # What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
 onerror:
-    for page in (artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"):
-        out = f"results/page/{plan.project.settings.scale}.html"
-        shell(f"python -m avbalance.results.page --recipe results/recipes/{page}.json --out {out}")
+    for page, name in pages().items():
+        shell(f"python -m avbalance.results.page --recipe results/recipes/{name}.json --out {page}")
+
+
+onsuccess:
+    for page in pages():
+        print(f"The page: {page}")

@@ -38,7 +38,7 @@ class Description:
     Attributes:
         module: The module that holds it.
         options: {option: (annotation, default)}, default `...` where the option must be given.
-        attributes: Class attributes with literal values, inherited ones included.
+        attributes: Class attributes with literal values, inherited ones included; of a formula its `columns`.
         methods: {method: the class that defines it}, the nearest in the line of bases.
         feature_dim: The expression an encoder assigns to `feature_dim`, a number or in terms of its options.
     """
@@ -101,7 +101,8 @@ def describe(kind: str, name: str) -> Description:
     """What a method takes and declares, read from its syntax tree."""
     module, class_name = locate(kind, name)
     if kind == "formula":
-        return Description(module, _options(_function(module, class_name), 0), {}, {}, None)
+        function = _function(module, class_name)
+        return Description(module, _options(function, 0), {"columns": _returned(function)}, {}, None)
     options: dict[str, tuple[str, Any]] | None = None
     attributes: dict[str, Any] = {}
     methods: dict[str, str] = {}
@@ -180,6 +181,13 @@ def _function(module: str, name: str) -> ast.FunctionDef:
     if name not in functions:
         raise UserError(f"{module}: has no function {name!r}; {nearest(name, list(functions))}")
     return functions[name]
+
+
+def _returned(function: ast.FunctionDef) -> list[str]:
+    """The keys of the mapping that a function returns."""
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    keys = [key for value in returned if isinstance(value, ast.Dict) for key in value.keys]
+    return [ast.literal_eval(key) for key in keys if key is not None]
 
 
 def _options(function: ast.FunctionDef, num_given: int) -> dict[str, tuple[str, Any]]:

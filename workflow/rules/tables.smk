@@ -30,17 +30,17 @@ rule draw_figure:
         " --out {params.out} --stamp {output} > {log} 2>&1"
 
 
-# One self-contained page with all tables and figures of a scale.
+# One self-contained page with the tables and figures that were asked for.
 rule build_page:
     input:
         needs("page"),
     output:
         "results/page/{name}.key",
     params:
-        scale=plan.project.settings.scale,
+        out=lambda wildcards: f"results/page/{wildcards.name.rsplit('.', 1)[0]}.html",
     log:
         "results/logs/page/{name}.log",
     threads: 1
     shell:
         "python -m avbalance.results.page --recipe results/recipes/{wildcards.name}.json"
-        " --out results/page/{params.scale}.html --stamp {output} > {log} 2>&1"
+        " --out {params.out} --stamp {output} > {log} 2>&1"
