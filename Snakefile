@@ -25,6 +25,11 @@ include: "workflow/rules/tables.smk"
 
 # What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
 onerror:
-    for page in (artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"):
-        files = ["--recipe", f"results/recipes/{page}.json", "--out", f"results/page/{plan.project.settings.scale}.html"]
+    for page, name in pages().items():
+        files = ["--recipe", f"results/recipes/{name}.json", "--out", page]
         subprocess.run([python, "-m", "avbalance.results.page", *files], check=False)
+
+
+onsuccess:
+    for page in pages():
+        print(f"The page: {page}")

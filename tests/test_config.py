@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -57,11 +58,10 @@ def message(project: Path) -> Callable[..., str]:
         ("ogm_ge", "ogm-ge", "rows.film.balancer: 'ogm-ge' is not a balancer; did you mean 'ogm_ge'?"),
         ("conv2net", "conv3net", "rows.concat.encoder.visual: 'conv3net' is not an encoder; did you mean 'conv2net'?"),
         ("scale:", "sclae:", "rows.film.head: 'cosine' has no option 'sclae'; did you mean 'scale'?"),
-        ("12.0", "high", "rows.film.head: cosine.scale: 'high' is no float"),
+        ("12.0", "high", "rows.film.head: cosine.scale: found 'high'; input should be a valid number"),
         ("title: Two rows", "title: [1]", "title: found [1]; input should be a valid string"),
         ("dataset: avmnist", "dataset: avmnits", "rows.concat.dataset: 'avmnits' is not a dataset; did you mean 'avmnist'?"),
         ("  film:", "  concat:", "line 7: 'concat' stands twice; rename one of them"),
-        ("rows:", "rows: {}\nother:", "rows: is empty; give at least one"),
         ("acc_audio_probe", "acc_sound_probe", "columns: 'acc_sound_probe' is not a column; did you mean 'acc_audio_probe'?"),
         ("expected: {concat", "expected: {conct", "expected.conct: 'conct' is not a row; did you mean 'concat'?"),
         ("right: concat", "right: cat", "claims.film_wins.right: 'cat' is not a row; did you mean 'concat'?"),
@@ -120,7 +120,7 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "source: generated", "source: generatd", "scales/miniature.yaml: datasets.avmnist.source: 'generatd' is not a source; did you mean 'generated'?"),
         ("scales/miniature.yaml", "num_train: 400", "num_trian: 400", "scales/miniature.yaml: datasets.avmnist.reader: 'avmnist' has no option 'num_trian'; did you mean 'num_train'?"),
         ("datasets/avmnist.yaml", "num_classes: 10", "num_classes: ten", "datasets/avmnist.yaml: num_classes: found 'ten'; input should be a valid integer"),
-        ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: licence: is missing"),
+        ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: license: is not a key here; did you mean 'licence'?"),
         ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, index, list, md5, path, request, sha256, size, unpack, urls"),
         ("datasets/grid_digit.yaml", "log_mel:", "log_mal:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mal' is not a view; did you mean 'log_mel'?"),
         ("datasets/grid_digit.yaml", "num_mels:", "num_mel:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mel' has no option 'num_mel'; did you mean 'num_mels'?"),
@@ -133,7 +133,7 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "visual: {faces: {detector: given, size: 32", "visual: {faces: {detector: given, sise: 32", "scales/miniature.yaml: datasets.grid_digit.prepare.views.visual: 'faces' has no option 'sise'; did you mean 'size'?"),
         ("datasets/avmnist.yaml", "modalities: [audio, visual]", "modalities: [audio, 'vis ual']", "datasets/avmnist.yaml: modalities.1: 'vis ual' is no name; use letters (A to z)"),
         ("datasets/avmnist.yaml", "  official:", "  '`official`':", "datasets/avmnist.yaml: sources.`official`: '`official`' is no name; use letters (A to z)"),
-        ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
+        ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0"),
     ],
 )  # fmt: skip
 def test_scales_datasets_and_settings_are_checked_too(
@@ -218,7 +218,7 @@ def test_an_edited_row_renames_its_own_artifacts_alone(project: Path) -> None:
     file.write_text(file.read_text().replace("alpha: 0.5", "alpha: 0.6"))
     after = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     changed = sorted(path.split("/")[1] for path in after - before)
-    assert changed == ["probes", "runs", "tables"]
+    assert changed == ["page", "probes", "runs", "tables"]
 
 
 def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
@@ -264,13 +264,55 @@ def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) ->
         plan.make(project, {"scale": "laptop", "tables": "mine"})
 
 
-def test_files_given_on_request_say_what_to_do_where_their_list_is_absent(project: Path) -> None:
+def test_files_given_on_request_say_what_to_do_where_their_lists_are_absent(project: Path) -> None:
     with pytest.raises(UserError) as error:
-        plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
-    assert "python -m avbalance.prepare.record mini_sports" in str(error.value)
-    (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n")
-    with pytest.raises(UserError, match=r"mini_sports.sha256: no such list .*get the videos .*sports1m/videos"):
-        plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
+        plan.make(project, {"scale": "paper", "datasets": ["mini_sports", "kinetics400"]})
+    lines = str(error.value).removeprefix(f"{project}/").split(f"\n{project}/")
+    assert [line.split(": ")[0] for line in lines] == [
+        f"config/datasets/{name}.sha256"
+        for name in ("kinetics400_archives", "kinetics400_lists", "mini_sports", "mini_sports_lists")
+    ]
+    assert all(
+        f"make it with 'python -m avbalance.prepare.record {name}'" in line
+        for line, name in zip(lines, ["kinetics400", "kinetics400", "mini_sports", "mini_sports"], strict=True)
+    )
+    assert "get the videos" in lines[2]
+    assert "sports1m/videos" in lines[2]
+
+
+def test_a_scale_plans_what_it_can_and_lists_what_has_to_be_recorded_first(project: Path) -> None:
+    asked = {"scale": "paper", "tables": ["avmnist_mmcosine", "gblend_fig1"]}
+    with pytest.raises(UserError, match=r"kinetics400_archives.sha256: no such list"):
+        plan.make(project, asked)
+    scale = project / "config/scales/paper.yaml"
+    scale.write_text(scale.read_text().replace("tables: all", "tables: [avmnist_mmcosine, gblend_fig1, gblend_table5]"))
+    made = plan.make(project, {"scale": "paper"})
+    assert [target.split("/")[1:] for target in sorted(made.targets)] == [
+        ["audit", "paper", ANY],
+        ["page", ANY],
+        ["tables", "paper", ANY],
+    ]
+    assert made.left_out == ["gblend_fig1", "gblend_table5"]
+    assert not any("kinetics400" in path or "audioset" in path for path in made.artifacts)
+    first, *lines = made.postponed()
+    assert first == "2 tables wait for files to be recorded or brought first: gblend_fig1, gblend_table5"
+    assert {line.rsplit(" ", 1)[1] for line in lines} >= {"kinetics400'", "audioset'"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "page"),
+    [
+        ("mine", "miniature--mine"),
+        (["mine", "avmnist_fig1", "mine"], "miniature--mine--avmnist_fig1"),
+        (["mine", *(f"avmnist_fig{number}" for number in range(1, 5))], "miniature--mine--and-4-more"),
+    ],
+)
+def test_some_tables_have_a_page_of_their_own(project: Path, tables: str | list[str], page: str) -> None:
+    made = plan.make(project, {"tables": tables})
+    (recipe,) = (artifact.recipe for artifact in made.artifacts.values() if artifact.folder == "page")
+    assert recipe["name"].rsplit(".", 1)[0] == page
+    shown = {path.split("/")[-1].split(".")[0] for path in recipe["inputs"].values() if path.split("/")[1] != "runs"}
+    assert shown == {"avmnist", *([tables] if isinstance(tables, str) else tables)}
 
 
 def test_a_hash_that_yaml_reads_as_a_number_is_refused(message: Callable[..., str]) -> None:

@@ -27,18 +27,18 @@ def test_every_kind_of_method_is_in_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("method", "line"),
     [
-        ("balancer: ogm_ge", "| `alpha` | `float` | `0.8` | Strength of the modulation, > 0. |"),  # as OGM says
+        ("balancer: ogm_ge", "| `alpha` | `Positive` | `0.8` | Strength of the modulation, > 0. |"),  # as OGM says
         ("balancer: ogm_ge", "Needs: two modalities or more; `single_label` or `verification` data."),
         ("balancer: ogm", "    k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1"),
         ("balancer: g_blend_online", "Needs: two modalities or more; loss `unimodal`, its weight left at 1."),
         ("fusion: film", "Needs: exactly two modalities."),
-        ("fusion: low_rank", "| `rank` | `int` | `4` | R, number of terms. |"),
+        ("fusion: low_rank", "| `rank` | `Count` | `4` | R, number of terms. |"),
         ("fusion: mid_concat", "Owens and Efros, ECCV 2018; G-Blend (Wang et al., CVPR 2020), fig. 1 and section 3.3."),
         ("head: cosine", "Gives: logits that are a sum over streams."),
         ("encoder: resnet18", "`fc` fits. Importing them from there would cost four seconds."),  # its base's last line
         ("encoder: resnet101", "Otherwise as [`resnet18`](#encoder-resnet18)."),
-        ("encoder: resnet101", "| `width` | `int` | `64` | Channels of the first stage; 64 in the paper. |"),
-        ("view: waveform", "| `sample_rate` | `int` | required | Of the waves that `render` takes, Hz. |"),
+        ("encoder: resnet101", "| `width` | `Count` | `64` | Channels of the first stage; 64 in the paper. |"),
+        ("view: waveform", "| `sample_rate` | `Count` | required | Of the waves that `render` takes, Hz. |"),
         ("view: waveform", "Needs: sound."),
         ("data: voxceleb", "    vox1/wav/<u>.wav, voxceleb_videos/mp4/<u>.mp4            test of VoxCeleb1"),
         ("figure: confusion", "Needs: `single_label` data; one row."),

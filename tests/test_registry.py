@@ -1,13 +1,18 @@
 import inspect
+import math
+import re
 import subprocess
 import sys
+import typing
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from avbalance import registry
+from avbalance import ranges, registry
 from avbalance.cli import UserError
 from avbalance.registry import nearest
 from avbalance.signature import GIVEN, describe, feature_dim, resolve
@@ -16,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 REGISTERED = [
     (kind, name) for kind, folder in registry.FOLDERS.items() for name in import_module(f"avbalance.{folder}").REGISTRY
 ]
-PLUGINS = [(kind, name) for kind, name in REGISTERED if kind != "formula"]  # a formula is a function without options
+PLUGINS = [(kind, name) for kind, name in REGISTERED if kind != "formula"]  # a formula is a function
 OUTSIDE = """
 from typing import Literal
 from torch import nn
@@ -81,13 +86,47 @@ def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor
     module, class_name = registry.locate(kind, name)
     signature = inspect.signature(getattr(import_module(module), class_name))
     options = list(signature.parameters.values())[GIVEN[kind] :]
-    assert describe(kind, name).options == {
-        option.name: (
-            inspect.formatannotation(option.annotation).replace("typing.", "").replace("collections.abc.", ""),
-            ... if option.default is option.empty else option.default,
-        )
+    names = {**vars(typing), **vars(ranges), "Sequence": Sequence}
+    described = describe(kind, name).options
+    assert {option: (eval(annotation, names), default) for option, (annotation, default) in described.items()} == {
+        option.name: (option.annotation, ... if option.default is option.empty else option.default)
         for option in options
     }
+
+
+@pytest.mark.parametrize(("kind", "name"), REGISTERED)
+def test_every_number_that_a_registered_method_takes_has_a_range(kind: str, name: str) -> None:
+    plain = [
+        option
+        for option, (annotation, _) in describe(kind, name).options.items()
+        if re.search(r"\b(int|float)\b", annotation)
+    ]
+    assert plain == [], "write a type of avbalance.ranges"
+
+
+@pytest.mark.parametrize(
+    ("name", "admitted", "refused"),
+    [
+        ("Count", [1, 10**9], [0, -1, 10**9 + 1, 1.5, True]),
+        ("Whole", [0, 10**9], [-1, 10**10, 1.5]),
+        ("Even", [2, 4], [0, 3]),
+        ("Odd", [1, 3], [2, -1]),
+        ("Sixteens", [16, 128], [0, 17]),
+        ("Positive", [0.5, 3], [0.0, -10.0, math.inf, 1e99, "1"]),
+        ("NotNegative", [0.0, 1e9], [-0.1, 1e99]),
+        ("Real", [-1e9, 0.0], [1e99, -1e99, -math.inf]),
+        ("Share", [0.0, 1], [1.1, -0.1]),
+        ("Rate", [0.0, 0.99], [1.0, -0.1]),
+        ("Cosine", [-1.0, 1], [1.1, -1.1]),
+    ],
+)
+def test_a_range_admits_its_ends_and_nothing_beyond(name: str, admitted: list[float], refused: list[Any]) -> None:
+    check = TypeAdapter(getattr(ranges, name), config=ConfigDict(strict=True, allow_inf_nan=False))
+    for value in admitted:
+        check.validate_python(value)
+    for value in [*refused, math.nan]:
+        with pytest.raises(ValidationError):
+            check.validate_python(value)
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
@@ -181,13 +220,15 @@ def test_options_are_spelled_out(options: dict[str, Any], resolved: dict[str, An
     [
         ({}, "'outside.methods:Near' needs the option 'width' (int)"),
         ({"width": 2, "widht": 3}, "'outside.methods:Near' has no option 'widht'; did you mean 'width'?"),
-        ({"width": "2"}, "outside.methods:Near.width: '2' is no int"),
-        ({"width": 2.0}, "outside.methods:Near.width: 2.0 is no int"),
-        ({"width": True}, "outside.methods:Near.width: True is no int"),
-        ({"width": None}, "outside.methods:Near.width: None is no int"),
-        ({"width": 2, "rate": "high"}, "outside.methods:Near.rate: 'high' is no float"),
-        ({"width": 2, "deep": 1}, "outside.methods:Near.deep: 1 is no bool"),
-        ({"width": 2, "mode": "max"}, "outside.methods:Near.mode: 'max' is no Literal['sum', 'mean']"),
+        ({"width": "2"}, "outside.methods:Near.width: found '2'; input should be a valid integer"),
+        ({"width": 2.0}, "outside.methods:Near.width: found 2.0; input should be a valid integer"),
+        ({"width": True}, "outside.methods:Near.width: found True; input should be a valid integer"),
+        ({"width": None}, "outside.methods:Near.width: found None; input should be a valid integer"),
+        ({"width": 2, "rate": "high"}, "outside.methods:Near.rate: found 'high'; input should be a valid number"),
+        ({"width": 2, "rate": math.nan}, "outside.methods:Near.rate: found nan; input should be a finite number"),
+        ({"width": 2, "rate": -math.inf}, "outside.methods:Near.rate: found -inf; input should be a finite number"),
+        ({"width": 2, "deep": 1}, "outside.methods:Near.deep: found 1; input should be a valid boolean"),
+        ({"width": 2, "mode": "max"}, "outside.methods:Near.mode: found 'max'; input should be 'sum' or 'mean'"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, Any], said: str) -> None:

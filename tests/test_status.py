@@ -108,6 +108,8 @@ def test_before_anything_has_begun_all_is_left(planned: Plan) -> None:
         "runs": (0, 0, 0, 4),
         "probes": (0, 0, 0, 4),
         "tables/miniature": (0, 0, 0, 1),
+        "page": (0, 0, 0, 1),
+        "audit/miniature": (0, 0, 0, 1),
     }
 
 
@@ -130,11 +132,12 @@ def test_a_run_without_its_weights_is_not_done_where_a_probe_needs_them(half_way
 
 
 def test_what_no_absent_artifact_needs_counts_as_done(half_way: Plan) -> None:
-    # A probe that is there needs no weights, and a table that is there needs nothing at all.
+    # A probe that is there needs no weights, and a table, page or audit that is there needs nothing at all.
     runs = names(half_way, "runs")
     shutil.rmtree(half_way.project.root / "results" / "weights" / runs[0])
     assert counts(half_way)["runs"] == (2, 1, 1, 0)
-    finish(half_way, *names(half_way, "tables/miniature"))
+    for folder in ("tables/miniature", "page", "audit/miniature"):
+        finish(half_way, *names(half_way, folder))
     assert all(state[1:] == (0, 0, 0) for state in counts(half_way).values())
 
 

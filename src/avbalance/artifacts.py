@@ -68,12 +68,40 @@ class Plan:
     Attributes:
         prepared: {data set: path} of the packed data.
         targets: The stamps of what was asked for.
+        unrecorded: {raw artifact: a line for each list of checksums that it lacks}.
+        left_out: The tables that wait for such lists.
     """
 
     project: Project
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     prepared: dict[str, str] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
+    unrecorded: dict[str, list[str]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def behind(self, path: str) -> set[str]:
+        """An artifact and all that it is made from, also by others."""
+        found: set[str] = set()
+        waiting = [path]
+        while waiting:
+            each = waiting.pop().replace("/weights/", "/runs/")
+            if each not in found:
+                found.add(each)
+                waiting += self.artifacts[each].recipe["inputs"].values()
+        return found
+
+    def postponed(self) -> list[str]:
+        """Which tables are left out, and a line for each list of checksums that they wait for; empty if none is."""
+        if not self.left_out:
+            return []
+        lines = sorted({line for lines in self.unrecorded.values() for line in lines})
+        names = ", ".join(self.left_out)
+        return [f"{len(self.left_out)} tables wait for files to be recorded or brought first: {names}", *lines]
+
+    def lacking(self, paths: Iterable[str]) -> list[str]:
+        """A line for each list of checksums that artifacts wait for."""
+        behind = {each for path in paths for each in self.behind(path)}
+        return sorted({line for path, lines in self.unrecorded.items() if path in behind for line in lines})
 
     def needs(self, path: str) -> list[str]:
         """The files a job has to wait for: the absent inputs of an absent artifact."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from avbalance import signature
 from avbalance.cli import UserError
@@ -66,7 +67,7 @@ def validate(model: type[Model], content: Any, path: Path | str, where: str = ""
     try:
         return model.model_validate(content)
     except ValidationError as errors:
-        error = errors.errors()[0]
+        error = _first(errors)
         keys = [str(part) for part in error["loc"] if not _is_type(str(part))]
         key = ".".join([where] * bool(where) + keys)
         if error["type"] == "extra_forbidden":
@@ -78,13 +79,22 @@ def validate(model: type[Model], content: Any, path: Path | str, where: str = ""
         elif error["type"] == "value_error":
             message = str(error["ctx"]["error"])
         else:
-            message = f"found {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
+            message = signature.found(error)
         raise UserError(": ".join([str(path), *[key] * bool(key), message])) from errors
+
+
+def _first(errors: ValidationError) -> ErrorDetails:
+    """The error to tell: an unknown key, which may be a missing one misspelt; else the first, at its deepest."""
+    details = errors.errors()
+    for error in details:
+        if error["type"] == "extra_forbidden":
+            return error
+    return max((error for error in details if error["loc"][:1] == details[0]["loc"][:1]), key=lambda e: len(e["loc"]))
 
 
 def _is_type(part: str) -> bool:
     """Whether a part of an error's place names a branch of a union and no key."""
-    return part in ("int", "str", "[key]") or part.startswith(("literal[", "list[", "dict["))
+    return part in ("int", "float", "str", "[key]") or part.startswith(("literal[", "list[", "dict[", "constrained-"))
 
 
 def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from avbalance import registry, rows, signature
-from avbalance.checks import check_method, member, read_yaml, validate
+from avbalance.checks import Model, check_method, member, read_yaml, validate
 from avbalance.cli import UserError
 from avbalance.references import check_references
-from avbalance.registry import Spec, nearest
+from avbalance.registry import Spec
 from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights, check_name
 from avbalance.table_schema import Row, Table
 
@@ -44,58 +44,112 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
         UserError: Names file, key, what was found and what is allowed.
     """
     config = root / "config"
-    file, main = config / "config.yaml", f"{config / 'config.yaml'} or --config"
+    main = f"{config / 'config.yaml'} or --config"
+    file = config / "config.yaml"
     if not file.exists():
         raise UserError(
             f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
             "folder config into this one"
         )
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
-    scales = _files(config / "scales")
-    if settings.scale not in scales:
-        raise UserError(f"{main}: scale: {settings.scale!r} is not a scale; {nearest(settings.scale, list(scales))}")
-    scale_file = scales[settings.scale]
-    scale = validate(Scale, read_yaml(scale_file), scale_file)
-    datasets = {name: validate(Dataset, read_yaml(path), path) for name, path in _files(config / "datasets").items()}
-    for name, dataset in datasets.items():
-        file = config / "datasets" / f"{name}.yaml"
-        if isinstance(dataset.sources, str):
-            owners = [other for other, each in datasets.items() if not isinstance(each.sources, str)]
-            member(file, "sources", "dataset with sources of its own", dataset.sources, owners)
-        _check_preparation(dataset, file)
-    for kind, chosen_options in scale.methods.items():
-        for method, options in chosen_options.items():
-            check_method(kind, {method: options}, f"{scale_file}: methods.{kind}.{method}")
-    for model, start in scale.starts.items():
-        member(scale_file, f"starts.{model}", "dataset", start, datasets)
-    for name, chosen in scale.datasets.items():
-        member(scale_file, f"datasets.{name}", "dataset", name, datasets)
-        member(scale_file, f"datasets.{name}.source", "source", chosen.source, sources(datasets, name))
-        validate(Training, {**scale.training.model_dump(), **chosen.training}, scale_file, f"datasets.{name}.training")
-        datasets[name] = _scaled(datasets[name], chosen, scale_file, f"datasets.{name}")
-    models = {name: validate(Weights, read_yaml(path), path) for name, path in _files(config / "models").items()}
-    paths = _files(config / "tables")
-    tables = {name: validate(Table, read_yaml(path), path).spread() for name, path in paths.items()}
-    trained = {
-        name: rows.read(table, paths[name], datasets, models, scale)
-        for name, table in tables.items()
-        if table.compute is None
-    }
+    datasets = _read_all(Dataset, config / "datasets")
+    models = _read_all(Weights, config / "models")
+    tables = {name: table.spread() for name, table in _read_all(Table, config / "tables").items()}
+    scales = _read_all(Scale, config / "scales")
+    member(main, "scale", "scale", settings.scale, scales)
+    _check_datasets(datasets, config / "datasets")
+    at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
+    trained = {}
+    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
+        _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
+        trained[name] = _read_rows(config, name, scales[name], at_scale[name], models, tables, settings.scale)
     for name, table in tables.items():
-        check_references(table, paths[name], trained.get(name), datasets)
-    chosen_tables = scale.tables if settings.tables is None else settings.tables
-    for name in [chosen_tables] if isinstance(chosen_tables, str) else chosen_tables:
-        if name != "all":
-            member(main if settings.tables else scale_file, "tables", "table", name, paths)
+        path = config / "tables" / f"{name}.yaml"
+        check_references(table, path, trained[settings.scale].get(name), datasets)
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
-    for name in [settings.datasets] if isinstance(settings.datasets, str) else settings.datasets or []:
-        member(main, "datasets", "dataset", name, datasets)
-    path = config / "equivalent_code.yaml"
+    _members(main, "tables", "table", settings.tables, tables)
+    _members(main, "datasets", "dataset", settings.datasets, datasets)
+    return Project(
+        root,
+        settings,
+        scales[settings.scale],
+        at_scale[settings.scale],
+        models,
+        tables,
+        trained[settings.scale],
+        _read_equivalent_code(config / "equivalent_code.yaml"),
+    )
+
+
+def _read_all(model: type[Model], folder: Path) -> dict[str, Model]:
+    """{name: content} of the YAML files in a folder."""
+    return {name: validate(model, read_yaml(path), path) for name, path in _files(folder).items()}
+
+
+def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
+    """Each name, of one or several or `all`, is one of those that are allowed."""
+    for name in [names] if isinstance(names, str) else names or []:
+        if (what, name) != ("table", "all"):
+            member(path, where, what, name, allowed)
+
+
+def _check_datasets(datasets: dict[str, Dataset], folder: Path) -> None:
+    """Readers and views exist and take the options that they are given, and shared sources are there."""
+    owners = [name for name, each in datasets.items() if not isinstance(each.sources, str)]
+    for name, dataset in datasets.items():
+        path = folder / f"{name}.yaml"
+        if isinstance(dataset.sources, str):
+            member(path, "sources", "dataset with sources of its own", dataset.sources, owners)
+        _check_preparation(dataset, path)
+
+
+def _scale_datasets(
+    config: Path, name: str, scale: Scale, datasets: dict[str, Dataset], models: dict[str, Weights]
+) -> dict[str, Dataset]:
+    """The datasets as they are at a scale, whose file is checked."""
+    path = config / "scales" / f"{name}.yaml"
+    for kind, chosen_options in scale.methods.items():
+        for method, options in chosen_options.items():
+            check_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
+    for model, start in scale.starts.items():
+        member(path, "starts", "model", model, models)
+        member(path, f"starts.{model}", "dataset", start, datasets)
+    scaled = dict(datasets)
+    for dataset, chosen in scale.datasets.items():
+        where = f"datasets.{dataset}"
+        member(path, where, "dataset", dataset, datasets)
+        member(path, f"{where}.source", "source", chosen.source, sources(datasets, dataset))
+        validate(Training, {**scale.training.model_dump(), **chosen.training}, path, f"{where}.training")
+        scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
+    return scaled
+
+
+def _read_rows(
+    config: Path,
+    name: str,
+    scale: Scale,
+    datasets: dict[str, Dataset],
+    models: dict[str, Weights],
+    tables: dict[str, Table],
+    chosen: str,
+) -> dict[str, dict[str, Row]]:
+    """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
+    try:
+        return {
+            table: rows.read(content, config / "tables" / f"{table}.yaml", datasets, models, scale)
+            for table, content in tables.items()
+            if content.compute is None
+        }
+    except UserError as error:
+        raise error if name == chosen else UserError(f"{error} (at scale {name})") from error
+
+
+def _read_equivalent_code(path: Path) -> dict[str, str | dict[str, str] | None]:
     equivalent = read_yaml(path) if path.exists() else {}
     if numbers := [code for line in equivalent.items() for code in line if isinstance(code, int | float)]:
         raise UserError(f"{path}: found the number {numbers[0]}; put a hash that is made of digits into quotes")
-    return Project(root, settings, scale, datasets, models, tables, trained, equivalent)
+    return equivalent
 
 
 def _files(folder: Path) -> dict[str, Path]:

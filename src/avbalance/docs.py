@@ -47,6 +47,9 @@ BEGIN = """# Methods
 Made by `python -m avbalance.docs` from the methods' docstrings and signatures: edit those. A row of a table names a
 method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; what fits what is checked before
 anything runs. How to add one: [adding.md](adding.md).
+
+Numbers of type `Count` are 1, 2, ...; `Whole` 0, 1, 2, ...; `Sixteens` 16, 32, ...; `Positive` above 0; `NotNegative` 0
+or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any. None is above 10^9 in size.
 """
 
 

@@ -19,7 +19,18 @@ from avbalance.source import is_ours, origin_of, source_of, tree_of
 
 PLUMBING = {
     f"avbalance.{name}"
-    for name in ("cli", "device", "keys", "progress", "provenance", "registry", "signature", "source", "store")
+    for name in (
+        "cli",
+        "device",
+        "keys",
+        "progress",
+        "provenance",
+        "ranges",
+        "registry",
+        "signature",
+        "source",
+        "store",
+    )
 }
 
 

@@ -7,7 +7,7 @@ import argparse
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,47 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     plan = Plan(project)
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
-        audits = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
-        plan.targets = [plan.artifacts[path].products[0] for path in audits]
-        return plan
-    asked = project.settings.tables if project.settings.tables is not None else project.scale.tables
-    whole = asked == project.scale.tables or asked == "all"
-    names = list(project.tables) if asked == "all" else [asked] if isinstance(asked, str) else list(asked)
-    paths = [table_of(plan, name) for name in names]
-    if whole:
-        audits = [audit_of(plan, name) for name in sorted(plan.prepared)]
-        paths = [*paths, page_of(plan, [*paths, *audits]), *audits]
+        paths = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        _require(plan, paths)
+    else:
+        paths = _shown(plan)
     plan.targets = [plan.artifacts[path].products[0] for path in paths]
     return plan
+
+
+def _shown(plan: Plan) -> list[str]:
+    """The tables that were asked for, the audits of their data, and the page of both.
+
+    Tables that a scale names, and no user, are left out where they wait for lists of checksums.
+    """
+    settings, all_of_scale = plan.project.settings, plan.project.scale.tables
+    asked = all_of_scale if settings.tables is None else settings.tables
+    names = list(plan.project.tables) if asked == "all" else [asked] if isinstance(asked, str) else asked
+    tables = {name: table_of(plan, name) for name in names}
+    if asked not in ("all", all_of_scale):
+        _require(plan, tables.values())
+        page = page_name(settings.scale, list(tables))
+    else:
+        plan.left_out = [name for name, path in tables.items() if plan.lacking([path])]
+        page = settings.scale
+    paths = [path for name, path in tables.items() if name not in plan.left_out]
+    behind = {each for path in paths for each in plan.behind(path)}
+    plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if path in behind}
+    plan.prepared = {name: path for name, path in plan.prepared.items() if path in behind}
+    audits = [audit_of(plan, name) for name in sorted(plan.prepared)]
+    return [*paths, page_of(plan, page, [*paths, *audits]), *audits] if paths else []
+
+
+def _require(plan: Plan, paths: Iterable[str]) -> None:
+    """Nothing that was asked for by name waits for lists of checksums."""
+    if lacking := plan.lacking(paths):
+        raise cli.UserError("\n".join(lacking))
+
+
+def page_name(scale: str, tables: list[str]) -> str:
+    """The page of some tables; it stands beside that of the whole scale."""
+    named = tables if len(tables) <= 3 else [tables[0], f"and-{len(tables) - 1}-more"]
+    return "--".join([scale, *named])
 
 
 def num_gpus(device: str) -> int:

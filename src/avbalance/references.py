@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avbalance import registry, signature
+from avbalance import signature
 from avbalance.checks import check_method, member
 from avbalance.cli import UserError
+from avbalance.ranges import LARGEST
 from avbalance.registry import nearest
 from avbalance.schema import Dataset
 from avbalance.table_schema import Row, Table
 
 LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""
+PERCENT = re.compile(r"(best_test_)?(accuracy|top5|video_\w+|map|mauc|eer\w*)|(acc|map)_\w+|probe_\w*error")
+SIGNED = re.compile(r"shapley_\w+|weight_\w+|ogr_\w+")
 OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + [
     f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
 ]
@@ -52,7 +55,7 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
         if any(row.probe for row in rows.values()):
             allowed += OF_LAYERS
         tasks = ", ".join(f"{name} is {dataset.task}" for name, dataset in used.items())
-        options = _check_figure(table, path, {dataset.task for dataset in used.values()}, tasks)
+        options = _check_figure(table, path, rows, {dataset.task for dataset in used.values()}, tasks)
         for column in [*table.columns, *columns_of(options)]:
             if LISTED.sub(r"\1\2_<list>", column) not in allowed:
                 raise UserError(f"{path}: columns: {column!r} is not a column; {nearest(column, allowed)} ({tasks})")
@@ -69,8 +72,11 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
             member(path, f"combined.{name}.rows", "row", row, table.rows)
     for row, numbers in table.expected.items():
         member(path, f"expected.{row}", "row", row, shown)
-        for column in numbers:
+        for column, number in numbers.items():
             member(path, f"expected.{row}.{column}", "column", column, table.columns)
+            low, high = _limits(column) if table.compute is None else (-LARGEST, LARGEST)
+            if not (isinstance(number, int | float) and low <= number <= high):
+                raise UserError(f"{path}: expected.{row}.{column}: found {number}; allowed: {low} to {high}")
     for name, claim in table.claims.items():
         member(path, f"claims.{name}.metric", "column", claim.metric, table.columns)
         member(path, f"claims.{name}.right_metric", "column", claim.right_metric or claim.metric, table.columns)
@@ -78,10 +84,27 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
             for row in [value] if isinstance(value, str) else value:
                 member(path, f"claims.{name}.{side}", "row", row, shown)
     if table.compute is not None:
-        try:
-            registry.locate("formula", table.compute)
-        except UserError as error:
-            raise UserError(f"{path}: compute: {error}") from error
+        _check_computed(table, table.compute, path)
+
+
+def _check_computed(table: Table, formula: str, path: Path) -> None:
+    """The formula exists, takes what its rows give, and has the columns."""
+    try:
+        columns = signature.describe("formula", formula).attributes["columns"]
+    except UserError as error:
+        raise UserError(f"{path}: compute: {error}") from error
+    for column in table.columns:
+        member(path, "columns", f"column of {formula}", column, columns)
+    for row, own in table.rows.items():
+        arguments = {key: value for key, value in own.items() if key != "label"}
+        check_method("formula", {formula: arguments}, f"{path}: rows.{row}")
+
+
+def _limits(column: str) -> tuple[int, int]:
+    """Between which numbers a column's values lie."""
+    if SIGNED.fullmatch(column):
+        return -LARGEST, LARGEST
+    return 0, 100 if PERCENT.fullmatch(column) or column.endswith("_gap") else LARGEST
 
 
 def columns_of(options: Mapping[str, Any]) -> list[str]:
@@ -89,8 +112,8 @@ def columns_of(options: Mapping[str, Any]) -> list[str]:
     return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
 
 
-def _check_figure(table: Table, path: Path, used: set[str], tasks: str) -> dict[str, Any]:
-    """A figure's kind exists and can show these rows; returns its options, rows among which exist."""
+def _check_figure(table: Table, path: Path, rows: Mapping[str, Row], used: set[str], tasks: str) -> dict[str, Any]:
+    """A figure's kind exists and can show these rows; returns its options, rows and layers among which exist."""
     if table.figure is None:
         return {}
     check_method("figure", table.figure, f"{path}: figure")
@@ -100,6 +123,17 @@ def _check_figure(table: Table, path: Path, used: set[str], tasks: str) -> dict[
         raise UserError(f"{path}: figure: {kind!r} shows one row, found {len(table.rows)}")
     if used - set(declared["tasks"]):
         raise UserError(f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {tasks}")
-    if options.get("baseline"):
+    if "baseline" in options:
         member(path, "figure.baseline", "row", options["baseline"], table.rows)
+        if len(table.rows) < 2 or len({row.dataset for row in rows.values()}) > 1:
+            raise UserError(f"{path}: figure: {kind!r} compares rows of one data set with the baseline; give others")
+    if declared["reads_probes"]:
+        for name, row in rows.items():
+            if row.probe is None:
+                raise UserError(f"{path}: rows.{name}: {kind!r} shows probes; write probe: {{layers: [...]}}")
+        member(path, "figure.column", "column of probes", options["column"], OF_LAYERS)
+        layers = sorted({layer for row in rows.values() if row.probe is not None for layer in row.probe.layers})
+        branch = options["branch"]
+        if branch and not any(layer.startswith(branch) for layer in layers):
+            raise UserError(f"{path}: figure.branch: no layer begins with {branch!r}; {nearest(branch, layers)}")
     return options

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from avbalance.ranges import LARGEST, Count, NotNegative, Positive, Rate, Share, Whole
 from avbalance.registry import Spec
 
 
@@ -19,9 +20,9 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Strict(BaseModel):
-    """A mapping in which every key is known."""
+    """A mapping in which every key is known, and every number a finite one, no text and no `true`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SourceFile(Strict):
@@ -43,7 +44,7 @@ class SourceFile(Strict):
     urls: list[str] = []
     request: str | None = None
     index: list[str] | None = None
-    size: int | None = None
+    size: int | None = Field(default=None, ge=1, le=10**15)
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
     contents: str | None = None
@@ -98,12 +99,12 @@ class Preparation(Strict):
     """
 
     views: dict[str, Spec] = Field(min_length=1)
-    clip_seconds: float | None = Field(default=None, gt=0)
-    windows: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=1)]] = {}
-    val_fraction: float = Field(default=0.2, ge=0, lt=1)
-    seed: int = 0
-    max_seconds: float = Field(default=600.0, gt=0)
-    max_dropped: float = Field(default=0.02, ge=0, le=1)
+    clip_seconds: Positive | None = None
+    windows: dict[Literal["train", "val", "test"], Count] = {}
+    val_fraction: Rate = 0.2
+    seed: Whole = 0
+    max_seconds: Positive = 600.0
+    max_dropped: Share = 0.02
     drop_duplicates: bool = True
 
     @model_validator(mode="after")
@@ -129,7 +130,7 @@ class Dataset(Strict):
     licence: str
     citation: str
     task: Task = "single_label"
-    num_classes: int = Field(ge=2)
+    num_classes: int = Field(ge=2, le=LARGEST)
     classes: list[str] | None = None
     modalities: list[Name] = Field(min_length=1)
     reader: Spec
@@ -163,18 +164,18 @@ class Training(Strict):
     A key that is left at its default is not part of a run's recipe.
     """
 
-    epochs: int = Field(ge=0)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    patience: int = Field(ge=1)
+    epochs: Whole
+    batch_size: Count
+    learning_rate: Positive
+    patience: Count
     precision: Literal["float32", "bfloat16"]
     optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    decay_epochs: int | None = Field(default=None, ge=1)
+    momentum: Rate = 0.0
+    weight_decay: NotNegative = 0.0
+    decay_epochs: Count | None = None
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"
-    moments: list[Annotated[int, Field(ge=0)]] = []
+    moments: list[Whole] = []
     monitor: bool = False
 
     @model_validator(mode="after")
@@ -195,8 +196,8 @@ class ScaleDataset(Strict):
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    moments: dict[int, int] = {}
-    num_classes: int | None = Field(default=None, ge=2)
+    moments: dict[Whole, Whole] = {}
+    num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
 
 
 class Scale(Strict):
@@ -208,8 +209,8 @@ class Scale(Strict):
         starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
     """
 
-    seeds: list[int] = Field(min_length=1)
-    threads: int = Field(ge=1)
+    seeds: list[Whole] = Field(min_length=1)
+    threads: Count
     tables: Literal["all"] | list[str] = "all"
     training: Training
     methods: dict[
@@ -225,6 +226,13 @@ class Settings(Strict):
     scale: str
     tables: Literal["all"] | str | list[str] | None = None
     datasets: str | list[str] | None = None
-    seeds: int | list[int] | None = None
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    seeds: Whole | list[Whole] | None = None
+    device: str
     mirror: str | None = None
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, device: str) -> str:
+        if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device) is None:
+            raise ValueError(f"found {device!r}; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0")
+        return device

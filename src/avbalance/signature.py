@@ -6,7 +6,9 @@ from functools import cache
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
+from avbalance import ranges
 from avbalance.cli import UserError
 from avbalance.registry import FOLDERS, Spec, locate, nearest, parse
 from avbalance.source import check_names, is_ours, origin_of, tree_of
@@ -36,7 +38,7 @@ class Description:
     Attributes:
         module: The module that holds it.
         options: {option: (annotation, default)}, default `...` where the option must be given.
-        attributes: Class attributes with literal values, inherited ones included.
+        attributes: Class attributes with literal values, inherited ones included; of a formula its `columns`.
         methods: {method: the class that defines it}, the nearest in the line of bases.
         feature_dim: The expression an encoder assigns to `feature_dim`, a number or in terms of its options.
     """
@@ -71,16 +73,25 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
         try:
             resolved[option] = _adapter(annotation).validate_python(value)
         except ValidationError as error:
-            raise UserError(f"{name}.{option}: {value!r} is no {annotation}") from error
+            raise UserError(f"{name}.{option}: {found(error.errors()[0])}") from error
     return {name: resolved}
+
+
+def found(error: ErrorDetails) -> str:
+    """What was found, and what is allowed."""
+    allowed = error["msg"].removeprefix("Value error, ")
+    return f"found {error['input']!r}; {allowed[0].lower()}{allowed[1:]}"
+
+
+PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "Literal": Literal}
 
 
 @cache
 def _adapter(annotation: str) -> TypeAdapter[Any]:
-    """What checks a value; an annotation other than of plain types admits anything."""
-    plain = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "Literal": Literal}
+    """What checks a value; an annotation other than of ranges and plain types admits anything."""
     try:
-        return TypeAdapter(eval(annotation, {"__builtins__": plain}), config=ConfigDict(strict=True))
+        known = eval(annotation, {"__builtins__": {**vars(ranges), **PLAIN}})
+        return TypeAdapter(known, config=ConfigDict(strict=True, allow_inf_nan=False))
     except (NameError, AttributeError, TypeError):
         return TypeAdapter(Any)
 
@@ -89,6 +100,9 @@ def _adapter(annotation: str) -> TypeAdapter[Any]:
 def describe(kind: str, name: str) -> Description:
     """What a method takes and declares, read from its syntax tree."""
     module, class_name = locate(kind, name)
+    if kind == "formula":
+        function = _function(module, class_name)
+        return Description(module, _options(function, 0), {"columns": _returned(function)}, {}, None)
     options: dict[str, tuple[str, Any]] | None = None
     attributes: dict[str, Any] = {}
     methods: dict[str, str] = {}
@@ -106,7 +120,7 @@ def describe(kind: str, name: str) -> Description:
             if isinstance(statement, ast.FunctionDef):
                 methods.setdefault(statement.name, node.name)
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__" and options is None:
-                options = _options(statement, GIVEN[kind])
+                options = _options(statement, 1 + GIVEN[kind])
         feature_dim = feature_dim or _feature_dim(node)
     return Description(module, options or {}, attributes, methods, feature_dim)
 
@@ -170,12 +184,26 @@ def _assignment(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:
     return None, None
 
 
-def _options(init: ast.FunctionDef, num_given: int) -> dict[str, tuple[str, Any]]:
-    """The parameters of `__init__` that a configuration may set."""
-    positional = init.args.args[1:]
-    padded = [None] * (len(positional) - len(init.args.defaults)) + list(init.args.defaults)
+def _function(module: str, name: str) -> ast.FunctionDef:
+    functions = {node.name: node for node in tree_of(module).body if isinstance(node, ast.FunctionDef)}
+    if name not in functions:
+        raise UserError(f"{module}: has no function {name!r}; {nearest(name, list(functions))}")
+    return functions[name]
+
+
+def _returned(function: ast.FunctionDef) -> list[str]:
+    """The keys of the mapping that a function returns."""
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    keys = [key for value in returned if isinstance(value, ast.Dict) for key in value.keys]
+    return [ast.literal_eval(key) for key in keys if key is not None]
+
+
+def _options(function: ast.FunctionDef, num_given: int) -> dict[str, tuple[str, Any]]:
+    """The parameters that a configuration may set: all but the leading ones."""
+    positional = function.args.args
+    padded = [None] * (len(positional) - len(function.args.defaults)) + list(function.args.defaults)
     pairs = list(zip(positional, padded, strict=True))[num_given:] + list(
-        zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+        zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
     )
     return {
         parameter.arg: (

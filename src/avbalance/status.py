@@ -162,6 +162,8 @@ def main() -> None:
             console.print(f"failed   {name}: see {log}")
     if cached := planned.cached_elsewhere():
         console.print(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
+    for line in planned.postponed():
+        console.print(line, markup=False)
     seconds = seconds_left(states, planned)
     if seconds:
         console.print(f"about {seconds / 60:.0f} min left")

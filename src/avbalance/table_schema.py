@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from avbalance.ranges import NotNegative, Real, Whole
 from avbalance.registry import Spec
 from avbalance.schema import Name, Strict
 
@@ -23,7 +24,7 @@ class Probing(Strict):
     """
 
     layers: list[str] = Field(min_length=1)
-    moment: int | None = Field(default=None, ge=0)
+    moment: Whole | None = None
     reduction: Spec = "mean"
     dataset: str | None = None
     modality: str | None = None
@@ -67,7 +68,7 @@ class Claim(Strict):
     left: str | list[str] = []
     right: str | list[str] = []
     right_metric: str | None = None
-    tolerance: float | None = None
+    tolerance: NotNegative | None = None
 
     @model_validator(mode="after")
     def _has_two_sides(self) -> Self:
@@ -121,7 +122,7 @@ class Table(Strict):
     rows: dict[Name, dict[str, Any]] = Field(min_length=1)
     combined: dict[Name, Combined] = {}
     columns: list[str] = []
-    expected: dict[str, dict[str, float | dict[str, float]]] = {}
+    expected: dict[str, dict[str, Real | dict[str, Real]]] = {}
     claims: dict[Name, Claim] = {}
     figure: dict[str, dict[str, Any]] | None = None
     compute: str | None = None

@@ -43,7 +43,7 @@ def make(tmp_path: Path) -> Callable[..., plan.Plan]:
 
 
 def cells(made: plan.Plan) -> dict[str, dict[str, Any]]:
-    (target,) = made.targets
+    target = made.targets[0]
     recipe = made.artifacts[target.removesuffix(".key")].recipe
     return {row: entries[0] for row, entries in recipe["settings"]["rows"].items()}
 

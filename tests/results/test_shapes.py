@@ -1,9 +1,11 @@
+from typing import Any
+
 import pytest
 
 from avbalance.registry import locate
 from avbalance.results.shapes import inception_features
 
-STEM = ["maxpool1", "Conv2d_3b_1x1", "maxpool2"]
+STEM: list[Any] = ["maxpool1", "Conv2d_3b_1x1", "maxpool2"]
 MIXED = [f"Mixed_{name}" for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")]
 LAYERS = [*STEM, *MIXED, "AuxLogits.conv0", "AuxLogits.conv1", "avgpool"]
 
@@ -12,7 +14,7 @@ LAYERS = [*STEM, *MIXED, "AuxLogits.conv0", "AuxLogits.conv1", "avgpool"]
     ("layer", "shape"),
     [("Mixed_5b", (256, 35, 35)), ("Mixed_6a", (768, 17, 17)), ("AuxLogits", (768, 1, 1)), ("avgpool", (2048, 1, 1))],
 )
-def test_shapes_are_those_of_the_papers_table(layer: str, shape: tuple[int, int, int]) -> None:
+def test_shapes_are_those_of_the_papers_table(layer: Any, shape: tuple[int, int, int]) -> None:  # noqa: ANN401
     channels, height, width = shape
     expected = {"channels": channels, "height": height, "width": width, "features": channels * height * width}
     assert inception_features(layer) == expected

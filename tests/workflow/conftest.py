@@ -45,6 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     config = checkout.path / "config"
     for table in (config / "tables").iterdir():
         table.unlink()
+    (config / "scales" / "laptop.yaml").unlink()  # it names tables
     (config / "scales" / "small.yaml").write_text(SCALE)
     (config / "tables" / "two_rows.yaml").write_text(TABLE)
     (config / "tables" / "one_figure.yaml").write_text(FIGURE)

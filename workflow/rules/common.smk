@@ -33,6 +33,14 @@ workflow.global_resources.setdefault("gpu", gpus)
 
 if cached := plan.cached_elsewhere():
     print(f"{len(cached)} artifacts are cached, not pulled: dvc pull", file=sys.stderr)
+for line in plan.postponed():
+    print(line, file=sys.stderr)
+
+
+def pages():
+    """{page: its recipe's name}: the one that was asked for, if any."""
+    names = [artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"]
+    return {f"results/page/{name.rsplit('.', 1)[0]}.html": name for name in names}
 
 
 def step(module, options):

@@ -28,16 +28,16 @@ rule draw_figure:
         step("results.figures", "--out {params.out:q} --stamp {output:q}")
 
 
-# One self-contained page with all tables and figures of a scale.
+# One self-contained page with the tables and figures that were asked for.
 rule build_page:
     input:
         needs("page"),
     output:
         "results/page/{name}.key",
     params:
-        scale=plan.project.settings.scale,
+        out=lambda wildcards: f"results/page/{wildcards.name.rsplit('.', 1)[0]}.html",
     log:
         "results/logs/page/{name}.log",
     threads: 1
     shell:
-        step("results.page", "--out results/page/{params.scale:q}.html --stamp {output:q}")
+        step("results.page", "--out {params.out:q} --stamp {output:q}")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from avbalance.balancers.base import Balancer
 from avbalance.losses.base import Loss, objective
 from avbalance.model import Model
+from avbalance.ranges import NotNegative
 from avbalance.types import Batch, Output
 
 
@@ -29,7 +30,7 @@ class AuxiliaryBranch(Balancer):
 
     needs_branch = True
 
-    def __init__(self, model: Model, loss: Loss, weight: float = 0.4) -> None:
+    def __init__(self, model: Model, loss: Loss, weight: NotNegative = 0.4) -> None:
         super().__init__(model, loss)
         self.weight = weight
         dims = {m: encoder.branch_dim for m, encoder in model.encoders.items() if hasattr(encoder, "branch_dim")}

@@ -19,6 +19,7 @@ from avbalance.heads.base import Head
 from avbalance.losses.joint import Joint
 from avbalance.losses.unimodal import Unimodal
 from avbalance.model import Model
+from avbalance.ranges import Count
 from avbalance.types import Loaders, Output
 
 
@@ -48,7 +49,7 @@ class GBlendOnline(GBlend):
     naive_val_loss: Tensor
     naive_val_accuracy: Tensor
 
-    def __init__(self, model: Model, loss: Unimodal, first: int = 10, then: int = 5) -> None:
+    def __init__(self, model: Model, loss: Unimodal, first: Count = 10, then: Count = 5) -> None:
         super().__init__(model, loss)
         if min(first, then) < 1:
             raise UserError(f"balancer GBlendOnline: a super-epoch has at least one epoch, found {first} and {then}")

@@ -5,6 +5,7 @@ import torch
 from avbalance.balancers.base import Balancer
 from avbalance.losses.base import Loss
 from avbalance.model import Model
+from avbalance.ranges import Share
 from avbalance.types import Batch, Output
 
 
@@ -26,7 +27,7 @@ class ModalityDropout(Balancer):
 
     several_modalities = True
 
-    def __init__(self, model: Model, loss: Loss, probability: float = 0.2) -> None:
+    def __init__(self, model: Model, loss: Loss, probability: Share = 0.2) -> None:
         super().__init__(model, loss)
         self.probability = probability
 

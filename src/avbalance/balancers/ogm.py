@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from avbalance.balancers.base import Balancer
 from avbalance.losses.base import Loss
 from avbalance.model import Model
+from avbalance.ranges import Positive, Whole
 from avbalance.types import Batch, Loaders, Output
 
 
@@ -38,7 +39,7 @@ class OGM(Balancer):
     sum_k: Tensor
     num_steps: Tensor
 
-    def __init__(self, model: Model, loss: Loss, alpha: float = 0.8, start: int = 0, end: int = 50) -> None:
+    def __init__(self, model: Model, loss: Loss, alpha: Positive = 0.8, start: Whole = 0, end: Whole = 50) -> None:
         super().__init__(model, loss)
         self.alpha, self.start, self.end = alpha, start, end
         self.modulates = False  # not read from a buffer in every step, which would wait for the device

@@ -14,6 +14,7 @@ from avbalance.data.fsdd import CLIP_SAMPLES, SAMPLE_RATE, Recordings, read_reco
 from avbalance.data.mnist import Components, image_file, principal_components, read_mnist
 from avbalance.data.packing import write_array, write_clips, write_report
 from avbalance.prepare.spectrogram import log_spectrogram
+from avbalance.ranges import Count, NotNegative, Rate, Real, Whole
 
 SPLITS = ("train", "val", "test")
 PARTS: dict[str, Literal["train", "t10k"]] = {"train": "train", "val": "train", "test": "t10k"}
@@ -63,13 +64,13 @@ class AVMNIST:
 
     def __init__(
         self,
-        num_train: int = 60000,
-        num_test: int = 10000,
-        val_fraction: float = 0.2,
-        seed: int = 0,
-        image_noise: float = 0.7,
-        pca_energy_removed: float = 0.0,
-        audio_snr_db: float | None = 10.0,
+        num_train: Count = 60000,
+        num_test: Count = 10000,
+        val_fraction: Rate = 0.2,
+        seed: Whole = 0,
+        image_noise: NotNegative = 0.7,
+        pca_energy_removed: Rate = 0.0,
+        audio_snr_db: Real | None = 10.0,
         audio: Literal["waveform", "spectrogram"] = "waveform",
     ) -> None:
         allowed = {

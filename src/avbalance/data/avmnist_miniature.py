@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from avbalance.cli import UserError
 from avbalance.data.speech import speak
+from avbalance.ranges import Count, Whole
 
 SAMPLE_RATE = 8000
 NUM_TEST_IMAGES = 360  # of 1,797
@@ -44,7 +45,7 @@ class AVMNISTMiniature:
         seed: Of the images' division and of the takes' rates and pitches.
     """
 
-    def __init__(self, num_speakers: int = 4, num_takes: int = 15, seed: int = 0) -> None:
+    def __init__(self, num_speakers: Count = 4, num_takes: Count = 15, seed: Whole = 0) -> None:
         if not 1 <= num_speakers <= len(VOICES):
             raise UserError(f"avmnist_miniature.num_speakers is {num_speakers}; allowed are 1 to {len(VOICES)}")
         if num_takes < 1:

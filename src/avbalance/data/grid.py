@@ -6,6 +6,7 @@ from typing import Literal
 
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader
+from avbalance.ranges import Positive
 
 METADATA = "grid_s1/metadata.csv"
 COLUMNS = ("path", "id", "word_times_s")
@@ -38,7 +39,7 @@ class GRID(Reader):
     def __init__(
         self,
         word: Literal["command", "colour", "preposition", "letter", "digit", "adverb"] = "digit",
-        seconds: float | None = 0.64,
+        seconds: Positive | None = 0.64,
     ) -> None:
         if seconds is not None and seconds <= 0:
             raise UserError(f"grid.seconds is {seconds}; it must be more than 0")

@@ -9,6 +9,7 @@ from numpy.random import default_rng
 from avbalance.cli import UserError
 from avbalance.data.grid import METADATA, WORDS
 from avbalance.data.synthetic import face_frames, shown, sound, write_landmarks, write_media
+from avbalance.ranges import Count, Share, Whole
 
 FPS = 25
 SAMPLE_RATE = 16000
@@ -32,10 +33,10 @@ class GRIDMiniature:
 
     def __init__(
         self,
-        num_sentences: int = 125,
-        informativeness_audio: float = 0.95,
-        informativeness_visual: float = 0.7,
-        seed: int = 0,
+        num_sentences: Count = 125,
+        informativeness_audio: Share = 0.95,
+        informativeness_visual: Share = 0.7,
+        seed: Whole = 0,
     ) -> None:
         if num_sentences < 1:
             raise UserError(f"grid_miniature.num_sentences is {num_sentences}; at least 1 is needed")

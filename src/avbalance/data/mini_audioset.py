@@ -9,6 +9,7 @@ from numpy.random import default_rng
 from avbalance.cli import UserError
 from avbalance.data.audioset import AudioSet
 from avbalance.data.clips import Clip, Reader
+from avbalance.ranges import Count, Whole
 
 
 class MiniAudioSet(Reader):
@@ -25,7 +26,7 @@ class MiniAudioSet(Reader):
         seed: Of the order.
     """
 
-    def __init__(self, num_classes: int = 418, num_train: int = 243_000, seed: int = 0) -> None:
+    def __init__(self, num_classes: Count = 418, num_train: Count = 243_000, seed: Whole = 0) -> None:
         if num_classes < 2 or num_train < 1:
             raise UserError(
                 f"mini_audioset.num_classes is {num_classes} and num_train {num_train}; at least 2 and 1 are needed"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from avbalance.cli import UserError
 from avbalance.data.clips import Split
 from avbalance.data.synthetic import face_frames, scene_frames, shown, sound, write_landmarks, write_media
+from avbalance.ranges import Count, Share, Whole
 
 FPS, NUM_FRAMES, SIZE = 10, 15, 64
 SECONDS = NUM_FRAMES / FPS
@@ -37,11 +38,11 @@ class Miniature:
 
     def __init__(
         self,
-        num_train: int = 76,
-        num_test: int = 24,
-        informativeness_audio: float = 0.4,
-        informativeness_visual: float = 0.9,
-        seed: int = 0,
+        num_train: Count = 76,
+        num_test: Count = 24,
+        informativeness_audio: Share = 0.4,
+        informativeness_visual: Share = 0.9,
+        seed: Whole = 0,
     ) -> None:
         for option, value, least, most in (
             ("num_train", num_train, self.num_classes, MOST_CLIPS),

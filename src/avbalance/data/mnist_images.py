@@ -10,6 +10,7 @@ from numpy.random import default_rng
 from avbalance.cli import UserError
 from avbalance.data.avmnist import divide, draw
 from avbalance.data.mnist import image_file, read_mnist
+from avbalance.ranges import Count, Rate, Whole
 
 MEAN, STD = 33.3184, 78.5675
 """Of the pixels of the 60,000 training images, from 0 to 255."""
@@ -28,7 +29,9 @@ class MNISTImages:
         seed: Of the choice of images.
     """
 
-    def __init__(self, num_train: int = 60000, num_test: int = 10000, val_fraction: float = 0.1, seed: int = 0) -> None:
+    def __init__(
+        self, num_train: Count = 60000, num_test: Count = 10000, val_fraction: Rate = 0.1, seed: Whole = 0
+    ) -> None:
         if not 0 < round(val_fraction * num_train) < num_train or num_test < 1:
             raise UserError(
                 f"mnist_images: num_train {num_train}, num_test {num_test} and val_fraction {val_fraction:g} leave a "

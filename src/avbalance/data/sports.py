@@ -7,6 +7,7 @@ from numpy.random import default_rng
 from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_rows
+from avbalance.ranges import Count, Whole
 
 FOLDER = "sports1m"
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -26,7 +27,7 @@ class Sports(Reader):
         seed: Of the order.
     """
 
-    def __init__(self, num_train: int = 240_000, num_test: int = 20_000, seed: int = 0) -> None:
+    def __init__(self, num_train: Count = 240_000, num_test: Count = 20_000, seed: Whole = 0) -> None:
         if min(num_train, num_test) < 1:
             raise UserError(f"sports.num_train is {num_train} and num_test {num_test}; at least 1 is needed")
         self.sizes = {"train": num_train, "test": num_test}

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.ranges import Rate
 
 STRIDE = 4
 
@@ -29,7 +30,7 @@ class Conv1Net(Encoder):
 
     feature_dim = 128
 
-    def __init__(self, shape: Sequence[int], dropout: float = 0.5) -> None:
+    def __init__(self, shape: Sequence[int], dropout: Rate = 0.5) -> None:
         super().__init__()
         if len(shape) != 1 or shape[0] % STRIDE**2:
             raise UserError(f"encoder Conv1Net reads [num_samples], a multiple of {STRIDE**2}, found {list(shape)}")

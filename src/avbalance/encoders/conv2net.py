@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.ranges import Rate
 
 
 class Conv2Net(Encoder):
@@ -28,7 +29,7 @@ class Conv2Net(Encoder):
 
     feature_dim = 128
 
-    def __init__(self, shape: Sequence[int], dropout: float = 0.5) -> None:
+    def __init__(self, shape: Sequence[int], dropout: Rate = 0.5) -> None:
         super().__init__()
         if len(shape) != 3:
             raise UserError(f"encoder Conv2Net reads [channels, height, width], found {list(shape)}")

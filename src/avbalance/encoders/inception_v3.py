@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.ranges import Even, Rate
 
 Size = tuple[int, int]
 Step = tuple[int, Size] | tuple[int, Size, Size]
@@ -50,7 +51,7 @@ class InceptionV3(Encoder):
     branch_layer: ClassVar[str] = "AuxLogits"
     branch_dim: int
 
-    def __init__(self, shape: Sequence[int], width: int = 32, branch: bool = False, dropout: float = 0.5) -> None:
+    def __init__(self, shape: Sequence[int], width: Even = 32, branch: bool = False, dropout: Rate = 0.5) -> None:
         super().__init__()
         least = LEAST_SIZE_WITH_BRANCH if branch else LEAST_SIZE
         if len(shape) != 3 or min(shape[1:]) < least:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.ranges import Count, Rate
 
 DEVIATION = 0.1
 """Of the first weights, drawn from a normal distribution cut off at two deviations."""
@@ -30,7 +31,7 @@ class MNISTConvNet(Encoder):
         dropout: Probability that a feature is dropped in training, behind fc1_postact.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 32, dropout: float = 0.5) -> None:
+    def __init__(self, shape: Sequence[int], width: Count = 32, dropout: Rate = 0.5) -> None:
         super().__init__()
         if len(shape) != 3:
             raise UserError(f"encoder MNISTConvNet reads [channels, height, width], found {list(shape)}")

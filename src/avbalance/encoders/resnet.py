@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.encoders.residual import Residual
+from avbalance.ranges import Count
 
 
 class _Basic(nn.Module):
@@ -83,7 +84,7 @@ class ResNet(Residual):
     block: ClassVar[type[_Basic] | type[_Bottleneck]] = _Basic
     num_blocks: ClassVar[tuple[int, int, int, int]]
 
-    def __init__(self, shape: Sequence[int], width: int = 64, frames: Literal["apart", "stacked"] = "apart") -> None:
+    def __init__(self, shape: Sequence[int], width: Count = 64, frames: Literal["apart", "stacked"] = "apart") -> None:
         super().__init__()
         if len(shape) not in (2, 3, 4):
             raise UserError(
@@ -141,9 +142,9 @@ class ResNet50(ResNet):
     def __init__(
         self,
         shape: Sequence[int],
-        width: int = 64,
+        width: Count = 64,
         frames: Literal["apart", "stacked"] = "apart",
-        feature_dim: int | None = None,
+        feature_dim: Count | None = None,
     ) -> None:
         super().__init__(shape, width, frames)
         self.feature_dim = feature_dim or 32 * width

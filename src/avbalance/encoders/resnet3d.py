@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.encoders.residual import Residual
+from avbalance.ranges import Count
 
 Convolution = Callable[[int, int, int, int], nn.Module]
 NUM_BLOCKS = {
@@ -37,7 +38,7 @@ class ResNet3D(Residual):
 
     first = "stem.0.weight"
 
-    def __init__(self, shape: Sequence[int], depth: Literal[18, 26, 34, 50, 101, 152] = 50, width: int = 64) -> None:
+    def __init__(self, shape: Sequence[int], depth: Literal[18, 26, 34, 50, 101, 152] = 50, width: Count = 64) -> None:
         super().__init__()
         if len(shape) != 4:
             raise UserError(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.ranges import Count, Sixteens
 
 NUM_GROUPS = 8
 """In which the layers of each half come."""
@@ -33,7 +34,13 @@ class SkipMLP(Encoder):
         skip: Whether the connection is there.
     """
 
-    def __init__(self, shape: Sequence[int], depth: int = 128, width: int = 128, skip: bool = True) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        depth: Sixteens = 128,
+        width: Count = 128,
+        skip: bool = True,
+    ) -> None:
         super().__init__()
         if depth < 1 or depth % (2 * NUM_GROUPS):
             raise UserError(f"encoder SkipMLP has depth {depth}; allowed: a multiple of {2 * NUM_GROUPS}")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Count
 
 
 class Bilinear(Fusion):
@@ -23,7 +24,7 @@ class Bilinear(Fusion):
 
     two_modalities = True
 
-    def __init__(self, dims: dict[str, int], dim: int = 128) -> None:
+    def __init__(self, dims: dict[str, int], dim: Count = 128) -> None:
         super().__init__(dims)
         self.img, self.aud = dims
         n_i, n_a = dims[self.img], dims[self.aud]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Count
 
 
 class FactorisedBilinear(Fusion):
@@ -23,7 +24,7 @@ class FactorisedBilinear(Fusion):
 
     two_modalities = True
 
-    def __init__(self, dims: dict[str, int], hidden: int = 128, dim: int = 128) -> None:
+    def __init__(self, dims: dict[str, int], hidden: Count = 128, dim: Count = 128) -> None:
         super().__init__(dims)
         self.img, self.aud = dims
         self.streams = {"joint": dim}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Count
 
 
 class LowRank(Fusion):
@@ -28,7 +29,7 @@ class LowRank(Fusion):
         dim: Length of h.
     """
 
-    def __init__(self, dims: dict[str, int], rank: int = 4, dim: int = 128) -> None:
+    def __init__(self, dims: dict[str, int], rank: Count = 4, dim: Count = 128) -> None:
         super().__init__(dims)
         if rank < 1 or dim < 1:
             raise UserError(f"fusion LowRank has rank {rank} and dim {dim}; allowed: 1 or more")

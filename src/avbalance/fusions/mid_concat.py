@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from avbalance.cli import UserError
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Count
 
 
 class MidConcat(Fusion):
@@ -31,7 +32,7 @@ class MidConcat(Fusion):
 
     reads_maps = True
 
-    def __init__(self, dims: dict[str, int], dim: int | None = None) -> None:
+    def __init__(self, dims: dict[str, int], dim: Count | None = None) -> None:
         super().__init__(dims)
         if dim is None:
             dim = 2 * max(dims.values())

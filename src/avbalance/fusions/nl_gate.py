@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Even
 
 
 class NLGate(Fusion):
@@ -26,7 +27,7 @@ class NLGate(Fusion):
         dim: Length of every x_i and z_i.
     """
 
-    def __init__(self, dims: dict[str, int], dim: int = 128) -> None:
+    def __init__(self, dims: dict[str, int], dim: Even = 128) -> None:
         super().__init__(dims)
         if dim < 2:
             raise UserError(f"fusion NLGate has dim {dim}; allowed: 2 or more, for theta, phi and g are half as long")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.fusions.base import Fusion
+from avbalance.ranges import Count
 
 
 class SEGate(Fusion):
@@ -26,7 +27,7 @@ class SEGate(Fusion):
         reduction: By what the hidden layer is shorter than z; it has at least one unit.
     """
 
-    def __init__(self, dims: dict[str, int], reduction: int = 16) -> None:
+    def __init__(self, dims: dict[str, int], reduction: Count = 16) -> None:
         super().__init__(dims)
         if reduction < 1:
             raise UserError(f"fusion SEGate has reduction {reduction}; allowed: 1 or more")

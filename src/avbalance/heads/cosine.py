@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from avbalance.heads.base import Head
+from avbalance.ranges import Positive
 
 
 class Cosine(Head):
@@ -24,7 +25,7 @@ class Cosine(Head):
         scale: s. The authors set it roughly by eq. 4 (`scale_lower_bound`).
     """
 
-    def __init__(self, streams: dict[str, int], num_classes: int, scale: float = 10.0) -> None:
+    def __init__(self, streams: dict[str, int], num_classes: int, scale: Positive = 10.0) -> None:
         super().__init__()
         self.scale = scale
         self.dims = dict(streams)

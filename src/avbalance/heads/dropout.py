@@ -8,6 +8,7 @@ from torch.nn.functional import dropout
 from avbalance import registry
 from avbalance.cli import UserError
 from avbalance.heads.base import Head
+from avbalance.ranges import Rate
 
 
 class Dropout(Head):
@@ -32,7 +33,7 @@ class Dropout(Head):
         streams: dict[str, int],
         num_classes: int,
         head: str | dict[str, dict[str, Any]] = "linear",
-        probability: float = 0.5,
+        probability: Rate = 0.5,
     ) -> None:
         super().__init__()
         if not 0 <= probability < 1:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from avbalance.heads.base import Head
+from avbalance.ranges import Count
 
 
 class MLP(Head):
@@ -19,7 +20,7 @@ class MLP(Head):
         hidden: Length of the layer in between; 64 in the paper.
     """
 
-    def __init__(self, streams: dict[str, int], num_classes: int, hidden: int = 64) -> None:
+    def __init__(self, streams: dict[str, int], num_classes: int, hidden: Count = 64) -> None:
         super().__init__()
         self.dims = dict(streams)
         self.linear1 = nn.Linear(sum(streams.values()), hidden)

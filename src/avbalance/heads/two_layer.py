@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.heads.base import Head
+from avbalance.ranges import Count
 
 
 class TwoLayer(Head):
@@ -22,7 +23,7 @@ class TwoLayer(Head):
         hidden: Length of both layers.
     """
 
-    def __init__(self, streams: dict[str, int], num_classes: int, hidden: int = 512) -> None:
+    def __init__(self, streams: dict[str, int], num_classes: int, hidden: Count = 512) -> None:
         super().__init__()
         if hidden < 1:
             raise UserError(f"head TwoLayer has hidden {hidden}; allowed: 1 or more")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avbalance.cli import UserError
 from avbalance.losses.unimodal import Unimodal
+from avbalance.ranges import Positive
 from avbalance.types import Output
 
 
@@ -36,7 +37,7 @@ class Uncertainty(Unimodal):
         dims: dict[str, int],
         num_classes: int,
         head: str | dict[str, dict[str, Any]] = "linear",
-        bound: float = 3.0,
+        bound: Positive = 3.0,
     ) -> None:
         super().__init__(dims, num_classes, head=head)
         if bound <= 0:

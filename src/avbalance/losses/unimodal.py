@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from avbalance import registry
 from avbalance.losses.base import Loss, objective
+from avbalance.ranges import NotNegative
 from avbalance.types import Output
 
 
@@ -31,7 +32,7 @@ class Unimodal(Loss):
         self,
         dims: dict[str, int],
         num_classes: int,
-        weight: float = 1.0,
+        weight: NotNegative = 1.0,
         head: str | dict[str, dict[str, Any]] = "linear",
     ) -> None:
         super().__init__()

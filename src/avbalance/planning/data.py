@@ -21,24 +21,30 @@ def raw_of(plan: Plan, dataset: str, source: str) -> str:
         generator = signature.resolve("data", spec.generator)
         modules = [registry.locate("data", name)[0] for name in generator]
         return plan.add("raw", dataset, "prepare.download", {"generator": generator}, {}, modules)
-    files = _files(project.root / "config" / "datasets", dataset, spec.files)
-    return plan.add("raw", dataset, "prepare.download", {"files": files}, {}, [])
+    return _files(plan, "datasets", dataset, spec.files)
 
 
-def _files(folder: Path, name: str, files: list[SourceFile]) -> list[dict[str, Any]]:
-    """Files to download, with the entries of the lists of checksums that they name; the lists lie in `folder`."""
+def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> str:
+    """Files to download, with the entries of the lists of checksums that they name, which lie beside the YAML.
+
+    A list that is absent is noted in `plan.unrecorded`.
+    """
+    folder, lacking = plan.project.root / "config" / kind, []
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
             path = folder / file[key]
             if not path.exists():
                 get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
-                raise UserError(
+                lacking.append(
                     f"{path}: no such list of checksums, for its files are published without{get}; then make it with "
                     f"'python -m avbalance.prepare.record {name}'"
                 )
-            file[key] = {"list": file[key], "entries": read_checksums(path)}
-    return described
+            file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
+    raw = plan.add("raw", name, "prepare.download", {"files": described}, {}, [])
+    if lacking:
+        plan.unrecorded[raw] = lacking
+    return raw
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -93,8 +99,7 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
 
 def model_of(plan: Plan, name: str) -> str:
     """The files of a model's trained weights."""
-    files = _files(plan.project.root / "config" / "models", name, plan.project.models[name].files)
-    return plan.add("raw", name, "prepare.download", {"files": files}, {}, [])
+    return _files(plan, "models", name, plan.project.models[name].files)
 
 
 def methods_of(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

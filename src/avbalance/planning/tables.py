@@ -95,8 +95,8 @@ def _command(project: Project, name: str) -> str:
     return command
 
 
-def page_of(plan: Plan, paths: list[str]) -> str:
-    """The page of tables, figures and audits, with the runs that its panels show."""
+def page_of(plan: Plan, name: str, paths: list[str]) -> str:
+    """The page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
     scale = plan.project.settings.scale
     web = Path(__file__).parents[1] / "results" / "web"
     settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir())}}
@@ -105,4 +105,4 @@ def page_of(plan: Plan, paths: list[str]) -> str:
         if plan.artifacts[path].folder == f"tables/{scale}":
             for cells in plan.artifacts[path].recipe["settings"].get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
-    return plan.add("page", scale, "results.page", settings, inputs, ["avbalance.results.page"])
+    return plan.add("page", name, "results.page", settings, inputs, ["avbalance.results.page"])

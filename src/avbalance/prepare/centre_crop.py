@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from avbalance.cli import UserError
 from avbalance.prepare.frames import MEAN_RGB, STD_RGB, choose_frames
 from avbalance.prepare.view import Pictures, Rendered, VisualView
+from avbalance.ranges import Count
 
 
 class CentreCrop(VisualView):
@@ -23,7 +24,7 @@ class CentreCrop(VisualView):
         size: Height and width of the square, >= 1.
     """
 
-    def __init__(self, models: Mapping[str, Path], resize: int = 256, size: int = 224) -> None:
+    def __init__(self, models: Mapping[str, Path], resize: Count = 256, size: Count = 224) -> None:
         if not 1 <= size <= resize:
             raise UserError(f"centre_crop has resize {resize} and size {size}; allowed: 1 <= size <= resize")
         self.resize, self.size = resize, size

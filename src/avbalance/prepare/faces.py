@@ -16,6 +16,7 @@ from avbalance.data.clips import ClipError
 from avbalance.prepare import frames
 from avbalance.prepare.detectors.base import Detector, Face
 from avbalance.prepare.view import Pictures, Rendered, VisualView
+from avbalance.ranges import Count, NotNegative, Odd, Positive
 
 # Right eye, left eye, nose, right and left corner of the mouth in 112 x 112 pixels: the template of ArcFace (Deng et
 # al., CVPR 2019) as insightface publishes it.
@@ -48,12 +49,12 @@ class Faces(VisualView):
         self,
         models: Mapping[str, Path],
         detector: dict[str, dict[str, Any]],
-        size: int = 224,
-        num_frames: int = 1,
-        fps: float | None = None,
+        size: Count = 224,
+        num_frames: Count = 1,
+        fps: Positive | None = None,
         gray: bool = False,
-        margin: float = 0.0,
-        smoothing: int = 1,
+        margin: NotNegative = 0.0,
+        smoothing: Odd = 1,
     ) -> None:
         frames.check_counts("faces", size, num_frames)
         if fps is not None and fps <= 0:

@@ -10,6 +10,7 @@ from torchaudio.compliance.kaldi import get_mel_banks
 
 from avbalance.prepare.log_power import power_of
 from avbalance.prepare.view import AudioView
+from avbalance.ranges import Count, NotNegative, Positive, Share
 
 
 class FilterBank(AudioView):
@@ -40,15 +41,15 @@ class FilterBank(AudioView):
     def __init__(
         self,
         models: Mapping[str, Path],
-        sample_rate: int,
-        seconds: float,
-        num_mels: int = 128,
-        window_samples: int = 400,
-        hop_samples: int = 160,
+        sample_rate: Count,
+        seconds: Positive,
+        num_mels: Count = 128,
+        window_samples: Count = 400,
+        hop_samples: Count = 160,
         window: Literal["hann", "povey"] = "hann",
-        pre_emphasis: float = 0.97,
-        f_min: float = 20.0,
-        f_max: float | None = None,
+        pre_emphasis: Share = 0.97,
+        f_min: NotNegative = 20.0,
+        f_max: Positive | None = None,
         fit: Literal["tile", "pad", "centre"] = "pad",
         normalise: Literal["clip", "band", "dataset", "none"] = "dataset",
     ) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from avbalance.cli import UserError
 from avbalance.prepare.frames import check_counts, choose_frames, gray, square
 from avbalance.prepare.view import Pictures, Rendered, VisualView
+from avbalance.ranges import Count, Positive
 
 # Those of the authors' data layer for R(2+1)D: caffe2/video/optical_flow.cc in github.com/pytorch/pytorch.
 FARNEBACK = {
@@ -52,10 +53,10 @@ class Flow(VisualView):
     def __init__(
         self,
         models: Mapping[str, Path],
-        size: int,
-        num_frames: int = 1,
+        size: Count,
+        num_frames: Count = 1,
         method: Literal["farneback", "dis"] = "farneback",
-        bound: float = 20.0,
+        bound: Positive = 20.0,
     ) -> None:
         check_counts("flow", size, num_frames)
         if method == "dis" and size < SMALLEST_FOR_DIS:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from avbalance.cli import UserError
 from avbalance.prepare.view import Pictures, Rendered, VisualView
+from avbalance.ranges import Count, Positive
 
 # For pixels of 0 to 255: ImageNet's mean and deviation; gray is brought to [-1, 1].
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -29,9 +30,9 @@ class Frames(VisualView):
     def __init__(
         self,
         models: Mapping[str, Path],
-        size: int,
-        num_frames: int = 1,
-        fps: float | None = None,
+        size: Count,
+        num_frames: Count = 1,
+        fps: Positive | None = None,
         gray: bool = False,
     ) -> None:
         check_counts("frames", size, num_frames)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
 from avbalance.prepare.log_power import LogPower
+from avbalance.ranges import Count, NotNegative, Positive, Share
 
 
 class LogMel(LogPower):
@@ -40,21 +41,21 @@ class LogMel(LogPower):
     def __init__(
         self,
         models: Mapping[str, Path],
-        sample_rate: int,
-        seconds: float,
-        num_mels: int,
-        window_samples: int,
-        hop_samples: int,
-        fft_samples: int | None = None,
+        sample_rate: Count,
+        seconds: Positive,
+        num_mels: Count,
+        window_samples: Count,
+        hop_samples: Count,
+        fft_samples: Count | None = None,
         window: Literal["hann", "hamming", "tukey"] = "hann",
         spectrum: Literal["power", "magnitude", "density"] = "power",
         padding: Literal["none", "zeros", "reflect"] = "none",
-        floor: float = 1e-6,
-        f_min: float = 0.0,
-        f_max: float | None = None,
+        floor: Positive = 1e-6,
+        f_min: NotNegative = 0.0,
+        f_max: Positive | None = None,
         mel_scale: Literal["htk", "slaney"] = "htk",
         filter_norm: Literal["none", "slaney"] = "none",
-        pre_emphasis: float = 0.0,
+        pre_emphasis: Share = 0.0,
         fit: Literal["tile", "pad", "centre"] = "pad",
         normalise: Literal["clip", "band", "dataset", "none"] = "clip",
     ) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from avbalance.prepare.view import AudioView
+from avbalance.ranges import Count, Positive
 
 WINDOWS = ("hann", "hamming", "tukey")
 SPECTRA = ("power", "magnitude", "density")
@@ -50,15 +51,15 @@ class LogPower(AudioView):
     def __init__(
         self,
         models: Mapping[str, Path],
-        sample_rate: int,
-        seconds: float,
-        window_samples: int,
-        hop_samples: int,
-        fft_samples: int | None = None,
+        sample_rate: Count,
+        seconds: Positive,
+        window_samples: Count,
+        hop_samples: Count,
+        fft_samples: Count | None = None,
         window: Literal["hann", "hamming", "tukey"] = "hann",
         spectrum: Literal["power", "magnitude", "density"] = "power",
         padding: Literal["none", "zeros", "reflect"] = "none",
-        floor: float = 1e-7,
+        floor: Positive = 1e-7,
         fit: Literal["tile", "pad", "centre"] = "tile",
         normalise: Literal["clip", "band", "dataset", "none"] = "clip",
     ) -> None:

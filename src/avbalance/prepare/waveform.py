@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from avbalance.prepare.view import AudioView
+from avbalance.ranges import Count, Positive
 
 
 class Waveform(AudioView):
@@ -24,8 +25,8 @@ class Waveform(AudioView):
     def __init__(
         self,
         models: Mapping[str, Path],
-        sample_rate: int,
-        seconds: float,
+        sample_rate: Count,
+        seconds: Positive,
         fit: Literal["tile", "pad", "centre"] = "pad",
         normalise: Literal["clip", "dataset", "none"] = "none",
     ) -> None:

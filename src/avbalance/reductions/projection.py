@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from avbalance.cli import UserError
+from avbalance.ranges import Count, Whole
 from avbalance.reductions.base import Reduction
 
 
@@ -21,7 +22,7 @@ class Projection(Reduction):
         seed: Of R.
     """
 
-    def __init__(self, shape: Sequence[int], num: int, seed: int = 0) -> None:
+    def __init__(self, shape: Sequence[int], num: Count, seed: Whole = 0) -> None:
         super().__init__(shape)
         if num < 1:
             raise UserError(f"reduction projection: num is {num}, but must be at least 1")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from avbalance.cli import UserError
+from avbalance.ranges import Count, Whole
 from avbalance.reductions.base import Reduction
 
 
@@ -19,7 +20,7 @@ class Subset(Reduction):
         seed: Of the choice.
     """
 
-    def __init__(self, shape: Sequence[int], num: int, seed: int = 0) -> None:
+    def __init__(self, shape: Sequence[int], num: Count, seed: Whole = 0) -> None:
         super().__init__(shape)
         if num < 1:
             raise UserError(f"reduction subset: num is {num}, but must be at least 1")

@@ -3,9 +3,10 @@
 import torch
 
 from avbalance.losses import nt_logistic, nt_xent
+from avbalance.ranges import Cosine
 
 
-def contrastive_factors(sim_positive: float, sim_negative: float) -> dict[str, float]:
+def contrastive_factors(sim_positive: Cosine, sim_negative: Cosine) -> dict[str, float]:
     """The factors that weigh a negative sample in the gradient of NT-Xent and of NT-Logistic at tau = 1.
 
     Table 2 of the AV-MNIST study (NORA.ai Summer Research School, candidate 8), after Chen et al., ICML 2020, table 2.

@@ -1,6 +1,7 @@
 """A computed table: the shapes of a network's layers."""
 
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,28 @@ from torch import Tensor, nn
 from avbalance.encoders.inception_v3 import InceptionV3
 
 
-def inception_features(layer: str) -> dict[str, float]:
+def inception_features(
+    layer: Literal[
+        "maxpool1",
+        "Conv2d_3b_1x1",
+        "maxpool2",
+        "Mixed_5b",
+        "Mixed_5c",
+        "Mixed_5d",
+        "Mixed_6a",
+        "Mixed_6b",
+        "Mixed_6c",
+        "Mixed_6d",
+        "Mixed_6e",
+        "AuxLogits.conv0",
+        "AuxLogits.conv1",
+        "AuxLogits",
+        "Mixed_7a",
+        "Mixed_7b",
+        "Mixed_7c",
+        "avgpool",
+    ],
+) -> dict[str, float]:
     """How many features a probe on a layer of Inception v3 sees, with the auxiliary branch and 299 x 299 images.
 
     Alain & Bengio, 2016, Fig. 8.

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.depth import Depth
 from avbalance.results.runs import Runs
@@ -62,13 +61,3 @@ def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
 def test_the_moment_is_told_beside_the_label(row: Row) -> None:
     figure, _ = Depth().draw({"a": row}, Runs())
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A network (7 steps)"]
-
-
-def test_a_row_without_probes_is_the_users_error(publish_row: PublishRow) -> None:
-    with pytest.raises(UserError, match="row 'a' has no probe; write probe"):
-        lines_of(publish_row("A network", {"test_label": [0, 1]}))
-
-
-def test_a_column_that_is_not_of_probes_is_the_users_error() -> None:
-    with pytest.raises(UserError, match="column is 'accuracy'; allowed: probe_error"):
-        Depth(column="accuracy")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from avbalance.cli import UserError
 from avbalance.prepare.detectors.base import Detector, Face, weights_file
 from avbalance.prepare.view import Pictures
+from avbalance.ranges import Count, Share
 
 os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"  # what the package calls a network of arrays; decided at its import
 with warnings.catch_warnings():  # the package silences every warning of the process
@@ -48,9 +49,9 @@ class RetinaFace(Detector):
         self,
         weights: Path | None,
         backend: Literal["onnx", "pytorch"] = "onnx",
-        score_threshold: float = 0.9,
+        score_threshold: Share = 0.9,
         upscale: bool = True,
-        batch_size: int = 4,
+        batch_size: Count = 4,
     ) -> None:
         if not 0 <= score_threshold <= 1:
             raise UserError(f"retinaface.score_threshold is {score_threshold}; allowed: 0 to 1")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from avbalance.cli import UserError
 from avbalance.prepare.detectors.base import Detector, Face, weights_file
 from avbalance.prepare.view import Pictures
+from avbalance.ranges import Count, Share
 
 WEIGHTS = "models/face_detection_yunet_2023mar.onnx"
 
@@ -28,7 +29,7 @@ class YuNet(Detector):
 
     model: ClassVar[str] = "yunet"
 
-    def __init__(self, weights: Path | None, longest_side: int = 640, score_threshold: float = 0.6) -> None:
+    def __init__(self, weights: Path | None, longest_side: Count = 640, score_threshold: Share = 0.6) -> None:
         if longest_side < 32:
             raise UserError(f"yunet.longest_side is {longest_side}; allowed: 32 or more")
         if not 0 <= score_threshold <= 1:

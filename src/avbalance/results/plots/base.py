@@ -41,11 +41,13 @@ class Plot:
     Attributes:
         several_rows: Whether it shows any number of rows; else exactly one.
         reads_data: Whether it reads the prepared data of its rows besides their runs.
+        reads_probes: Whether it shows the probes of its rows' layers, by an option `column` and `branch`.
         tasks: Of data that it can show.
     """
 
     several_rows: ClassVar[bool] = False
     reads_data: ClassVar[bool] = False
+    reads_probes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from avbalance.cli import UserError
 from avbalance.metrics import by_video, correct
+from avbalance.ranges import Count
 from avbalance.results.formats import number
 from avbalance.results.plots.base import Plot, Row, seeds_text, split_baseline
 from avbalance.results.plots.style import BLUE, GREY, ORANGE, WIDTH
@@ -32,7 +33,7 @@ class Classes(Plot):
     several_rows: ClassVar[bool] = True
     reads_data: ClassVar[bool] = True
 
-    def __init__(self, baseline: str, num_classes: int = 10) -> None:
+    def __init__(self, baseline: str, num_classes: Count = 10) -> None:
         self.baseline, self.num_classes = baseline, num_classes
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:

@@ -36,10 +36,9 @@ class Depth(Plot):
     """
 
     several_rows: ClassVar[bool] = True
+    reads_probes: ClassVar[bool] = True
 
     def __init__(self, column: str = "probe_error", branch: str | None = None) -> None:
-        if column not in layers.COLUMNS:
-            raise UserError(f"figure depth: column is {column!r}; allowed: {', '.join(layers.COLUMNS)}")
         self.column = describe(column)
         self.branch = branch
 
@@ -54,8 +53,6 @@ class Depth(Plot):
         )
 
     def _read(self, name: str, row: Row, runs: Runs) -> Line:
-        if any("layers" not in entry for entry in row.entries):
-            raise UserError(f"row {name!r} has no probe; write probe: {{layers: [...]}}")
         found = layers.read(row.entries, runs)
         if not found:
             raise UserError(f"row {name!r} has no probe that was fitted")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from avbalance.ranges import Count
 from avbalance.results.plots.base import Plot, Row, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
 from avbalance.results.runs import Runs
@@ -29,7 +30,7 @@ class Samples(Plot):
 
     reads_data: ClassVar[bool] = True
 
-    def __init__(self, split: Literal["train", "val", "test"], num_clips: int) -> None:
+    def __init__(self, split: Literal["train", "val", "test"], num_clips: Count) -> None:
         self.split, self.num_clips = split, num_clips
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:

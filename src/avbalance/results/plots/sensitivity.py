@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from avbalance.cli import UserError
 from avbalance.heads.cosine import scale_lower_bound, scale_lower_bound_derived
+from avbalance.ranges import Rate
 from avbalance.results.columns import Column, describe
 from avbalance.results.measure import Measured, measure
 from avbalance.results.plots.base import Plot, Row, split_baseline
@@ -37,7 +38,7 @@ class Sensitivity(Plot):
 
     several_rows: ClassVar[bool] = True
 
-    def __init__(self, baseline: str, column: str = "accuracy", probability: float = 0.99) -> None:
+    def __init__(self, baseline: str, column: str = "accuracy", probability: Rate = 0.99) -> None:
         self.baseline, self.column, self.probability = baseline, column, probability
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:

@@ -1,0 +1,37 @@
+"""What a number may be: types of options and keys. Whoever checks them refuses NaN and infinity besides.
+
+A method's signature names them, `alpha: Positive = 0.8`; `signature` reads them there and checks what a row gives.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+LARGEST = 10**9
+"""A larger number is a typing error: no count of clips, units, hertz or steps comes near."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+"""How many: 1, 2, ..."""
+Whole = Annotated[int, Field(ge=0, le=LARGEST)]
+"""0, 1, 2, ...: seeds, epochs, steps."""
+Even = Annotated[int, Field(ge=2, le=LARGEST, multiple_of=2)]
+Sixteens = Annotated[int, Field(ge=16, le=LARGEST, multiple_of=16)]
+"""16, 32, 48, ..."""
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""Any number, such as decibels."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""0 to 1, both included."""
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+"""0 to 1 without 1: a rate of dropout, a part that leaves something over."""
+
+
+def _odd(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError("input should be odd")
+    return number
+
+
+Odd = Annotated[int, Field(ge=1, le=LARGEST), AfterValidator(_odd)]
