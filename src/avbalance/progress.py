@@ -24,6 +24,7 @@ class Progress:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / FILE
         self._total, self._done = total, done
+        self._begun = {"started": time.time(), "first": done}
         self._bar = tqdm(total=total, initial=done, unit=unit, desc=folder.name, disable=None)
         self._write()
 
@@ -46,6 +47,7 @@ class Progress:
             "time": time.time(),
             "done": self._done,
             "total": self._total,
+            **self._begun,
         }
         unfinished = self._file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(state))

@@ -11,6 +11,7 @@ gc.disable()
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+import avbalance.pace
 import avbalance.plan
 from avbalance.cli import UserError
 
@@ -62,3 +63,4 @@ wildcard_constraints:
 onstart:
     gc.enable()
     plan.write_recipes()
+    avbalance.pace.begin(ROOT, workflow.cores)
