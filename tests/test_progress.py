@@ -23,8 +23,8 @@ def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path) -> None:
     folder, start = tmp_path / "resume" / "run-0", time.time()
     progress = Progress(folder, 10, "epoch", done=4)
     state = read(folder)
-    assert start <= state.pop("time") <= time.time()
-    assert state == {"pid": os.getpid(), "host": socket.gethostname(), "done": 4, "total": 10}
+    assert start <= state.pop("started") <= state.pop("time") <= time.time()
+    assert state == {"pid": os.getpid(), "host": socket.gethostname(), "done": 4, "first": 4, "total": 10}
     progress.advance(val_loss=0.5)
     progress.advance(val_loss=0.25)
     assert (read(folder)["done"], read(folder)["total"]) == (6, 10)

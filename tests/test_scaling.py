@@ -54,6 +54,32 @@ def test_a_row_that_is_not_trained_starts_from_a_run_that_is() -> None:
     assert Path(probed["inputs"]["pretrained_visual"]).name == start["name"]
 
 
+GENERATED = "avmnist: {source: generated,"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [(GENERATED, ["AV-MNIST", "GRID s1, letters"]), ("avmnist: {source: official,", ["GRID s1, letters"])],
+)
+def test_the_source_of_data_says_whether_they_are_generated_and_not_the_name_of_the_scale(
+    tmp_path: Path, source: str, expected: list[str]
+) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    scale = (tmp_path / "config/scales/miniature.yaml").read_text()
+    assert GENERATED in scale
+    reader = ", reader: {num_train: 400, num_test: 200, image_noise: 0.3, audio_snr_db: 10.0}"  # options of a generator
+    mine = scale.replace(GENERATED, source).replace(reader, reader if source == GENERATED else "", 1)
+    (tmp_path / "config/scales/mine.yaml").write_text(mine)
+    (tmp_path / "config/tables/mixed.yaml").write_text(
+        "title: Mixed\npaper: ours\ndefaults: {fusion: concat}\ncolumns: [accuracy]\nrows:\n"
+        "  digits: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}\n"
+        "  letters: {dataset: grid_letter, modalities: [audio, visual], encoder: resnet18}\n"
+    )
+    planned = plan.make(tmp_path, {"scale": "mine", "tables": "mixed"})
+    (table,) = (each for each in planned.artifacts.values() if each.folder == "tables/mine")
+    assert table.recipe["settings"]["generated"] == expected
+
+
 def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     scale = tmp_path / "config/scales/miniature.yaml"

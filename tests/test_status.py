@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from avbalance import plan, status, store
+from avbalance import pace, plan, status, store
 from avbalance.artifacts import Artifact, Plan
 from avbalance.cli import UserError
-from avbalance.status import SILENT_SECONDS, seconds_left, stale, survey
+from avbalance.status import SILENT_SECONDS, stale, survey, time_left
 
 ROOT = Path(__file__).parents[1]
 TABLE = """
@@ -54,7 +55,7 @@ def finish(planned: Plan, name: str, seconds: float = 1.0) -> None:
         file = planned.project.root / product
         file.parent.mkdir(parents=True, exist_ok=True)
         manifest = {"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}
-        file.write_text(json.dumps(manifest if file.name == store.MANIFEST else artifact.recipe))
+        file.write_text(json.dumps(manifest if file.name == store.MANIFEST else {**artifact.recipe, "files": {}}))
 
 
 def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> None:  # noqa: ANN401
@@ -131,14 +132,22 @@ def test_a_run_without_its_weights_is_not_done_where_a_probe_needs_them(half_way
     assert counts(half_way)["runs"] == (1, 1, 1, 1)
 
 
-def test_what_no_absent_artifact_needs_counts_as_done(half_way: Plan) -> None:
-    # A probe that is there needs no weights, and a table, page or audit that is there needs nothing at all.
+def test_a_run_whose_weights_nothing_needs_is_done(half_way: Plan) -> None:
     runs = names(half_way, "runs")
-    shutil.rmtree(half_way.project.root / "results" / "weights" / runs[0])
+    shutil.rmtree(half_way.project.root / "results" / "weights" / runs[0])  # its probe is there
     assert counts(half_way)["runs"] == (2, 1, 1, 0)
+
+
+def test_what_is_absent_and_needed_by_nothing_is_not_done_but_not_needed(half_way: Plan) -> None:
+    # As in a fresh clone: a table, page or audit that is there needs nothing else.
     for folder in ("tables/miniature", "page", "audit/miniature"):
         finish(half_way, *names(half_way, folder))
     assert all(state[1:] == (0, 0, 0) for state in counts(half_way).values())
+    states = survey(half_way)
+    assert {folder: len(state.not_needed) for folder, state in states.items()} == {
+        "raw": 0, "prep": 0, "runs": 2, "probes": 3, "tables/miniature": 0, "page": 0,
+        "audit/miniature": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -165,47 +174,6 @@ def test_a_killed_step_without_a_log_is_left_to_do(planned: Plan) -> None:
     start(planned, name, 1, 4, pid=dead_pid())
     (planned.project.root / "results" / "logs" / "runs" / f"{name}.log").unlink()
     assert counts(planned)["runs"] == (0, 0, 0, 4)
-
-
-@pytest.mark.parametrize(("cores", "expected"), [(1, 38.25), (2, 19.125), (8, 4.78125), (None, 38.25)])
-def test_the_time_left_is_the_mean_of_what_is_done_times_what_is_not_shared_by_the_cores(
-    half_way: Plan, monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: float
-) -> None:
-    # runs: (10 + 20) / 2 s x (1 failed + 3/4 of the one that runs) = 15 x 1.75 = 26.25 s
-    # probes: 4 s x 3 left = 12 s; raw and prep do not count
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert seconds_left(survey(half_way), half_way) == pytest.approx(expected)
-
-
-def test_the_time_left_is_shared_by_as_many_steps_as_their_threads_admit(
-    half_way: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    half_way.project.scale.threads = 3
-    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25 / 2)  # 8 // 3
-    half_way.project.scale.threads = 16
-    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25)
-
-
-def test_the_time_left_is_shared_by_the_gpus(half_way: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "num_gpus", lambda device: 3)
-    assert seconds_left(survey(half_way), half_way) == pytest.approx(38.25 / 3)
-
-
-def test_the_time_left_is_unknown_before_a_run_and_a_probe_are_done(planned: Plan) -> None:
-    runs, probes = names(planned, "runs"), names(planned, "probes")
-    assert seconds_left(survey(planned), planned) is None
-    finish(planned, runs[0])
-    assert seconds_left(survey(planned), planned) is None
-    finish(planned, probes[0])
-    assert seconds_left(survey(planned), planned) is not None
-
-
-def test_no_time_is_left_when_all_runs_and_probes_are_done(planned: Plan) -> None:
-    for folder in ("raw", "prep", "runs", "probes"):
-        for name in names(planned, folder):
-            finish(planned, name)
-    assert seconds_left(survey(planned), planned) == 0
 
 
 def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -286,20 +254,52 @@ def test_the_report_says_all_of_it(
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     status.main()
     said = capsys.readouterr().out
-    rows = {words[1]: words[3::2] for words in map(str.split, said.splitlines()) if len(words) == 11}
-    assert rows["runs"] == ["2", "1", "1", "0"]
-    assert rows["probes"] == ["1", "0", "0", "3"]
+    rows = {words[1]: words[3::2] for words in map(str.split, said.splitlines()) if len(words) == 13}
+    assert rows["runs"] == ["2", "0", "1", "1", "0"]
+    assert rows["probes"] == ["1", "0", "0", "0", "3"]
     assert f"running  {runs[2]}: 1 of at most 4" in said
     assert f"failed   {runs[3]}: see results/logs/runs/{runs[3]}.log" in said
-    assert "about 1 min left" in said  # 38.25 s
-    assert "no table was made by older code" in said
+    assert "about 1 min left" in said  # 42.25 s
+    assert "all tables and figures are up to date" in said
+
+
+def test_watching_ends_when_nothing_is_left(
+    half_way: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("tables/miniature", "page", "audit/miniature"):
+        finish(half_way, *names(half_way, folder))
+    monkeypatch.chdir(half_way.project.root)
+    monkeypatch.setattr(sys, "argv", ["status", "--watch", "tables=mine", "seeds=[0,1]", "device=cpu"])
+    status.main()
+    assert "scale miniature" in capsys.readouterr().out
+
+
+def test_watching_ends_with_its_workflow(half_way: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace.begin(half_way.project.root, cores=1)
+    workflow = half_way.project.root / pace.WORKFLOW
+    ended = json.loads(workflow.read_text()) | {"pid": dead_pid()}
+    monkeypatch.setattr(time, "sleep", lambda seconds: workflow.write_text(json.dumps(ended)))
+    status.watch(half_way, Console())
+
+
+def test_a_watch_is_ended_by_ctrl_c(
+    half_way: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(half_way.project.root)
+    monkeypatch.setattr(sys, "argv", ["status", "--watch", "tables=mine", "seeds=[0,1]", "device=cpu"])
+    monkeypatch.setattr(time, "sleep", interrupt)
+    status.main()
+    assert "running" in capsys.readouterr().out
 
 
 def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest = half_way.project.root / "results" / "runs" / names(half_way, "runs")[0] / store.MANIFEST
     manifest.write_text("{")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
-        seconds_left(survey(half_way), half_way)
+        time_left(half_way, survey(half_way))
 
 
 def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:

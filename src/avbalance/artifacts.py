@@ -112,11 +112,11 @@ class Plan:
         products = [
             f"{source}.key" if source.split("/")[1] in STAMPED else f"{source}/{store.MANIFEST}" for source in sources
         ]
-        return [product for product in products if not self._exists(product)]
+        return [product for product in products if not self.exists(product)]
 
     def is_there(self, artifact: Artifact) -> bool:
         """Whether an artifact need not be made."""
-        return all(map(self._exists, artifact.products))
+        return all(map(self.exists, artifact.products))
 
     @cached_property
     def broken(self) -> frozenset[str]:
@@ -131,7 +131,8 @@ class Plan:
                         found.add(product)
         return frozenset(found)
 
-    def _exists(self, file: str) -> bool:
+    def exists(self, file: str) -> bool:
+        """Whether a product is there and, of a stamp, its files are whole."""
         # os.path is far faster than pathlib, and this is called often
         return os.path.exists(f"{self.project.root}/{file}") and file not in self.broken
 
@@ -150,7 +151,7 @@ class Plan:
         """
         for artifact in self.artifacts.values():
             for product in artifact.products:
-                if product.endswith(store.MANIFEST) and self._exists(product):
+                if product.endswith(store.MANIFEST) and self.exists(product):
                     store.read_manifest((self.project.root / product).parent)
 
     def wanted(self) -> set[str]:
@@ -170,7 +171,7 @@ class Plan:
         return [
             path
             for path in sorted(self.wanted())
-            if self._exists(f"{path}.dvc") and not self._exists(self.artifacts[path].products[0])
+            if self.exists(f"{path}.dvc") and not self.exists(self.artifacts[path].products[0])
         ]
 
     def add(

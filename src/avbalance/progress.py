@@ -26,6 +26,7 @@ class Progress:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / FILE
         self._total, self._done = total, done
+        self._begun = {"started": time.time(), "first": done}
         self._bar = tqdm(total=total, initial=done, unit=unit, desc=folder.name, disable=None)
         self._write()
 
@@ -48,5 +49,6 @@ class Progress:
             "time": time.time(),
             "done": self._done,
             "total": self._total,
+            **self._begun,
         }
         store.replace(self._file, json.dumps(state))

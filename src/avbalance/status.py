@@ -1,33 +1,45 @@
 """What is done, running, failed and left, how long the rest may take, and which tables older code made.
 
 python -m avbalance.status
+python -m avbalance.status --watch
 python -m avbalance.status scale=laptop tables=[avmnist_table1]
 """
 
 import argparse
 import json
-import os
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from avbalance import cli, plan, progress, store
+from avbalance import cli, pace, plan, progress, store
 from avbalance.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
 """A step on another host that has said nothing for so long counts as failed."""
+WATCH_SECONDS = 2
 
 
 @dataclass
 class State:
-    """How far the artifacts of one folder are; `running` holds (name, parts done, parts in all)."""
+    """How far the artifacts of one folder are.
+
+    Attributes:
+        not_needed: Neither here nor needed: whatever was made from them is here.
+        running: (name, parts done, parts in all).
+        failed: (name, log).
+    """
 
     done: list[Artifact] = field(default_factory=list)
+    not_needed: list[Artifact] = field(default_factory=list)
     running: list[tuple[str, int, int]] = field(default_factory=list)
     failed: list[tuple[str, Path]] = field(default_factory=list)
     left: list[Artifact] = field(default_factory=list)
@@ -37,15 +49,17 @@ def survey(planned: Plan) -> dict[str, State]:
     """{folder: State} of a plan's artifacts, from what lies on disk."""
     root = planned.project.root
     states: dict[str, State] = {}
-    wanted = planned.wanted()
+    wanted, jobs = planned.wanted(), pace.running_jobs(root)
     for path, artifact in planned.artifacts.items():
         state = states.setdefault(artifact.folder, State())
         log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
         steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
-        if steps is None and store.is_being_made(root / path):
+        if steps is None and (store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products)):
             steps = (0, 1)
-        if planned.is_there(artifact) or path not in wanted:
+        if planned.is_there(artifact) or (path not in wanted and planned.exists(artifact.products[0])):
             state.done.append(artifact)
+        elif path not in wanted:
+            state.not_needed.append(artifact)
         elif steps is not None:
             state.running.append((artifact.name, *steps))
         elif log.exists() and planned.broken.isdisjoint(artifact.products):
@@ -68,22 +82,24 @@ def _running(file: Path) -> tuple[int, int] | None:
     return (state["done"], state["total"]) if alive else None
 
 
-def seconds_left(states: dict[str, State], planned: Plan) -> float | None:
-    """Mean seconds of the finished runs and probes times those that are left, shared by the cores or GPUs; None
-    where nothing has been finished yet to learn from."""
-    root, total = planned.project.root, 0.0
-    for folder in ("runs", "probes"):
-        state = states.get(folder, State())
-        waiting = len(state.left) + len(state.failed) + sum(1 - done / parts for _, done, parts in state.running)
-        if waiting == 0:
-            continue
-        manifests = [root / artifact.path for artifact in state.done if (root / artifact.products[0]).exists()]
-        if not manifests:
-            return None
-        seconds = [float(store.read_manifest(path)["provenance"]["seconds"]) for path in manifests]
-        total += waiting * sum(seconds) / len(seconds)
-    gpus = plan.num_gpus(planned.project.settings.device)
-    return total / (gpus or max((os.cpu_count() or 1) // planned.project.scale.threads, 1))
+def waiting(planned: Plan, states: Mapping[str, State]) -> dict[str, dict[str, float]]:
+    """{folder: {name: share that is left}} of what the workflow that runs, or the next one, will do."""
+    retried = pace.running_workflow(planned.project.root) is None  # a workflow tries nothing twice
+    return {
+        folder: {artifact.name: 1.0 for artifact in state.left}
+        | {name: 1 - done / parts for name, done, parts in state.running}
+        | {name: 1.0 for name, _ in state.failed if retried}
+        for folder, state in states.items()
+    }
+
+
+def time_left(planned: Plan, states: Mapping[str, State]) -> str:
+    """One line; empty where nothing is left."""
+    seconds, unknown = pace.seconds_left(planned, waiting(planned, states))
+    apart = f"not counting {', '.join(unknown)}, of which none has finished yet" if unknown else ""
+    if not seconds:
+        return f"time left: unknown, {apart}" if unknown else ""
+    return f"about {max(seconds / 60, 1):.0f} min left" + f", {apart}" * bool(unknown)
 
 
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
@@ -139,34 +155,52 @@ def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
+def draw(planned: Plan, states: Mapping[str, State]) -> Group:
+    """How far all is, as `main` prints it."""
+    table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
+    for column in ("", "done", "not needed", "running", "failed", "left"):
+        table.add_column(column, justify="left" if column == "" else "right")
+    lines = []
+    for folder, state in states.items():
+        counts = (state.done, state.not_needed, state.running, state.failed, state.left)
+        table.add_row(folder, *(str(len(each)) for each in counts))
+        lines += [f"running  {name}: {done} of at most {parts}" for name, done, parts in state.running]
+        lines += [f"failed   {name}: see {log}" for name, log in state.failed]
+    if cached := planned.cached_elsewhere():
+        lines.append(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
+    lines += planned.postponed()
+    lines += filter(None, [time_left(planned, states)])
+    return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
+
+
+def watch(planned: Plan, console: Console) -> None:
+    """Draw it anew until nothing is left, or the workflow that ran has ended."""
+    was_running = False
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            states = survey(planned)
+            live.update(draw(planned, states), refresh=True)
+            is_running = pace.running_workflow(planned.project.root) is not None
+            if (was_running and not is_running) or not any(state.running or state.left for state in states.values()):
+                return
+            was_running |= is_running
+            time.sleep(WATCH_SECONDS)
+
+
 def main() -> None:
     """Command line of the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--watch", action="store_true", help="draw it anew until nothing is left; Ctrl-C ends it")
     parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
     arguments = parser.parse_args()
     root = Path()
     planned = plan.make(root, plan.parse_overrides(arguments.config))
-    states = survey(planned)
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
-    for column in ("", "done", "running", "failed", "left"):
-        table.add_column(column, justify="left" if column == "" else "right")
-    for folder, state in states.items():
-        counts = (len(state.done), len(state.running), len(state.failed), len(state.left))
-        table.add_row(folder, *map(str, counts))
-    console.print(table)
-    for state in states.values():
-        for name, done, parts in state.running:
-            console.print(f"running  {name}: {done} of at most {parts}")
-        for name, log in state.failed:
-            console.print(f"failed   {name}: see {log}")
-    if cached := planned.cached_elsewhere():
-        console.print(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
-    for line in planned.postponed():
-        console.print(line, markup=False)
-    seconds = seconds_left(states, planned)
-    if seconds:
-        console.print(f"about {seconds / 60:.0f} min left")
+    if arguments.watch:
+        with suppress(KeyboardInterrupt):
+            watch(planned, console)
+        return
+    console.print(draw(planned, survey(planned)))
     outdated = stale(root)
     for scale, tables in outdated.items():
         for name, lines in tables.items():
@@ -174,9 +208,9 @@ def main() -> None:
             for line in lines:
                 console.print(f"    {line}")
     if outdated:
-        console.print("If such an edit changes no number, its line belongs into config/equivalent_code.yaml.")
+        console.print("If such an edit changes no number, add its line to config/equivalent_code.yaml.")
     else:
-        console.print("no table was made by older code")
+        console.print("all tables and figures are up to date")
 
 
 if __name__ == "__main__":

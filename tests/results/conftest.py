@@ -42,7 +42,7 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
                 "epoch,train_loss,val_loss,val_accuracy,seconds,test_accuracy,ogr_joint\n"
                 "1,1.0,0.9,0.5,2,0.25,2\n2,0.6,0.5,0.8,2,0.5,1\n3,0.4,0.7,0.7,2,0.75,inf\n"
             )
-            figures = {"best_epoch": 2, "flops_per_clip": 3_000_000_000, "num_parameters": 1_250_000}
+            figures = {"best_epoch": 2, "multiply_adds_per_clip": 1_500_000_000, "num_parameters": 1_250_000}
             (out / "metrics.json").write_text(json.dumps(figures))
         return str(folder)
 
@@ -55,6 +55,7 @@ def settings() -> dict[str, Any]:
     return {
         "table": "demo_table1",
         "scale": "laptop",
+        "generated": [],
         "command": "snakemake --cores all --config scale=laptop tables=[demo_table1]",
         "spec": {
             "title": "A demonstration of 100 % & more",

@@ -31,6 +31,18 @@ def test_a_history_has_no_seconds_and_none_for_what_is_no_finite_number(publish_
     assert "seconds" not in history
     assert history["epoch"] == [1, 2, 3]
     assert history["ogr_joint"] == [2.0, 1.0, None]
+    assert history["val_loss"] == [0.9, 0.5, 0.7]
+    assert history["val_accuracy"] == [50, 80, 70]  # per cent
+
+
+def test_the_page_has_one_unit_for_all_accuracies(tmp_path: Path) -> None:
+    shares = ["val_video_top5", "seen_map", "test_mauc", "val_acc_masked_audio", "naive_val_accuracy", "test_eer_clean"]
+    others = ["epoch", "train_loss", "val_logit_audio", "weight_joint", "test_min_dcf_clean", "grad_norm_audio"]
+    lines = [",".join([*shares, *others]), ",".join(["0.25"] * 12)]
+    (tmp_path / "history.csv").write_text("\n".join(lines) + "\n")
+    history = one_run.read_history(tmp_path / "history.csv")
+    assert {name: history[name] for name in shares} == {name: [25] for name in shares}
+    assert {name: history[name] for name in others} == {name: [0.25] for name in others}
 
 
 def test_a_run_that_was_not_trained_has_an_empty_history(tmp_path: Path) -> None:

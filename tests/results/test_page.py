@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from avbalance import plan
+from avbalance.cli import UserError
 from avbalance.results import overview, page
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
@@ -196,6 +197,28 @@ def test_step_writes_the_page_and_its_stamp(made: list[str], monkeypatch: pytest
     assert 'url=laptop.html"' in Path("results/page/index.html").read_text()
 
 
+def test_a_page_with_problems_has_no_stamp_and_the_step_says_which(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(f"{TABLE}.000000000000.key").touch()  # a second stamp, and a table that is not there
+    paths = [f"{TABLE}.0123456789ab", "results/tables/laptop/absent.0123456789ab"]
+    recipe = {"settings": {"scale": "laptop"}, "inputs": {path: path for path in paths}}
+    Path("recipe.json").write_text(json.dumps(recipe))
+    out, stamp = "results/page/laptop.html", "results/page/laptop.0123456789ab.key"
+    monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
+    with pytest.raises(UserError, match=r"results/page/laptop.html: is not whole, so the next run .*, and 1 more"):
+        page.main()
+    assert "Not all of it is here" in Path(out).read_text()
+    assert not Path(stamp).exists()
+
+
+def test_the_page_names_generated_data(made: list[str]) -> None:
+    assert "Generated data" not in page.render("miniature", PATHS)
+    about = json.loads(FIGURE.with_suffix(".json").read_text())
+    FIGURE.with_suffix(".json").write_text(json.dumps(about | {"generated": ["GRID"]}))
+    assert "<b>Generated data (GRID): these numbers show" in page.render("laptop", PATHS)
+
+
 def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
     Path("recipe.json").write_text(json.dumps(recipe))
@@ -207,7 +230,7 @@ def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch:
 
 
 def test_the_head_of_the_page_says_what_older_code_made(made: list[str]) -> None:
-    assert "none of them made by older code" in page.render("laptop", PATHS)
+    assert "all up to date." in page.render("laptop", PATHS)
     Path(f"{PATHS[0]}.key").rename(f"{TABLE}.ba9876543210.key")
     title = html.escape(json.loads(TABLE.with_suffix(".json").read_text())["title"])
     assert f"of which older code or settings made: {title}." in page.render("laptop", PATHS)

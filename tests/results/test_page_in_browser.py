@@ -155,6 +155,8 @@ def test_a_row_opens_by_keyboard_and_closes_by_escape(opened: Open) -> None:
     assert "Norms of the encoders' gradients: not recorded." in told
     assert re.search(r"Peak memory of training, MiB\t[\d,]+\t[\d,]+", told)
     assert "1.25\t1.25" in told  # millions of parameters
+    assert "GFLOPs (multiply-adds)\t1.500\t1.500" in told
+    assert "Accuracy, %" in panel.locator(".charts").inner_text()
     assert "seeds:\n- 0\n- 1" in told or "seeds: [0, 1]" in told
     assert panel.locator(".charts svg").count() == 4  # loss, accuracy, OGR, confusion
     shown.keyboard.press("Escape")

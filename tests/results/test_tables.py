@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 from scipy import stats
 
 from avbalance.cli import UserError
-from avbalance.results import files, latex, tables
+from avbalance.results import escape, files, tables
 from avbalance.results.columns import describe
 from avbalance.results.formats import number
 from avbalance.results.measure import Measured
@@ -24,10 +25,26 @@ from avbalance.results.tables import report
 CONFIG = Path(__file__).parents[2] / "config" / "tables"
 
 
+def read_markdown(markdown: str) -> tuple[str, list[list[str]]]:
+    """What a Markdown reader shows: the text outside of tables, and the rows of all tables; bold stays `**`."""
+    text, rows, inside = "", [], False
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown):
+        inside = token.type != "table_close" and (inside or token.type == "table_open")
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            shown = "".join(child.content or child.markup for child in token.children or ())
+            if inside:
+                rows[-1].append(shown)
+            else:
+                text += f"{shown}\n"
+    return text, rows
+
+
 def cells(markdown: str, row: str) -> list[str]:
-    """The cells of one line of the table."""
-    (line,) = [line for line in markdown.splitlines() if line.startswith(f"| {row}")]
-    return [cell.strip() for cell in line.strip("|").split("|")]
+    """The cells of one line of the table, or of the claims."""
+    (line,) = [line for line in read_markdown(markdown)[1] if line[0] == row]
+    return line
 
 
 def test_a_table_says_what_was_obtained_what_the_paper_has_and_the_difference(
@@ -99,7 +116,7 @@ def test_what_papers_report_has_a_column_of_its_own(runs: Callable[..., str], se
         "expected": {"better": {"best_test_accuracy": 80}},
     }
     markdown = report(settings)[".md"]
-    assert "|   Test accuracy, best test epoch, % |" in markdown
+    assert "Test accuracy, best test epoch, %" in read_markdown(markdown)[1][0]
     assert cells(markdown, "Better_row")[2:] == ["75.0 ± 0.0", "80.0", "−5.0"]
     assert "chosen on the test set itself, hence too good" in markdown
 
@@ -121,7 +138,7 @@ def test_a_number_without_meaning_is_a_dash_and_the_caption_says_why(
     assert "Joint OGR: no value where a run gives no finite number." in made[".md"]
     assert "nan" not in made[".md"]
     settings["rows"]["worse"] = [entry | {"run": "results/runs/none"} for entry in settings["rows"]["worse"]]
-    assert "Joint OGR of Better_row: no value where a run" in report(settings)[".md"]
+    assert "Joint OGR of Better_row: no value where a run" in read_markdown(report(settings)[".md"])[0]
 
 
 def test_a_combined_row_stands_below_the_others(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -131,11 +148,11 @@ def test_a_combined_row_stands_below_the_others(runs: Callable[..., str], settin
         "combined": {"both": {"rows": ["better", "worse"]}, "twice": {"label": "2x", "rows": ["worse"] * 2}}
     }
     made = report(settings)
-    table = [line.split("|")[1].strip() for line in made[".md"].split("## Claims")[0].splitlines() if line[:1] == "|"]
-    assert table[2:] == ["Better_row", "Worse row", "both", "2x"]
+    text, rows = read_markdown(made[".md"].split("## Claims")[0])
+    assert [row[0] for row in rows][1:] == ["Better_row", "Worse row", "both", "2x"]
     # Of the eight clips the first 8 and 4, and the first 7 and 1, are right in both.
     assert cells(made[".md"], "both")[1:] == ["–", "31.2 ± 238.2", "", ""]
-    assert "both: right where all of Better_row, Worse row are; the five best by" in made[".md"]
+    assert "both: right where all of Better_row, Worse row are; the five best by" in text
 
 
 def test_lower_loss_is_better(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -156,10 +173,8 @@ def test_a_row_of_failed_runs_is_shown_as_failed(runs: Callable[..., str], setti
         shutil.rmtree(f"results/runs/better-s{seed}")
     made = report(settings)
     assert cells(made[".md"], "Better_row")[1:] == ["failed", "failed", "90.0", ""]
-    assert (
-        "| The better row is better. | **undecided** | Test accuracy: Better_row − Worse row |      no runs |"
-        in made[".md"]
-    )
+    claim = cells(made[".md"], "The better row is better.")
+    assert claim[1:4] == ["**undecided**", "Test accuracy: Better_row − Worse row", "no runs"]
 
 
 def test_a_single_seed_is_marked(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -171,11 +186,10 @@ def test_a_single_seed_is_marked(runs: Callable[..., str], settings: dict[str, A
 
 
 def test_markdown_tells_how_the_numbers_came_about(runs: Callable[..., str], settings: dict[str, Any]) -> None:
-    markdown = report(settings)[".md"]
-    assert markdown.startswith("# A demonstration of 100 % & more\n\nDemo (Doe, 2020): Table 1\n")
-    assert f"`{settings['command']}`" in markdown
-    assert "Scale laptop; seeds 0, 1; 8 test clips; 4 runs, 0 s of training on" in markdown
-    assert "Mean over n = 2 seeds ± half width of the 95 % t-interval" in markdown
+    text, _ = read_markdown(report(settings)[".md"])
+    assert text.startswith(f"A demonstration of 100 % & more\nDemo (Doe, 2020): Table 1\n{settings['command']}\n")
+    assert "Scale laptop; seeds 0, 1; 8 test clips; 4 runs, 0 s of training on" in text
+    assert "Mean over n = 2 seeds ± half width of the 95 % t-interval" in text
 
 
 def test_claims_are_reported_with_difference_and_interval(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -209,9 +223,14 @@ def test_json_names_runs_commit_and_device(runs: Callable[..., str], settings: d
     assert "numpy" in provenance["versions"]
 
 
-def test_a_generated_data_set_is_said_to_be_one(runs: Callable[..., str], settings: dict[str, Any]) -> None:
+def test_data_are_called_generated_where_a_generator_made_them_whatever_the_scale(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
     settings["scale"] = "miniature"
-    assert "these numbers show that everything runs, and nothing else" in report(settings)[".md"]
+    assert "enerated" not in report(settings)[".md"]
+    settings |= {"scale": "laptop", "generated": ["AV-MNIST", "GRID"]}
+    warning = "Generated data (AV-MNIST, GRID): these numbers show that everything runs, and nothing else. Scale laptop"
+    assert warning in report(settings)[".md"]
 
 
 def test_the_same_runs_give_the_same_bytes(runs: Callable[..., str], settings: dict[str, Any]) -> None:
@@ -248,37 +267,92 @@ def test_no_stamp_stands_beside_unfinished_files(tmp_path: Path) -> None:
     assert not older.exists()
 
 
+HOSTILE = [
+    "[A] concat",
+    "*ours",
+    "cosine | s = 10",
+    "a_b_ *i* **b** `c` ~~d~~ <u>e</u> <script>f</script> [g](h) ![i](j) &amp; $k$ ^l \\ # \\alpha {m} 100 %",
+    "# - 1.",
+    "- one",
+    "1. two",
+    "---",
+    "=1+1",
+    "_legend",
+    "\"quoted\" 'single' a--b",
+    "α Ω λ → ≥ √ 10⁻³\u202f% ± −",
+    "é ß ą 多模态 😀⚖️",
+    "two\nlines\tand\r\nmore",
+]
+
+
+def in_one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def as_hostile(settings: dict[str, Any], text: str) -> dict[str, str]:
+    """The table whose title, paper, label and claim are `text`."""
+    settings["spec"] |= {"title": text, "paper": text, "rows": {"better": {"label": text}, "worse": {"label": "other"}}}
+    settings["spec"]["claims"]["better_beats_worse"]["text"] = text
+    return report(settings)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_comes_out_of_markdown_and_csv_as_written(
+    runs: Callable[..., str], settings: dict[str, Any], text: str
+) -> None:
+    made = as_hostile(settings, text)
+    shown, rows = read_markdown(made[".md"])
+    assert shown.split("\n")[:2] == [in_one_line(text)] * 2  # title, paper
+    label, _, accuracy, _, _ = rows[1]
+    assert (label, accuracy) == (in_one_line(text), "**93.8 ± 79.4**")
+    claim, verdict, comparison = rows[4][:3]
+    assert (claim, verdict) == (in_one_line(text), "**holds**")
+    assert comparison == f"Test accuracy: {in_one_line(text)} − other"
+    assert {len(row) for row in rows[:3]} == {5}
+    labels = {record["label"] for record in csv.DictReader(io.StringIO(made[".csv"], newline=""))}
+    assert labels == {text, "other"}
+
+
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
         ("100 % & a_b #1 $x$", r"100 \% \& a\_b \#1 \$x\$"),
         ("±0.5 −1", r"$\pm$0.5 $-$1"),
         (r"{\x}", r"\{\textbackslash{}x\}"),
+        ("[A] *", "{[}A] {*}"),
+        ("a--b", "a-{}-b"),
+        ("λ ≥ √", r"$\lambda$ $\geq$ $\surd$"),
+        ("e\N{COMBINING ACUTE ACCENT}", "é"),
+        ("多", r"\unicodechar{591A}{多}"),
     ],
 )
 def test_latex_prints_text_as_it_stands(text: str, escaped: str) -> None:
-    assert latex.escape(text) == escaped
+    assert escape.latex(text) == escaped
 
 
-def test_latex_compiles(runs: Callable[..., str], settings: dict[str, Any], tmp_path: Path) -> None:
+def test_latex_prints_any_text(runs: Callable[..., str], settings: dict[str, Any], tmp_path: Path) -> None:
     engine = shutil.which("tectonic") or shutil.which("pdflatex")
     if engine is None:
         pytest.skip("needs tectonic or pdflatex; apt-get install texlive-latex-base texlive-latex-recommended")
     wide = json.loads(json.dumps(settings))
     wide["spec"] |= {"columns": ["accuracy", "loss"] * 4, "expected": {}, "claims": {}}
-    tables = report(settings)[".tex"] + report(wide)[".tex"]
-    (tmp_path / "document.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + tables + "\\end{document}\n"
-    )
+    made = [report(wide)[".tex"], *(as_hostile(settings, text)[".tex"] for text in HOSTILE)]
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n\\listoftables\n"
+    (tmp_path / "document.tex").write_text(document + "\\clearpage\n".join(made) + "\\end{document}\n")
     options = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
-    done = subprocess.run([engine, *options, "document.tex"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "document.pdf").exists()
+    for _ in range(2):  # the list of tables is read by the second
+        done = subprocess.run([engine, *options, "document.tex"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+    reader = shutil.which("pdftotext")
+    if reader is not None:
+        shown = subprocess.run([reader, "document.pdf", "-"], cwd=tmp_path, capture_output=True, text=True).stdout
+        for printed in ("[A] concat", "*ours", "cosine | s = 10", "<script>f</script>", "U+591AU+6A21U+6001", "a--b"):
+            assert printed in shown
 
 
 def contrastive() -> dict[str, Any]:
     spec = yaml.safe_load((CONFIG / "contrastive_table2.yaml").read_text())
-    return {"table": "contrastive_table2", "scale": "laptop", "command": "snakemake", "spec": spec}
+    return {"table": "contrastive_table2", "scale": "laptop", "generated": [], "command": "snakemake", "spec": spec}
 
 
 def test_contrastive_factors_have_the_printed_values() -> None:

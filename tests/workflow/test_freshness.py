@@ -75,7 +75,7 @@ def test_an_edit_in_shared_code_reruns_the_stage_unless_it_was_judged_harmless(c
     judged = copy.path / "config" / "equivalent_code.yaml"
     judged.write_text(f"{judged.read_text()}{line}\n")
     assert copy.planned() == {}
-    assert "no table was made by older code" in copy.run(
+    assert "all tables and figures are up to date" in copy.run(
         "python", "-m", "avbalance.status", "scale=small", PYTHONPATH="src"
     )
 

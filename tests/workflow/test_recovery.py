@@ -1,5 +1,6 @@
 """Kills, damage and two at once: one line that says what to do, nothing lost."""
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from checkout import NOTHING, Checkout, environment
+
+from avbalance import pace, plan
 
 pytestmark = pytest.mark.xdist_group("workflow")
 SNAKEMAKE = ["snakemake", "--cores", "2", "--config", "scale=small"]
@@ -156,13 +159,18 @@ def test_a_second_snakemake_is_refused_and_the_first_is_not_disturbed(copy: Chec
 
 def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
     status = ("python", "-m", "avbalance.status", "scale=small")
-    assert "no table was made by older code" in copy.run(*status, PYTHONPATH="src")
+    assert "all tables and figures are up to date" in copy.run(*status, PYTHONPATH="src")
     copy.edit("config/tables/two_rows.yaml", "concat: {}", "concat: {training: {learning_rate: 1.0e+30}}")
     said = copy.snakemake(check=False)
     assert "the loss term 'joint' is" in said  # the log of what failed is shown
     said = copy.run(*status, PYTHONPATH="src")
     assert "failed   avmnist-concat-linear-s0-" in said
     assert "see results/logs/runs/avmnist-concat-linear-s0-" in said
+    workflow = json.loads((copy.path / pace.WORKFLOW).read_text())
+    assert workflow["cores"] == 2
+    finished = pace.finished(plan.make(copy.path, {"scale": "small"}))  # as Snakemake has noted the steps
+    assert {folder: len(steps) for folder, steps in finished.items()}["runs"] == 3
+    assert min(seconds for steps in finished.values() for seconds in steps.values()) > 0.1
 
 
 def test_an_error_in_the_configuration_is_one_line(clone: Checkout) -> None:

@@ -9,6 +9,7 @@ gc.disable()
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+import avbalance.pace
 import avbalance.plan
 from avbalance.cli import SOURCES, UserError
 
@@ -90,3 +91,4 @@ wildcard_constraints:
 onstart:
     gc.enable()
     plan.write_recipes()
+    avbalance.pace.begin(ROOT, workflow.cores)

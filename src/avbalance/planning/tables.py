@@ -41,6 +41,7 @@ def table_of(plan: Plan, name: str) -> str:
         }
         for row_name, row in project.rows[name].items():
             settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
+    settings["generated"] = _generated(plan, name)
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
@@ -52,6 +53,16 @@ def table_of(plan: Plan, name: str) -> str:
     if table.compute is not None:
         modules.append(registry.locate("formula", table.compute)[0])
     return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
+
+
+def _generated(plan: Plan, table: str) -> list[str]:
+    """Titles of the data sets behind a table's rows that a generator makes."""
+    project = plan.project
+    rows = project.rows[table].values() if project.tables[table].compute is None else []
+    datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe and row.probe.dataset}
+    raw = {name: plan.artifacts[prepared_of(plan, name)].recipe["inputs"]["raw"] for name in datasets}
+    made = {name for name, path in raw.items() if "generator" in plan.artifacts[path].recipe["settings"]}
+    return sorted(project.datasets[name].title for name in made)
 
 
 def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:

@@ -35,7 +35,7 @@ KINDS = {
     "peak": "Peak memory: the most that was in use during training.",
     "parameters": "Parameters: of the whole model; no seed changes their number.",
 }
-GENERATED = "Generated data: these numbers show that everything runs, and nothing else. "
+GENERATED = "Generated data ({}): these numbers show that everything runs, and nothing else."
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +43,11 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def warn(generated: Sequence[str]) -> str:
+    """A sentence and a blank if data sets of these titles were generated; empty if none was."""
+    return GENERATED.format(", ".join(generated)) + " " if generated else ""
 
 
 def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
@@ -53,7 +58,7 @@ def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     solved = "" if gradient is None else f" Probes are solved until no entry of the gradient exceeds {gradient:.0e}."
     of_runs = f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training"
     trained = of_runs if provenance["num_runs"] else "only probes are read, made"
-    warning = GENERATED if settings["scale"] == "miniature" else ""
+    warning = warn(settings["generated"])
     return (
         f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips; "
         f"{trained} on {' and '.join(provenance['devices']) or 'no device'}.{solved}"

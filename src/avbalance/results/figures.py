@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from avbalance import registry
 from avbalance.cli import UserError, run
-from avbalance.results import files
+from avbalance.results import captions, files
 from avbalance.results.plots.base import Plot, Row
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
@@ -44,7 +44,8 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         "paper": spec["paper"],
         "command": settings["command"],
         "scale": settings["scale"],
-        "caption": caption + _failures(rows),
+        "generated": settings["generated"],
+        "caption": captions.warn(settings["generated"]) + caption + _failures(rows),
         "provenance": runs.provenance(),
     }
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False) + "\n"}

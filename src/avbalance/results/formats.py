@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
+from avbalance.results import escape
 from avbalance.results.columns import Column
 
 
@@ -110,37 +111,36 @@ def labels_of(frame: pd.DataFrame) -> dict[str, str]:
 def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     """The whole report of one table."""
     paper = has_paper(frame, columns)
+    text = escape.markdown
     headings = [""]
     for column, has in zip(columns, paper, strict=True):
-        headings += [heading(column)] + ["paper", "Δ"] * has
+        headings += [text(heading(column))] + ["paper", "Δ"] * has
     wrap = {"best": "**{}**", "tied": "<u>{}</u>", "": "{}"}
     body = [
-        [line.label]
+        [text(line.label)]
         + [
-            text
+            part
             for cell, has in zip(line.cells, paper, strict=True)
-            for text in [wrap[cell.mark].format(cell.text)] + [cell.paper, cell.difference] * has
+            for part in [wrap[cell.mark].format(text(cell.text))] + [text(cell.paper), text(cell.difference)] * has
         ]
         for line in lines(frame, columns)
     ]
     align = ["left"] + ["right"] * (len(headings) - 1)
     parts = [
-        f"# {table['title']}",
-        f"{table['paper']}",
+        f"# {text(table['title'])}",
+        text(table["paper"]),
         f"`{table['command']}`",
-        table["summary"],
+        text(table["summary"]),
         tabulate(body, headings, tablefmt="pipe", colalign=align, disable_numparse=True),
-        table["caption"],
+        text(table["caption"]),
     ]
     if table["claims"]:
         labels = labels_of(frame)
         claims = [
             [
-                claim["text"],
+                text(claim["text"]),
                 f"**{claim['verdict']}**",
-                comparison(claim, labels, columns),
-                *interval(claim),
-                p_value(claim),
+                *map(text, (comparison(claim, labels, columns), *interval(claim), p_value(claim))),
             ]
             for claim in table["claims"]
         ]
@@ -149,6 +149,6 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         parts += [
             "## Claims",
             tabulate(claims, names, tablefmt="pipe", colalign=align, disable_numparse=True),
-            table["claims_caption"],
+            text(table["claims_caption"]),
         ]
     return "\n\n".join(parts) + "\n"

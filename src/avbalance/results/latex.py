@@ -7,38 +7,10 @@ import pandas as pd
 
 from avbalance.results import formats
 from avbalance.results.columns import Column
-
-TEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "−": r"$-$",
-        "–": "--",
-        "⁺": r"$^+$",
-        "⁻": r"$^-$",
-        "Δ": r"$\Delta$",
-        "<": r"$<$",
-        ">": r"$>$",
-        "×": r"$\times$",
-        "τ": r"$\tau$",
-    }
-)
+from avbalance.results.escape import DEFINITION
+from avbalance.results.escape import latex as escape
 
 END = (r"\bottomrule", r"\end{tabular}", r"\end{table}")
-
-
-def escape(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return text.translate(TEX)
 
 
 def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
@@ -58,9 +30,8 @@ def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Co
     num_columns = sum(3 if has else 1 for has in paper)
     wide = num_columns > 6
     size = r"\footnotesize" if not wide else r"\scriptsize" if num_columns == 7 else r"\tiny"
-    return "\n".join(
+    tex = "\n".join(
         [
-            rf"% {table['command']}",
             r"\begin{table}",
             rf"\centering{size}" + r"\setlength{\tabcolsep}{2pt}" * wide,
             rf"\caption{{{escape(table['title'])}. {escape(table['caption'])}}}",
@@ -75,6 +46,8 @@ def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Co
             "",
         ]
     )
+    definition = f"{DEFINITION}\n" if r"\unicodechar" in tex else ""
+    return f"% {table['command']}\n{definition}{tex}"
 
 
 def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:

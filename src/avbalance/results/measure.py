@@ -26,7 +26,7 @@ from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, SHAPLEY, U
 from avbalance.results.imbalance import gap, right_with, shapley
 from avbalance.results.runs import Predictions, Runs
 
-OF_THE_MODEL = {"gflops": ("flops_per_clip", 2e9), "parameters": ("num_parameters", 1e6)}
+OF_THE_MODEL = {"gflops": ("multiply_adds_per_clip", 1e9), "parameters": ("num_parameters", 1e6)}
 """{column: name in metrics.json, how much of it is one}; a multiply-add is two operations there, one in the papers."""
 
 

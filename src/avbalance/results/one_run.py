@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ COSTS = (
     "num_epochs",
     "best_epoch",
     "num_parameters",
-    "flops_per_clip",
+    "multiply_adds_per_clip",
 )
+PER_CENT = re.compile(r"_(accuracy|top5|map|mauc|acc_masked_.+|eer_.+)$")
+"""Columns of a history that are fractions there."""
 PROVENANCE = ("commit", "device", "threads", "seconds", "finished", "python", "versions")
 
 
@@ -85,11 +88,15 @@ def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def read_history(file: Path) -> dict[str, list[float | None]]:
-    """The columns of a run's history but its seconds, short enough for a page; what is no finite number is None."""
+    """The columns of a run's history but its seconds, short enough for a page; what is no finite number is None.
+
+    Accuracies and the like are in per cent, as everywhere on the page.
+    """
     with file.open() as text:
         lines = list(csv.DictReader(text))
     names = [name for name in lines[0] if name != "seconds"] if lines else []
-    return {name: [shorten(float(line[name])) for line in lines] for name in names}
+    factors = {name: 100 if PER_CENT.search(name) else 1 for name in names}
+    return {name: [shorten(factors[name] * float(line[name])) for line in lines] for name in names}
 
 
 def read_norms(file: Path) -> dict[str, list[float | None]]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from avbalance import store
 from avbalance.cli import UserError, run
-from avbalance.results import citations, claims, files, one_run, overview
+from avbalance.results import captions, citations, claims, files, one_run, overview
 
 WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -50,6 +50,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
         "papers": dict(sorted(papers.items())),
         "verdicts": sum((table["verdicts"] for table in tables), Counter()),
         "problems": problems,
+        "generated": captions.warn(sorted(set().union(*(item.get("generated", []) for item in shown)))),
         "incomplete": [table for table in tables if table["notes"]],
         "stale_titles": [item["title"] for item in shown if item["stale"]],
         "num_tables": len(tables),
@@ -85,7 +86,12 @@ def _natural(path: Path) -> tuple[str, int]:
 
 
 def render(scale: str, paths: list[str]) -> str:
-    """The page."""
+    """The page of what `gather` finds."""
+    return fill(scale, gather(paths))
+
+
+def fill(scale: str, contents: Mapping[str, Any]) -> str:
+    """The page of what `gather` has found."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(WEB),
         autoescape=True,
@@ -99,7 +105,7 @@ def render(scale: str, paths: list[str]) -> str:
         style=Markup((WEB / "page.css").read_text()),
         scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
         vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
-        **gather(paths),
+        **contents,
     )
 
 
@@ -117,15 +123,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON: the scale, and what is shown")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
-    parser.add_argument("--stamp", type=Path, help="written last: the recipe; none of a page of unfinished results")
+    parser.add_argument("--stamp", type=Path, help="written last: the recipe; none beside a page that is not whole")
     arguments = parser.parse_args()
     recipe = store.load_recipe(arguments.recipe)
-    page = render(recipe["settings"]["scale"], list(dict.fromkeys(recipe["inputs"].values())))
+    contents = gather(list(dict.fromkeys(recipe["inputs"].values())))
+    page = fill(recipe["settings"]["scale"], contents)
+    missing = [*contents["problems"], *(f"rows of {table['table']} lack runs" for table in contents["incomplete"])]
     store.replace(arguments.out.with_name("index.html"), forward(arguments.out))
-    if arguments.stamp is None:
+    if arguments.stamp is None or missing:
         for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
             older.unlink()  # an older recipe's page it is not
         store.replace(arguments.out, page)
+        if arguments.stamp is not None:
+            more = f", and {len(missing) - 1} more; it says which" if len(missing) > 1 else ""
+            raise UserError(f"{arguments.out}: is not whole, so the next run makes it anew: {missing[0]}{more}")
     else:
         files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 

@@ -106,6 +106,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "paper": spec["paper"],
         "command": settings["command"],
         "scale": settings["scale"],
+        "generated": settings["generated"],
         "summary": COMPUTED if exact else captions.summarise(settings, provenance),
         "caption": EXACT if exact else captions.of_table(frame, columns, values, combined),
         "claims": claims,

@@ -11,7 +11,7 @@ from avbalance.cli import UserError
 from avbalance.results import layers
 from avbalance.results.columns import describe
 from avbalance.results.plots.base import Plot, Row
-from avbalance.results.plots.style import WIDTH, colours_of
+from avbalance.results.plots.style import WIDTH, colours_of, in_legend
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
 
@@ -89,5 +89,5 @@ def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figur
     axes.set_ylabel(heading)
     axes.grid(axis="x", visible=False)
     handles = {line.label: Line2D([], [], color=colours[line.label], marker="o", ms=4) for line in lines}
-    figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=2)
+    figure.legend(list(handles.values()), list(map(in_legend, handles)), loc="outside upper left", ncols=2)
     return figure

@@ -22,6 +22,7 @@ JOINT = "#374151"
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,  # a label's $ is a dollar
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -65,5 +66,10 @@ def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
     """A legend {label: handle} under all panels, in as many columns as the labels leave room for."""
     longest = max(map(len, handles))
     num_columns = min(len(handles), max(1, 78 // (longest + 8)))
-    labels = [fill(label, 66) for label in handles]
+    labels = [fill(in_legend(label), 66) for label in handles]
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=num_columns)
+
+
+def in_legend(label: str) -> str:
+    """A label that no legend leaves out, as it does those that begin with an underscore."""
+    return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label

@@ -48,7 +48,7 @@ const COSTS = [
   ["Epochs trained", "num_epochs", String],
   ["Epoch whose weights are kept", "best_epoch", String],
   ["Parameters, millions", "num_parameters", (value) => grouped(value / 1e6, 2)],
-  ["Forward pass of a clip, GFLOPs (a multiply-add is two)", "flops_per_clip", (value) => grouped(value / 1e9, 3)],
+  ["Forward pass of a clip, GFLOPs (multiply-adds)", "multiply_adds_per_clip", (value) => grouped(value / 1e9, 3)],
   ["Peak memory of training, MiB", "peak_memory_mib", (value) => grouped(value)],
 ];
 

@@ -1,0 +1,163 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+
+from avbalance import pace, plan, store
+from avbalance.artifacts import Plan
+from avbalance.status import survey, time_left
+
+ROOT = Path(__file__).parents[1]
+TABLE = """
+title: Two rows
+paper: ours
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+  film: {fusion: film}
+columns: [accuracy, acc_audio_probe]
+"""
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Plan:
+    """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
+
+
+def paths(planned: Plan, folder: str) -> list[str]:
+    return [path for path, artifact in planned.artifacts.items() if artifact.folder == folder]
+
+
+def finish(planned: Plan, path: str, seconds: float) -> None:
+    """What a step leaves that took `seconds`, wherever it ran."""
+    artifact = planned.artifacts[path]
+    for product in artifact.products:
+        file = planned.project.root / product
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}))
+
+
+def record(planned: Plan, path: str, start: float, end: float) -> None:
+    """What Snakemake notes of a step that it ran here."""
+    folder = planned.project.root / ".snakemake" / "metadata"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = f"{path.replace('results', 'results/logs', 1)}.log"
+    times = {"log": [log], "starttime": start, "endtime": end, "incomplete": False}
+    (folder / urlsafe_b64encode(planned.artifacts[path].products[0].encode()).decode()).write_text(json.dumps(times))
+
+
+def test_seconds_of_the_running_workflow_count_before_earlier_and_foreign_ones(planned: Plan) -> None:
+    first, second, third, _ = paths(planned, "runs")
+    prep, (probe, *_) = *paths(planned, "prep"), paths(planned, "probes")
+    for path in (first, second, third, prep, probe):
+        finish(planned, path, 1000)
+    assert pace.finished(planned)["runs"] == {planned.artifacts[path].name: 1000 for path in (first, second, third)}
+    now = time.time()
+    record(planned, prep, now - 500, now - 460)
+    record(planned, first, now - 400, now - 380)
+    record(planned, second, now + 10, now + 17)
+    assert pace.finished(planned)["runs"] == pytest.approx(
+        {planned.artifacts[first].name: 20, planned.artifacts[second].name: 7}, abs=1e-3
+    )
+    pace.begin(planned.project.root, cores=1)  # since then one run has finished
+    seconds = pace.finished(planned)
+    assert seconds["runs"] == pytest.approx({planned.artifacts[second].name: 7}, abs=1e-3)
+    assert list(seconds["prep"].values()) == pytest.approx([40], abs=1e-3)
+    assert list(seconds["probes"].values()) == [1000]
+
+
+def test_a_step_is_expected_to_take_what_those_of_the_most_similar_names_took() -> None:
+    seconds = {"avmnist-audio-s0-1a": 2, "avmnist-film-linear-s0-2b": 10, "avmnist-film-linear-s1-3c": 14}
+    # film, s2: shares 3 of 5 words with both of film and 1 of 6 with audio
+    assert pace.expected_seconds("avmnist-film-linear-s2-4d", seconds) == 12
+    assert pace.expected_seconds("avmnist-audio-s1-5e", seconds) == 2
+    assert pace.expected_seconds("avmnist-film-linear-s1-6f", seconds) == 14
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "gpus", "expected"),
+    [(1, 1, 0, 80 + 25 + 2), (2, 1, 0, 40 + 12.5 + 1), (8, 3, 0, 40 + 12.5 + 0.25), (8, 1, 4, 20 + 6.25 + 0.25)],
+)
+def test_the_time_left_is_shared_by_as_many_steps_as_run_at_once(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, gpus: int, expected: float
+) -> None:
+    runs, probes, (table,) = (paths(planned, folder) for folder in ("runs", "probes", "tables/miniature"))
+    finish(planned, runs[0], 20)
+    finish(planned, probes[0], 10)
+    monkeypatch.setattr(plan, "num_gpus", lambda device: gpus)
+    planned.project.scale.threads = threads
+    pace.begin(planned.project.root, cores)
+    # Four runs of 20 s, probes of 10 s of which a half and two whole are left, a table like the cheapest step.
+    names = [planned.artifacts[path].name for path in probes]
+    waiting = {
+        "runs": dict.fromkeys(map(str, range(4)), 1.0),
+        "probes": dict(zip(names, (0.5, 1.0, 1.0), strict=False)),
+        "tables/miniature": {planned.artifacts[table].name: 0.2},
+    }
+    assert pace.seconds_left(planned, waiting) == (pytest.approx(expected), [])
+
+
+def test_the_last_step_takes_as_long_as_on_one_core(planned: Plan) -> None:
+    finish(planned, paths(planned, "runs")[0], 20)
+    pace.begin(planned.project.root, cores=16)
+    assert pace.seconds_left(planned, {"runs": {"x": 0.75}}) == (15, [])
+
+
+def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_done(planned: Plan) -> None:
+    states = survey(planned)
+    said = "time left: unknown, not counting raw, prep, runs, probes, tables/miniature, of which none has finished yet"
+    assert time_left(planned, states) == said
+    run = planned.artifacts[paths(planned, "runs")[0]].name
+    folder = planned.project.root / "results" / "resume" / run
+    folder.mkdir(parents=True)
+    state = {"pid": os.getpid(), "host": socket.gethostname(), "started": 100.0, "first": 2, "time": 130.0}
+    (folder / "progress.json").write_text(json.dumps({**state, "done": 5, "total": 10}))
+    # Three parts in 30 s: ten take 100 s. Half of this run is left, and three others: 350 s on one core.
+    pace.begin(planned.project.root, cores=1)
+    assert time_left(planned, survey(planned)).startswith("about 6 min left, not counting raw, prep, probes, tables")
+
+
+def test_a_step_that_snakemake_runs_is_running_though_it_has_written_nothing_but_its_log(planned: Plan) -> None:
+    (table,) = paths(planned, "tables/miniature")
+    root = planned.project.root
+    log = root / f"{table.replace('results', 'results/logs', 1)}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+    marker = urlsafe_b64encode(f"{table}.key".encode()).decode()
+    folder = root / ".snakemake" / "incomplete" / f"@{marker[:10]}"  # as Snakemake divides a long name
+    folder.mkdir(parents=True)
+    (folder / marker[10:]).write_text("{}")
+    assert len(survey(planned)["tables/miniature"].failed) == 1  # no workflow runs
+    pace.begin(root, cores=1)
+    assert pace.running_jobs(root) == {f"{table}.key"}
+    assert survey(planned)["tables/miniature"].running == [(planned.artifacts[table].name, 0, 1)]
+
+
+def test_a_workflow_that_has_ended_runs_no_more(tmp_path: Path) -> None:
+    assert pace.running_workflow(tmp_path) is None
+    pace.begin(tmp_path, cores=3)
+    workflow = pace.running_workflow(tmp_path)
+    assert workflow is not None
+    assert (workflow.pid, workflow.cores) == (os.getpid(), 3)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    file = tmp_path / pace.WORKFLOW
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": process.pid}))
+    assert pace.running_workflow(tmp_path) is None
+
+
+def test_a_damaged_artifact_is_named(planned: Plan) -> None:
+    finish(planned, paths(planned, "runs")[0], 20)
+    (planned.project.root / paths(planned, "runs")[0] / store.MANIFEST).write_text("{")
+    with pytest.raises(Exception, match=r"manifest.json is no manifest"):
+        pace.finished(planned)
