@@ -92,7 +92,7 @@ class Plan:
             file = folder / f"{artifact.name}.json"
             if not file.exists():
                 unfinished = file.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n")
+                unfinished.write_text(json.dumps(artifact.recipe, indent=1, allow_nan=False) + "\n")
                 unfinished.rename(file)
 
     def check(self) -> None:
