@@ -62,10 +62,11 @@ def sources(entry: Mapping[str, Any]) -> tuple[list[str], str]:
     return [asked["probe"]], entry_of(asked["layers"][0], asked["moment"])
 
 
-def value(column: str, predictions: Predictions, entry: str, figures: Mapping[str, Any]) -> NDArray[np.float64]:
-    """One seed's values: [clips] on test, else [1]; figures are the probe's metrics.json."""
+def value(column: str, predictions: Predictions, entry: str, figures: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """One seed's values: [clips] on test, else [1]; figures are the probe's metrics.json. None where it has none."""
     if column == "probe_loss":
-        return predictions[f"test_loss_{entry}"].astype(np.float64)
+        losses = predictions.get(f"test_loss_{entry}")
+        return None if losses is None else losses.astype(np.float64)
     if column in ("probe_error", "probe_top5_error"):
         ranks, labels = predictions[f"test_probe_{entry}"], predictions["test_label"]
         return 100.0 * (~correct(ranks, labels, k=1 if column == "probe_error" else 5)).astype(np.float64)
