@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,41 +9,55 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from avbalance import store
+from avbalance import blend, plan, store
 from avbalance.data.packed import Split, describe
-from avbalance.train import build_balancer
+from avbalance.train import build_balancer, run
 
 Make = Callable[..., dict[str, Any]]
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 HEADS: dict[str, list[str]] = {"joint": ["audio", "visual"], "audio": ["audio"], "visual": ["visual"]}
 ENDS = {"joint": (0.30, 0.80), "audio": (0.20, 0.90), "visual": (0.60, 0.70)}
 
 
-@pytest.fixture
-def blended(recipe: Make, prepared: Path, tmp_path: Path) -> dict[str, Any]:
-    """blend.json of three runs whose losses at the end, (train, val), are ENDS."""
-    inputs = {"data": str(prepared)}
-    for head, modalities in HEADS.items():
-        made = recipe()
-        made["settings"]["encoder"] = {modality: made["settings"]["encoder"][modality] for modality in modalities}
-        with store.publish(tmp_path / head, made) as out:
-            train_loss, val_loss = ENDS[head]
-            (out / "metrics.json").write_text(json.dumps({"train_loss": train_loss, "val_loss": val_loss}))
-        inputs[f"run_{head}"] = str(tmp_path / head)
-    (tmp_path / "recipe.json").write_text(json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}))
-    places = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={tmp_path / 'blend'}", f"--resume={tmp_path / 'resume'}"]
-    subprocess.run([sys.executable, "-m", "avbalance.blend", *places], check=True)
-    store.open_artifact(tmp_path / "blend")
-    found: dict[str, Any] = json.loads((tmp_path / "blend" / "blend.json").read_text())
+def recipe_of(head: str, recipe: Make, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The recipe of a head's own run."""
+    made = recipe(**changes)
+    made["settings"]["encoder"] = {modality: made["settings"]["encoder"][modality] for modality in HEADS[head]}
+    return made
+
+
+def estimate(inputs: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """blend.json of runs."""
+    (folder / "recipe.json").write_text(json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}))
+    places = [f"--recipe={folder / 'recipe.json'}", f"--out={folder / 'blend'}", f"--resume={folder / 'resume'}"]
+    monkeypatch.setattr(sys, "argv", ["blend", "--device=cpu", *places])
+    blend.main()
+    store.open_artifact(folder / "blend")
+    found: dict[str, Any] = json.loads((folder / "blend" / "blend.json").read_text())
     return found
 
 
-def test_losses_start_at_the_untrained_model_of_the_seed(blended: dict[str, Any], recipe: Make, prepared: Path) -> None:
+@pytest.fixture
+def blended(recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """blend.json of three runs whose losses after the last epoch, (train, val), are ENDS."""
+    inputs = {"data": str(prepared)}
+    for head in HEADS:
+        with store.publish(tmp_path / head, recipe_of(head, recipe)) as out:
+            last = {f"last_{name}_loss": loss for name, loss in zip(("train", "val"), ENDS[head], strict=True)}
+            chosen = {"train_loss": 0.5, "val_loss": 0.5}  # those of the epoch that is kept
+            (out / "metrics.json").write_text(json.dumps(last | chosen))
+        inputs[f"run_{head}"] = str(tmp_path / head)
+    return estimate(inputs, tmp_path, monkeypatch)
+
+
+def test_losses_go_from_the_untrained_model_of_the_seed_to_the_last_epoch(
+    blended: dict[str, Any], recipe: Make, prepared: Path
+) -> None:
     for head, modalities in HEADS.items():
-        settings = recipe()["settings"]
-        settings["encoder"] = {modality: settings["encoder"][modality] for modality in modalities}
-        model = build_balancer(settings, describe(prepared), torch.device("cpu")).model.eval()
+        model = build_balancer(recipe_of(head, recipe)["settings"], describe(prepared), CPU).model.eval()
         for name, size in (("train", 60), ("val", 21)):
-            batch = Split(prepared, name, modalities, torch.device("cpu")).batch(np.arange(size))
+            batch = Split(prepared, name, modalities, CPU).batch(np.arange(size))
             with torch.no_grad():
                 expected = cross_entropy(model(batch.inputs).logits, batch.labels).item()
             assert blended["losses"][head][name][0] == pytest.approx(expected, abs=1e-5)
@@ -62,3 +75,51 @@ def test_weights_follow_from_the_losses(blended: dict[str, Any]) -> None:
         assert blended["ogr"][head] == pytest.approx(ratio[head])
     assert blended["weights"]["visual"] > blended["weights"]["joint"] > blended["weights"]["audio"]  # it overfits least
     assert not blended["fallback"]
+
+
+def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.test_train import publish
+
+    persons = np.eye(6, dtype=int)
+    labels = {
+        "train": np.repeat(persons[:3], 8, axis=0),
+        "val": np.repeat(persons[:3], 3, axis=0),
+        "test": np.repeat(persons[3:], 2, axis=0),
+    }
+    inputs, figures = {"data": publish(tmp_path / "persons", labels, 0.5, 3, "verification")}, {}
+    for head in HEADS:
+        made = recipe_of(head, recipe, training={"epochs": 2})
+        made["inputs"]["data"] = inputs["data"]
+        figures[head] = run(made, CPU, tmp_path / f"r-{head}", 1e9)["metrics"]
+        with store.publish(tmp_path / head, made) as out:
+            (out / "metrics.json").write_text(json.dumps(figures[head]))
+        inputs[f"run_{head}"] = str(tmp_path / head)
+    found = estimate(inputs, tmp_path, monkeypatch)
+    for head, losses in found["losses"].items():
+        assert [losses[name][1] for name in ("train", "val")] == [
+            figures[head][f"last_{name}_loss"] for name in ("train", "val")
+        ]
+    assert sum(found["weights"].values()) == pytest.approx(1)
+    made = recipe(loss="unimodal", balancer="g_blend", training={"epochs": 1})
+    made["inputs"] |= {"data": inputs["data"], "blend": str(tmp_path / "blend")}
+    record = run(made, CPU, tmp_path / "r-blended", 1e9)["history"][-1]
+    assert {head: record[f"weight_{head}"] for head in HEADS} == pytest.approx(found["weights"])
+
+
+@pytest.mark.parametrize(("scale", "num_more"), [("laptop", 2), ("paper", 6)])
+def test_heads_are_measured_on_runs_that_do_not_stop_early(scale: str, num_more: int) -> None:
+    """The table has all but the two uni-modal cosine heads; at scale paper its own runs stop early on AV-MNIST."""
+    planned = plan.make(ROOT, {"scale": scale, "tables": ["avmnist_balancers"], "seeds": [0]})
+    (table,) = (artifact.recipe for artifact in planned.artifacts.values() if artifact.folder == f"tables/{scale}")
+    measured = {
+        path
+        for artifact in planned.artifacts.values()
+        if artifact.folder == "blends"
+        for role, path in artifact.recipe["inputs"].items()
+        if role.startswith("run_")
+    }
+    assert len(measured) == 6
+    for path in measured:
+        training = planned.artifacts[path].recipe["settings"]["training"]
+        assert training["patience"] >= training["epochs"]
+    assert len(measured - set(table["inputs"].values())) == num_more

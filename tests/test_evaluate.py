@@ -1,16 +1,23 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avbalance import metrics
 from avbalance.cli import UserError
+from avbalance.data.packed import Split
 from avbalance.encoders.base import Encoder
-from avbalance.evaluate import predict, read_trials
+from avbalance.evaluate import classify, mean_loss, predict, read_trials, verify
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch
+
+CPU = torch.device("cpu")
 
 
 class Noisy(Encoder):
@@ -27,10 +34,10 @@ class Noisy(Encoder):
         return features
 
 
-def build(fusion: str = "concat", modalities: tuple[str, ...] = ("audio", "visual")) -> Model:
+def build(fusion: str = "concat", modalities: tuple[str, ...] = ("audio", "visual"), head: str = "linear") -> Model:
     torch.manual_seed(0)
     fused = load("fusion", fusion, dict.fromkeys(modalities, 8))
-    return Model({modality: Noisy() for modality in modalities}, fused, load("head", "linear", fused.streams, 3))
+    return Model({modality: Noisy() for modality in modalities}, fused, load("head", head, fused.streams, 3))
 
 
 def batches(*sizes: int) -> list[Batch]:
@@ -107,6 +114,93 @@ def test_the_embedding_is_what_the_head_sees_at_length_one(fusion: str) -> None:
     streams = model.eval()(batch.inputs).streams
     seen = torch.cat([streams[name] for name in model.fusion.streams], dim=1).detach().numpy()
     np.testing.assert_allclose(said["embedding"] * np.linalg.norm(seen, axis=1, keepdims=True), seen, atol=1e-5)
+
+
+def test_of_a_cosine_head_a_trials_score_is_the_mean_of_the_streams_cosines() -> None:
+    model = build(head="cosine")
+    with torch.no_grad():
+        model.encoders["audio"].layers[0].weight.mul_(100)  # a length that means nothing
+    embedding = predict(model, batches(5, 7), torch.float32, ("embedding",))["embedding"]
+    (batch,) = batches(12)
+    streams = {m: f.detach().numpy() for m, f in model.eval()(batch.inputs).streams.items()}
+    units = {m: f / np.linalg.norm(f, axis=1, keepdims=True) for m, f in streams.items()}
+    trials = np.array([[0, 3, 1], [1, 2, 0], [4, 11, 0]])
+    expected = [np.mean([unit[a] @ unit[b] for unit in units.values()]) for a, b, _ in trials]
+    np.testing.assert_allclose(metrics.trial_scores(embedding, trials), expected, rtol=1e-5)
+
+
+class Shouting(Encoder):
+    """Its input times a factor."""
+
+    feature_dim = 3
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * self.factor
+
+
+def shout(labels: NDArray[Any], task: str, folder: Path) -> tuple[Model, dict[str, Split]]:
+    """Splits of 300 clips that show their labels, two modalities alike, and a model whose logits are 1.5e5 and -1.5e5.
+
+    They are beyond float16, whose largest number is 65,504.
+    """
+    shown = labels if labels.ndim == 2 else np.eye(3, dtype=int)[labels]
+    clips = (2.0 * shown - 1).astype(np.float16)
+    description = {"task": task, "num_classes": 3, "modalities": {m: {"shape": [3]} for m in ("audio", "visual")}}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    for split in ("train", "val", "test"):
+        np.save(folder / f"{split}_label.npy", labels)
+        np.save(folder / f"{split}_video.npy", np.arange(300) // 2)
+        for modality in ("audio", "visual"):
+            np.save(folder / f"{split}_{modality}.npy", clips)
+    fused = load("fusion", "concat", {"audio": 3, "visual": 3})
+    head = load("head", "linear", fused.streams, 3)
+    head.load_state_dict({"linear.weight": torch.cat([torch.eye(3)] * 2, dim=1), "linear.bias": torch.zeros(3)})
+    model = Model({"audio": Shouting(0.5e5), "visual": Shouting(1e5)}, fused, head)
+    return model, {name: Split(folder, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
+
+
+def test_logits_beyond_float16_have_the_figures_that_the_model_gave(tmp_path: Path) -> None:
+    labels = np.repeat([0, 1, 2], 100)
+    predictions, figures = classify(*shout(labels, "single_label", tmp_path), 64, torch.float32)
+    for split in ("train", "val", "test"):
+        assert figures[f"{split}_accuracy"] == figures[f"{split}_video_accuracy"] == 1
+        assert figures[f"{split}_loss"] == 0
+    assert predictions["test_logits"].max() == 1.5e5
+    # What tables compute from what is kept is the same.
+    assert metrics.accuracy(predictions["test_logits"], labels) == 1
+    for modality in ("audio", "visual"):
+        assert metrics.accuracy(predictions[f"test_masked_{modality}"], labels) == 1
+    assert "train_logits" not in predictions
+
+
+def test_logits_beyond_float16_of_several_classes_have_the_figures_that_the_model_gave(tmp_path: Path) -> None:
+    labels = np.tile(np.array([[1, 0, 1], [0, 1, 0]], np.uint8).repeat(2, axis=0), (75, 1))
+    predictions, figures = classify(*shout(labels, "multi_label", tmp_path), 64, torch.float32)
+    assert figures["test_map"] == figures["test_mauc"] == 1
+    assert figures["test_loss"] == 0
+    for name in ("logits", "masked_audio", "masked_visual"):
+        assert metrics.summarise(predictions[f"test_{name}"], labels, predictions["test_video"])["map"] == 1
+
+
+def test_embeddings_of_features_beyond_float16_are_told_apart(tmp_path: Path) -> None:
+    trials = {"all": np.array([[0, 1, 1], [100, 101, 1], [0, 100, 0], [100, 200, 0]])}
+    model, splits = shout(np.repeat([0, 1, 2], 100), "verification", tmp_path)
+    predictions, figures = verify(model, splits, trials, 64, torch.float32)
+    assert figures["test_eer_all"] == 0
+    # The cosine of (1, -1, -1) and (-1, 1, -1), twice, is -1/3.
+    scores = metrics.trial_scores(predictions["test_embedding"], trials["all"])
+    np.testing.assert_allclose(scores, [1, 1, -1 / 3, -1 / 3], rtol=1e-6)
+
+
+def test_a_mean_loss_is_that_of_all_clips_whatever_the_batches() -> None:
+    model = build().train()
+    expected = metrics.cross_entropy(predict(model, batches(12), torch.float32)["logits"], np.arange(12) % 3)
+    for sizes in ((12,), (5, 5, 2)):
+        assert mean_loss(model, batches(*sizes), torch.float32) == pytest.approx(expected, rel=1e-6)
 
 
 def test_trials_are_read_by_list(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -8,8 +9,6 @@ import termios
 import time
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from avbalance.progress import FILE, Progress
 
@@ -41,12 +40,20 @@ def test_the_file_is_gone_and_nothing_else_is_touched_when_the_step_has_finished
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_log_stays_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(tmp_path, 3, "epoch")
-    for _ in range(3):
-        progress.advance(val_loss=0.5)
-    progress.close()
-    assert capfd.readouterr() == ("", "")
+def test_a_log_has_a_line_for_each_part(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from avbalance.progress import Progress; "
+        "p = Progress(Path(sys.argv[1]), 60, 'epoch', 11); p.advance(train_loss=0.123456, val_loss=2); "
+        "print(open(sys.argv[2]).read(), end=''); p.close()"
+    )
+    log = tmp_path / "run-0.log"
+    with log.open("w") as opened:
+        command = [sys.executable, "-c", code, str(tmp_path / "run-0"), str(log)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=opened, text=True, check=True)
+    first, second = log.read_text().splitlines()
+    assert first == "run-0: 11 of at most 60 epochs are done"
+    assert re.fullmatch(r"epoch 12 of 60, train_loss 0.1235, val_loss 2, \d+\.\d s", second)
+    assert done.stdout == log.read_text()  # at once, not when the step ends
 
 
 def test_a_terminal_shows_the_step_and_its_figures(tmp_path: Path) -> None:

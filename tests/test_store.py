@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import resource
@@ -121,3 +122,19 @@ def test_a_folder_without_permission_is_one_line_that_names_it(tmp_path: Path) -
     assert said.startswith("error: [Errno 13] Permission denied: ")
     assert str(tmp_path) in said
     assert list(closed.iterdir()) == []
+
+
+def test_json_never_holds_a_number_that_json_has_not() -> None:
+    """Every call says so; `finite` gives None where a number does not exist."""
+    sources = sorted((Path(store.__file__).parent).rglob("*.py"))
+    calls = [
+        (source.name, node)
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("dump", "dumps")
+    ]
+    assert len(calls) > 10
+    for name, call in calls:
+        assert "allow_nan=False" in [ast.unparse(keyword) for keyword in call.keywords], f"{name}, line {call.lineno}"
+    content = {"eer": float("nan"), "ogr": [np.float64("inf"), 1.5], "name": "nan"}
+    assert store.finite(content) == {"eer": None, "ogr": [None, 1.5], "name": "nan"}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from avbalance import metrics, signature, store
+from avbalance import checkpoint, metrics, signature, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.cli import UserError
@@ -71,6 +71,7 @@ def with_blend(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
         blend = {
             "weights": {"joint": 0.5, "audio": 0.2, "visual": 0.3},
             "ogr": {"joint": 1.0, "audio": 2.0, "visual": 3.0},
+            "fallback": False,
         }
         with store.publish(folder / "blend", {"step": "blend"}) as out:
             (out / "blend.json").write_text(json.dumps(blend))
@@ -122,18 +123,18 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path:
     killed.mkdir()
     subprocess.run(step(wanted, whole), check=True, capture_output=True)
     process = subprocess.Popen(step(wanted, killed, "--checkpoint-seconds=0"), stderr=subprocess.PIPE)
-    checkpoint = killed / "resume" / "run-0" / "checkpoint.pt"
-    while not checkpoint.exists() and process.poll() is None:
+    resume = killed / "resume" / "run-0"
+    while not list(resume.glob(checkpoint.FILES)) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert checkpoint.exists()
+    assert list(resume.glob(checkpoint.FILES))
     assert not (killed / "out").exists()
     subprocess.run(step(wanted, killed), check=True, capture_output=True)
     states = [load_file(folder / "weights" / "model.safetensors") for folder in (whole, killed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert (whole / "out" / "predictions.npz").read_bytes() == (killed / "out" / "predictions.npz").read_bytes()
-    assert not (killed / "resume" / "run-0").exists()
+    assert not resume.exists()
 
 
 def test_seeds_differ_and_a_seed_repeats(recipe: Make, tmp_path: Path) -> None:
@@ -149,8 +150,8 @@ def test_the_chosen_epoch_has_the_lowest_validation_loss_and_its_weights_are_kep
     assert losses[chosen - 1] == min(losses)
     assert len(losses) < 12  # training stopped early...
     assert len(losses) - chosen == 3  # ... after `patience` epochs without a lower loss
-    # float16 predictions of the kept weights give the loss of that epoch
-    assert result["metrics"]["val_loss"] == pytest.approx(losses[chosen - 1], abs=2e-3)
+    # The kept weights give the loss of that epoch.
+    assert result["metrics"]["val_loss"] == pytest.approx(losses[chosen - 1], abs=1e-6)
 
 
 @pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
@@ -173,6 +174,42 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
         built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text()))
     train(built, splits, {}, settings["training"], 0, tmp_path, 1e9)
     assert seen == {"train", "val"}
+
+
+def test_the_last_losses_are_of_all_clips_after_the_last_epoch_in_evaluation_mode(
+    recipe: Make, prepared: Path, tmp_path: Path
+) -> None:
+    # Labels that mean nothing: what is learnt by heart makes the validation loss rise.
+    spoil(prepared, "train", "label", np.random.default_rng(0).permutation)
+    training = {"epochs": 9, "patience": 9}
+    chosen = train_run(recipe(training=training), tmp_path / "best")["metrics"]
+    last = train_run(recipe(training={**training, "select": "last"}), tmp_path / "last")
+    assert chosen["best_epoch"] < chosen["num_epochs"] == 9
+    assert chosen["last_val_loss"] > chosen["val_loss"] + 0.1
+    assert chosen["last_train_loss"] < chosen["train_loss"] - 0.1
+    model = last["model"].eval()
+    for name, size in (("train", 60), ("val", 21)):
+        batch = Split(prepared, name, ["audio", "visual"], CPU).batch(np.arange(size))
+        with torch.no_grad():
+            expected = torch.nn.functional.cross_entropy(model(batch.inputs).logits, batch.labels).item()
+        for figures in (chosen, last["metrics"]):
+            assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_that_the_last_step_spoils_are_a_failure_of_one_line(recipe: Make, tmp_path: Path) -> None:
+    # One step an epoch: its loss is still that of the untrained model.
+    training = {"epochs": 1, "batch_size": 1000, "optimizer": "sgd"}
+    for learning_rate in (1e30, 1e38):
+        with pytest.raises(UserError, match=r"^[^\n]+ after epoch 1; lower training.learning_rate, or check the data$"):
+            train_run(recipe(training={**training, "learning_rate": learning_rate}), tmp_path / str(learning_rate))
+
+
+def test_a_test_clip_that_gives_no_finite_logits_is_a_failure_of_one_line(
+    recipe: Make, prepared: Path, tmp_path: Path
+) -> None:
+    spoil(prepared, "test", "audio", lambda clips: np.where(np.arange(30)[:, None] == 7, np.inf, clips))
+    with pytest.raises(UserError, match=r"^test_loss is not finite after epoch 2; lower training.learning_rate, or "):
+        train_run(recipe(training={"epochs": 2, "select": "last"}), tmp_path / "run")
 
 
 def test_a_loss_that_is_not_finite_names_epoch_step_and_term(recipe: Make, tmp_path: Path) -> None:
@@ -304,7 +341,7 @@ def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Pat
     assert 0 <= figures["test_min_dcf_even"] < 0.8
     assert not any(name.startswith(("train_acc", "train_loss", "test_acc", "test_loss")) for name in figures)
     assert set(predictions) == {"test_embedding", "test_label", "trials_even", "trials_odd"}
-    assert predictions["test_embedding"].dtype == np.float16
+    assert predictions["test_embedding"].dtype == np.float32
     assert len(predictions["test_embedding"]) == len(predictions["test_label"]) == 24
     trials = predictions["trials_even"]
     scores = metrics.trial_scores(predictions["test_embedding"], trials)

@@ -141,7 +141,7 @@ class Plan:
         for artifact in self.artifacts.values():
             file = self.project.root / RESULTS / "recipes" / f"{artifact.name}.json"
             if not file.exists():
-                store.replace(file, json.dumps(artifact.recipe, indent=1) + "\n")
+                store.replace(file, json.dumps(artifact.recipe, indent=1, allow_nan=False) + "\n")
 
     def check(self) -> None:
         """Look at the sizes of all artifacts that are there.

@@ -1,39 +1,46 @@
 """Step: a row's uni-modal and joint runs -> the blend weights of Gradient-Blending.
 
-Algorithm 1 (GB_Estimate) of Wang et al., CVPR 2020, for its offline variant: the runs are those that the table trains
-anyway, from their untrained start to their chosen epoch. Losses are means over all clips of train and of val, in
-evaluation mode.
+Algorithm 1 (GB_Estimate) of Wang et al., CVPR 2020, for its offline variant: from the untrained start, epoch 0, to the
+last epoch, N, which is one for all heads, for the runs do not stop early. Losses are means over all clips of train and
+of val, in evaluation mode.
 """
 
 import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 
 import torch
 
-from avbalance import cli, metrics, pretrained, store
+from avbalance import cli, pretrained, store
 from avbalance.balancers.blending import Losses, blend_weights, ogr
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
-from avbalance.evaluate import predict
+from avbalance.evaluate import mean_loss
 from avbalance.train import build_balancer
 
 
 def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.device) -> Losses:
-    """A run's losses at its start, which is built anew, and at its chosen epoch, which it has kept."""
+    """A run's losses at its start, which is built anew, and after its last epoch, which it has measured.
+
+    Raises:
+        UserError: A loss at the start is not finite.
+    """
     settings = store.open_artifact(run)["recipe"]["settings"]
     model = build_balancer(settings, describe(data), device).model
     pretrained.load(model, inputs)
     batch_size, precision = settings["training"]["batch_size"], getattr(torch, settings["training"]["precision"])
-    start = {}
+    end = json.loads((run / "metrics.json").read_text())
+    losses = {}
     for name in ("train", "val"):
         split = Split(data, name, list(settings["encoder"]), device)
-        logits = predict(model, Batches(split, batch_size), precision)["logits"]
-        start[name] = metrics.summarise(logits, split.labels, split.videos)["loss"]
-    end = json.loads((run / "metrics.json").read_text())
-    return Losses(train=(start["train"], end["train_loss"]), val=(start["val"], end["val_loss"]))
+        start = mean_loss(model, Batches(split, batch_size), precision)
+        if not isfinite(start):
+            raise cli.UserError(f"{run}: the untrained model's loss on {name} is {start}; check the data and its start")
+        losses[name] = (start, end[f"last_{name}_loss"])
+    return Losses(**losses)
 
 
 def main() -> None:
@@ -63,7 +70,7 @@ def main() -> None:
             "losses": {head: asdict(each) for head, each in losses.items()},
             "fallback": fallback,
         }
-        (out / "blend.json").write_text(json.dumps(found, indent=1) + "\n")
+        (out / "blend.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

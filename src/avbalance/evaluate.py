@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import normalize
 
 from avbalance import metrics
 from avbalance.cli import UserError
@@ -31,8 +30,8 @@ def predict(
 
     Returns:
         "logits", [n, num_classes]; "masked_<modality>", of the same shape, and of `subsets` with two or more but not
-        all modalities "masked_<modality>+<modality>"; "embedding", [n, dim], what the head sees: its streams one after
-        another, brought to length 1, so that float16 holds them; "angle_<stream>", [n], as `Model.angles`.
+        all modalities "masked_<modality>+<modality>"; "embedding", [n, dim], as of `Head.embedding`;
+        "angle_<stream>", [n], as of `Model.angles`.
     """
     was_training = model.training
     model.eval()
@@ -46,7 +45,7 @@ def predict(
             for size in range(2, len(model.encoders)) if "subsets" in wanted else ():
                 said |= {f"masked_{names}": logits for names, logits in model.masked(output, size).items()}
             if "embedding" in wanted:
-                said["embedding"] = normalize(torch.cat(list(output.streams.values()), dim=1))
+                said["embedding"] = model.head.embedding(output.streams)
             if "angle" in wanted:
                 said |= {f"angle_{name}": angle for name, angle in model.angles(output, batch.labels).items()}
         for name, values in said.items():
@@ -70,14 +69,25 @@ def read_trials(file: Path) -> dict[str, NDArray[np.int64]]:
     return {name: np.array(pairs) for name, pairs in trials.items()}
 
 
+def mean_loss(model: Model, batches: Iterable[Batch], precision: torch.dtype) -> float:
+    """Mean of `metrics.clip_losses` over all clips; arguments as of `predict`. No logits are kept."""
+    losses = [
+        metrics.clip_losses(predict(model, [batch], precision)["logits"], batch.labels.cpu().numpy())
+        for batch in batches
+    ]
+    return float(np.concatenate(losses).mean())
+
+
 def classify(
     model: Model, splits: Mapping[str, Split], batch_size: int, precision: torch.dtype
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Predictions and figures of every split, where test has the classes that were trained.
 
+    Figures are of float32 logits. Those of val and test are kept as they are, masked ones as `metrics.kept` says.
+
     Returns:
-        "<split>_logits", "test_masked_<modalities>" and "test_angle_<stream>", float16, with "<split>_label" and, where
-        clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
+        "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with "<split>_label" and,
+        where clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     figures: dict[str, float] = {}
@@ -86,10 +96,14 @@ def classify(
         if name == "test":
             wanted += ["masked", "subsets"] * (len(model.encoders) > 1) + ["angle"] * (split.labels.ndim == 1)
         said = predict(model, Batches(split, batch_size), precision, wanted)
-        predictions |= {f"{name}_{what}": logits.astype(np.float16) for what, logits in said.items()}
-        predictions[f"{name}_label"] = split.labels
-        summary = metrics.summarise(predictions[f"{name}_logits"], split.labels, split.videos)
+        summary = metrics.summarise(said["logits"], split.labels, split.videos)
         figures |= {f"{name}_{what}": value for what, value in summary.items()}
+        predictions[f"{name}_label"] = split.labels
+        if name == "train":
+            continue
+        for what, values in said.items():
+            ranked = what.startswith("masked_")
+            predictions[f"{name}_{what}"] = metrics.kept(values, split.labels) if ranked else values
     if splits["test"].videos is not None:
         predictions["test_video"] = splits["test"].videos
     return predictions, figures
@@ -104,20 +118,19 @@ def verify(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Predictions and figures where test shows persons who are no classes: a trial's score is a cosine of embeddings.
 
-    Logits of thousands of persons would take gigabytes, so none are kept, and train is not looked at again.
+    Logits of thousands of persons would take gigabytes, so none are kept, and train is not looked at.
 
     Returns:
-        "test_embedding", float16, "test_label" and "trials_<list>"; and "val_" with each name of `metrics.summarise`,
+        "test_embedding", "test_label" and "trials_<list>"; and "val_" with each name of `metrics.summarise`,
         "test_eer_<list>" and "test_min_dcf_<list>".
     """
     val, test = splits["val"], splits["test"]
     logits = predict(model, Batches(val, batch_size), precision)["logits"]
     figures = {f"val_{what}": value for what, value in metrics.summarise(logits, val.labels, val.videos).items()}
     said = predict(model, Batches(test, batch_size), precision, ("embedding",))
-    embedding = said["embedding"].astype(np.float16)
-    figures |= {f"test_{what}": value for what, value in _of_trials(embedding, trials).items()}
+    figures |= {f"test_{what}": value for what, value in _of_trials(said["embedding"], trials).items()}
     listed = {f"trials_{name}": pairs for name, pairs in trials.items()}
-    return {"test_embedding": embedding, "test_label": test.labels, **listed}, figures
+    return {"test_embedding": said["embedding"], "test_label": test.labels, **listed}, figures
 
 
 def _of_trials(embedding: NDArray[np.floating], trials: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
@@ -168,9 +181,9 @@ def monitor(
     seen = metrics.summarise(logits, train.labels[places], None)
     if trials:
         said = predict(model, Batches(test, batch_size), precision, ("embedding",))
-        of_test = _of_trials(said["embedding"].astype(np.float16), trials)
+        of_test = _of_trials(said["embedding"], trials)
     else:
-        logits = predict(model, Batches(test, batch_size), precision)["logits"].astype(np.float16)
+        logits = predict(model, Batches(test, batch_size), precision)["logits"]
         of_test = metrics.summarise(logits, test.labels, test.videos)
     figures = {f"seen_{what}": value for what, value in seen.items()}
     return figures | {f"test_{what}": value for what, value in of_test.items()}

@@ -36,7 +36,7 @@ PLUMBING = {
 
 def digest(value: Any) -> str:  # noqa: ANN401
     """12 hexadecimal digits of the sha256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]
 
 
 def code_of(modules: Iterable[str], equivalent: Mapping[str, str | Mapping[str, str] | None]) -> dict[str, str]:

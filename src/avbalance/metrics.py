@@ -1,31 +1,46 @@
 """What stored predictions are worth: for clips, videos, classes and verification trials."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def correct(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
-    """Whether the label's logit is among the k highest, [n]; of equal logits the first count.
+def label_ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """How many classes stand before the label, [n]; of equal logits the first stands first.
 
     Args:
         logits: [n, classes], or anything else that ranks the classes.
         labels: [n].
-        k: How many guesses a clip has.
     """
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     earlier = np.arange(logits.shape[1]) < labels[:, None]
     # Not `logits > own`: what is no number must not count as right.
     ahead = ~(logits <= own) | ((logits == own) & earlier)
-    return np.asarray(ahead.sum(axis=1) < k)
+    return np.asarray(ahead.sum(axis=1), np.int32)
+
+
+def correct(predicted: NDArray[Any], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
+    """Whether the label is among the first k classes, [n].
+
+    Args:
+        predicted: Logits [n, classes], or their `label_ranks`, [n].
+        labels: [n].
+        k: How many guesses a clip has.
+    """
+    return np.asarray((predicted if predicted.ndim == 1 else label_ranks(predicted, labels)) < k)
+
+
+def kept(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32] | NDArray[np.int32]:
+    """What a run keeps of logits that tables only rank: `label_ranks`; the logits where a clip has several classes."""
+    return logits if labels.ndim == 2 else label_ranks(logits, labels)
 
 
 def clip_losses(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Each clip's cross-entropy log sum_j exp(z_j) - z_y in nats, [n].
 
     Where a clip has several classes, its binary cross-entropy: the mean over c of log(1 + exp(z_c)) - y_c z_c.
-    Computed in float64: a difference of float16 logits has three digits.
+    Computed in float64.
 
     Args:
         logits: [n, classes], any float.
@@ -38,9 +53,9 @@ def clip_losses(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> ND
     return np.asarray(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(labels)), labels])
 
 
-def accuracy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Share of the clips classified correctly, in [0, 1]; logits [n, classes], labels [n]."""
-    return float(correct(logits, labels).mean())
+def accuracy(predicted: NDArray[Any], labels: NDArray[np.integer]) -> float:
+    """Share of the clips classified correctly, in [0, 1]; arguments as of `correct`."""
+    return float(correct(predicted, labels).mean())
 
 
 def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from avbalance import store
+from avbalance import checkpoint, store
 from avbalance.cli import UserError
 
 
@@ -23,15 +23,24 @@ class Moments:
         folder: Where they are kept until the run is published.
         num_steps: How many there can be at most.
         done: Steps that an earlier try has finished.
+        files: {name: sha256} of the moments that it has kept.
 
     Raises:
         UserError: Training cannot last until a moment.
     """
 
-    def __init__(self, model: nn.Module, training: Mapping[str, Any], folder: Path, num_steps: int, done: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        training: Mapping[str, Any],
+        folder: Path,
+        num_steps: int,
+        done: int,
+        files: Mapping[str, str],
+    ) -> None:
         self._model, self._folder = model, folder
         self._moments = training.get("moments", [])
-        self.done = done
+        self.done, self.files = done, dict(files)
         if late := [moment for moment in self._moments if moment > num_steps]:
             raise UserError(
                 f"training.moments: {late[0]} is beyond the {num_steps} steps of training; leave it out or train longer"
@@ -59,4 +68,7 @@ class Moments:
     def _keep(self) -> None:
         if self.done in self._moments:
             state = {name: value.contiguous().cpu() for name, value in self._model.state_dict().items()}
-            store.replace(self._folder / file_of(self.done), save(state))
+            file = self._folder / file_of(self.done)
+            store.replace(file, save(state))
+            checkpoint.sync(file)
+            self.files[file.name] = store.sha256(file)

@@ -80,7 +80,7 @@ class Step:
             test = splits["test"]
             self._keep(modality, probe, splits)
             self.figures[modality] = {
-                **metrics.summarise(self.predictions[f"test_probe_{modality}"], test.labels, test.videos),
+                **metrics.summarise(probe.logits["test"], test.labels, test.videos),
                 "l2": probe.l2,
                 "gradient_norm": probe.gradient_norm,
             }
@@ -99,6 +99,8 @@ class Step:
             self._load(model, moment)
             for layer, probe in self._solve(extraction, modality, splits).items():
                 self._keep(entry_of(layer, moment), probe, splits)
+                losses = metrics.clip_losses(probe.logits["test"], splits["test"].labels)
+                self.predictions[f"test_loss_{entry_of(layer, moment)}"] = losses.astype(np.float32)
                 at = TRAINED if moment is None else str(moment)
                 labels = {name: split.labels for name, split in splits.items()}
                 self.figures.setdefault(layer, {})[at] = summarise(probe, labels)
@@ -135,7 +137,7 @@ class Step:
         self.predictions["test_label"] = test.labels
         if test.videos is not None:
             self.predictions["test_video"] = test.videos
-        self.predictions[f"test_probe_{name}"] = probe.logits["test"].astype(np.float16)
+        self.predictions[f"test_probe_{name}"] = metrics.kept(probe.logits["test"], test.labels)
 
 
 def main() -> None:
@@ -158,7 +160,7 @@ def main() -> None:
             step = Step(recipe, device, scratch, arguments.memory * MIB)
             step.run()
             np.savez_compressed(out / "predictions.npz", **step.predictions)  # type: ignore[arg-type]
-            (out / "metrics.json").write_text(json.dumps(step.figures, indent=1) + "\n")
+            (out / "metrics.json").write_text(json.dumps(store.finite(step.figures), indent=1, allow_nan=False) + "\n")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -70,16 +70,16 @@ def survey(planned: Plan) -> dict[str, State]:
 
 
 def _running(file: Path) -> tuple[int, int] | None:
-    """(parts done, parts in all) of a step that is alive."""
+    """(parts done, parts in all) of a step that is alive; None where there is no such file, or a damaged one."""
     try:
         state = json.loads(file.read_text())
-    except FileNotFoundError:
+        if state["host"] == socket.gethostname():
+            alive = store.is_alive(state["pid"])
+        else:
+            alive = time.time() - state["time"] < SILENT_SECONDS
+        return (state["done"], state["total"]) if alive else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    if state["host"] == socket.gethostname():
-        alive = store.is_alive(state["pid"])
-    else:
-        alive = time.time() - state["time"] < SILENT_SECONDS
-    return (state["done"], state["total"]) if alive else None
 
 
 def waiting(planned: Plan, states: Mapping[str, State]) -> dict[str, dict[str, float]]:

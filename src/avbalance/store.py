@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def replace(path: Path, content: str | bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def finite(value: Any) -> Any:  # noqa: ANN401
+    """The value with None in place of every number that does not exist, such as an error rate without trials."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 @contextmanager
 def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
     """Give a fresh folder to fill; rename it to `out` once it is complete.
@@ -99,7 +109,7 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
                 digest = (known or {}).get(name) or sha256(path)
                 files[name] = {"size": path.stat().st_size, "sha256": digest}
             manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
             if out.exists():
                 shutil.rmtree(out)
             unfinished.rename(out)

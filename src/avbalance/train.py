@@ -1,7 +1,7 @@
 """Train one run: a row of a table with one seed.
 
 Reads a prepared data set; writes the run (metrics, history, per-clip predictions) and, apart from it, the weights.
-The epoch is chosen by the loss on the validation split; the test split is seen once, by the chosen epoch.
+The epoch is chosen by the loss on the validation split, or is the last one; nothing is decided by the test split.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from avbalance import checkpoint, cli, optimization, pretrained, registry, store
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
-from avbalance.evaluate import classify, monitor, observe, read_trials, verify
+from avbalance.evaluate import classify, mean_loss, monitor, observe, read_trials, verify
 from avbalance.model import Model, build
 from avbalance.moments import Moments, file_of
 from avbalance.progress import Progress
@@ -43,16 +43,19 @@ def train(
     seed: int,
     resume: Path,
     checkpoint_seconds: float,
-) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
-    """Train until the validation loss has not fallen for `patience` epochs; leave the best epoch's weights.
+) -> tuple[list[dict[str, float]], dict[str, Tensor], dict[str, Tensor]]:
+    """Train until the validation loss has not fallen for `patience` epochs; leave the last epoch's weights.
 
     All randomness of an epoch follows from (seed, epoch), so a run that was killed and resumed gives the same bits.
 
     Returns:
         One record an epoch: epoch (from 1), train_loss, grad_norm_<modality> (length of the gradient of an encoder's
         weights, mean over the steps that are looked at), those of `evaluate.observe`, seconds, the balancer's curves,
-        and where training.monitor is set those of `evaluate.monitor`; and the length of each class's weight,
-        {stream: [epochs, num_classes]}.
+        and where training.monitor is set those of `evaluate.monitor`; the length of each class's weight,
+        {stream: [epochs, num_classes]}; and the chosen epoch's state of the balancer.
+
+    Raises:
+        UserError: A loss or a weight is not finite.
     """
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     device = splits["train"].device
@@ -60,14 +63,14 @@ def train(
     history: list[dict[str, float]] = []
     norms: list[dict[str, Tensor]] = []
     best = _copy(balancer)
-    num_steps = 0
+    num_steps, files = 0, {}
     if state := checkpoint.load(resume, device):
         balancer.load_state_dict(state["balancer"])
         optimizer.load_state_dict(state["optimizer"])
         history, norms, best = state["history"], state["norms"], state["best"]
-        num_steps = state["num_steps"]
+        num_steps, files = state["num_steps"], state["files"]
     most_steps = training["epochs"] * len(Batches(splits["train"], batch_size))
-    moments = Moments(balancer.model, training, resume, most_steps, num_steps)
+    moments = Moments(balancer.model, training, resume, most_steps, num_steps, files)
     progress = Progress(resume, training["epochs"], "epoch", len(history))
     saved = time.monotonic()
     while not _is_finished(history, training):
@@ -82,6 +85,7 @@ def train(
         seen = _train_epoch(balancer, optimizer, loaders, epoch, precision, moments)
         seconds = time.perf_counter() - start
         figures = {**seen, **observe(balancer.model, splits["val"], batch_size, precision)}
+        _check_epoch(balancer, figures["val_loss"], epoch)
         record = {"epoch": epoch + 1, **figures, "seconds": round(seconds, 4), **balancer.curves()}
         if "monitor" in training:
             record |= monitor(balancer.model, splits, trials, batch_size, precision)
@@ -91,15 +95,19 @@ def train(
         if _chosen_epoch(history, training) == epoch:
             best = _copy(balancer)
         if time.monotonic() - saved >= checkpoint_seconds:
-            states = {"balancer": balancer.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-            checkpoint.save(resume, {**states, "history": history, "norms": norms, "num_steps": moments.done})
+            states: dict[str, Any] = {
+                "balancer": balancer.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "best": best,
+            }
+            states |= {"history": history, "norms": norms, "num_steps": moments.done, "files": moments.files}
+            checkpoint.save(resume, states)
             saved = time.monotonic()
-        progress.advance(**figures)
+        progress.advance(train_loss=figures["train_loss"], val_loss=figures["val_loss"])
     moments.close()
-    balancer.load_state_dict(best)
     progress.close()
     streams = norms[0] if norms else {}
-    return history, {stream: torch.stack([each[stream] for each in norms]).cpu() for stream in streams}
+    return history, {stream: torch.stack([each[stream] for each in norms]).cpu() for stream in streams}, best
 
 
 def _train_epoch(
@@ -159,6 +167,20 @@ def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) ->
                 )
 
 
+def _check_epoch(balancer: Balancer, val_loss: float, epoch: int) -> None:
+    """The validation loss and all weights are finite; the loss terms of an epoch do not tell what its last step did."""
+    if not math.isfinite(val_loss):
+        raise _not_finite(f"the validation loss is {val_loss}", epoch)
+    state = {**balancer.model.state_dict(), **balancer.loss.state_dict(prefix="loss.")}
+    finite = torch.stack([values.isfinite().all() for values in state.values()]).tolist()
+    if not all(finite):
+        raise _not_finite(f"{list(state)[finite.index(False)]} holds numbers that are not finite", epoch)
+
+
+def _not_finite(what: str, epoch: int) -> cli.UserError:
+    return cli.UserError(f"{what} after epoch {epoch + 1}; lower training.learning_rate, or check the data")
+
+
 def _chosen_epoch(history: list[dict[str, float]], training: Mapping[str, Any]) -> int:
     """The epoch (from 0) with the lowest validation loss, the first of equals; or the last, as training.select says.
 
@@ -200,7 +222,15 @@ def multiply_adds_per_clip(model: Model, split: Split) -> int:
 
 
 def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoint_seconds: float) -> dict[str, Any]:
-    """Train a recipe; returns {"model", "history", "weight_norms", "predictions", "metrics"}."""
+    """Train a recipe.
+
+    Returns:
+        {"model", "history", "weight_norms", "predictions", "metrics"}: of the chosen epoch, but in metrics
+        "last_train_loss" and "last_val_loss", means over all clips in evaluation mode after the last epoch.
+
+    Raises:
+        UserError: A loss, a weight or a prediction is not finite.
+    """
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     store.open_artifact(data)
     description = describe(data)
@@ -214,24 +244,39 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
         store.open_artifact(blend)
         balancer.receive(json.loads((blend / "blend.json").read_text()))
     training, seed = settings["training"], settings["seed"]
-    history, norms = train(balancer, splits, trials, training, seed, resume, checkpoint_seconds)
+    history, norms, best = train(balancer, splits, trials, training, seed, resume, checkpoint_seconds)
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
+    at_end = {
+        f"last_{name}_loss": mean_loss(model, Batches(splits[name], batch_size), precision) for name in ("train", "val")
+    }
+    balancer.load_state_dict(best)
     if trials:
         predictions, quality = verify(model, splits, trials, batch_size, precision)
     else:
         predictions, quality = classify(model, splits, batch_size, precision)
+    chosen = _chosen_epoch(history, training)
+    losses = {name: np.array(value) for name, value in {**quality, **at_end}.items() if name.endswith("_loss")}
+    for name, values in {**losses, **predictions}.items():
+        if not np.isfinite(values).all():
+            raise _not_finite(f"{name} is not finite", len(history) - 1 if name in at_end else chosen)
     seconds = sum(record["seconds"] for record in history)
     figures: dict[str, Any] = {
-        "best_epoch": _chosen_epoch(history, training) + 1,
+        "best_epoch": chosen + 1,
         "num_epochs": len(history),
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "multiply_adds_per_clip": multiply_adds_per_clip(model, splits["val"]),
         "train_seconds": round(seconds, 3),
         "train_clips_per_second": round(len(history) * len(splits["train"]) / seconds, 1) if history else 0.0,
         **quality,
+        **at_end,
     }
     weight_norms = {f"weight_norm_{stream}": values.numpy() for stream, values in norms.items()}
-    told = {"history": history, "weight_norms": weight_norms, "predictions": predictions, "metrics": figures}
+    told = {
+        "history": history,
+        "weight_norms": weight_norms,
+        "predictions": predictions,
+        "metrics": store.finite(figures),
+    }
     return {"model": model, **told}
 
 
@@ -263,7 +308,7 @@ def main() -> None:
         np.savez_compressed(out / "predictions.npz", **trained["predictions"])
         if trained["weight_norms"]:
             np.savez_compressed(out / "weight_norms.npz", **trained["weight_norms"])
-        (out / "metrics.json").write_text(json.dumps(trained["metrics"], indent=1) + "\n")
+        (out / "metrics.json").write_text(json.dumps(trained["metrics"], indent=1, allow_nan=False) + "\n")
     shutil.rmtree(resume, ignore_errors=True)
 
 

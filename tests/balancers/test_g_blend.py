@@ -92,10 +92,11 @@ def test_all_weight_on_the_joint_head_is_joint_training_bit_for_bit() -> None:
     assert all(torch.equal(value, start[key]) for key, value in ours.loss.state_dict().items())
 
 
-def test_curves_are_the_weight_and_the_ratio_of_every_head() -> None:
+def test_curves_are_the_weight_and_the_ratio_of_every_head_and_the_fallback() -> None:
     balancer = build()
-    balancer.receive(BLEND)
+    balancer.receive({**BLEND, "fallback": True})
     assert balancer.curves() == {
+        "fallback": 1,
         "weight_joint": 0.625,
         "weight_visual": 0.25,
         "weight_audio": 0.125,

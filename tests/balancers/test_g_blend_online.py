@@ -178,6 +178,7 @@ def test_weights_and_ratios_follow_from_the_trials() -> None:
 def test_super_epochs_start_as_their_lengths_say() -> None:
     balancer = build(first=3, then=2)
     asked: dict[int, int] = {}
+    numbers = []
 
     def estimate(num_epochs: int, loaders: Loaders, optimizer: object) -> dict[str, Losses]:
         asked[epoch] = num_epochs
@@ -186,7 +187,9 @@ def test_super_epochs_start_as_their_lengths_say() -> None:
     balancer.estimate = estimate  # type: ignore[method-assign,assignment]
     for epoch in range(9):
         balancer.start_epoch(epoch, build_loaders(), torch.optim.SGD(balancer.parameters()))
+        numbers.append(balancer.curves()["super_epoch"])
     assert asked == {0: 3, 3: 2, 5: 2, 7: 2}
+    assert numbers == [1, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_lengths_are_by_default_those_of_the_paper() -> None:
@@ -247,7 +250,8 @@ def test_there_is_no_accuracy_where_a_clip_has_several_classes() -> None:
         balancer.start_epoch(0, build_loaders(several_classes), torch.optim.SGD(balancer.parameters(), lr=0.1))
         assert all(value == value for value in balancer.curves().values())
         names.append(set(balancer.curves()))
-    figures = {f"{what}_{head}" for what in ("weight", "ogr") for head in HEADS} | {"fallback", "naive_val_loss"}
+    figures = {f"{what}_{head}" for what in ("weight", "ogr") for head in HEADS}
+    figures |= {"fallback", "super_epoch", "naive_val_loss"}
     assert names == [figures | {"naive_val_accuracy"}, figures]
 
 

@@ -47,7 +47,8 @@ def build(name: str, loss: str | None = None) -> Balancer:
     chosen = loss or (required[0] if required else "joint")
     balancer: Balancer = load("balancer", name, model, load("loss", chosen, DIMS, 3))
     if balancer.uses_blend:
-        balancer.receive({what: {"joint": 0.5, "visual": 0.25, "audio": 0.25} for what in ("weights", "ogr")})
+        values = {"joint": 0.5, "visual": 0.25, "audio": 0.25}
+        balancer.receive({"weights": values, "ogr": values, "fallback": False})
     return balancer
 
 

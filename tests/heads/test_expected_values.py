@@ -85,3 +85,20 @@ def test_weights_are_the_streams_blocks(name: str) -> None:
     head.load_state_dict({key: torch.tensor(value).float() for key, value in weights.items()})
     (rows,) = (torch.tensor(value).float() for key, value in weights.items() if key.endswith("linear.weight"))
     torch.testing.assert_close(head.weights, {"visual": rows[:, :2], "audio": rows[:, 2:]})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # |[3, 4, -12]| = 13
+        ("linear", [3 / 13, 4 / 13, -12 / 13]),
+        ("mlp", [3 / 13, 4 / 13, -12 / 13]),
+        # |[3, 4]| = 5, |[-12]| = 12; two streams
+        ("cosine", [0.6 / 2**0.5, 0.8 / 2**0.5, -1 / 2**0.5]),
+        ("dropout", [0.6 / 2**0.5, 0.8 / 2**0.5, -1 / 2**0.5]),
+    ],
+)
+def test_embeddings_are_those_worked_by_hand(name: str, expected: list[float]) -> None:
+    head = load("head", {name: EXPECTED[name][0]}, {"visual": 2, "audio": 1}, 2)
+    streams = {"visual": torch.tensor([[3.0, 4.0]]), "audio": torch.tensor([[-12.0]])}
+    torch.testing.assert_close(head.embedding(streams), torch.tensor([expected]))

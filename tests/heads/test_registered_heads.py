@@ -77,6 +77,15 @@ def test_shares_where_there_are_any_sum_to_the_logits(name: str, dims: dict[str,
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
+def test_an_embedding_holds_all_streams_and_has_length_one(name: str, dims: dict[str, int]) -> None:
+    head, streams = build(name, dims)
+    embedding = head.embedding(streams)
+    assert embedding.shape == (5, sum(dims.values()))
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(5))
+    assert torch.equal(head.embedding(streams), embedding)  # no draw of dropout
+
+
+@pytest.mark.parametrize(("name", "dims"), CASES)
 def test_a_batch_of_one_clip_trains(name: str, dims: dict[str, int]) -> None:
     head, streams = build(name, dims)
     logits = head({stream: value[:1] for stream, value in streams.items()})

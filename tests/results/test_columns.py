@@ -29,6 +29,7 @@ HEADINGS = {
     "best_test_accuracy": ("Test accuracy, best test epoch", "%", 1, 1),
     "best_test_min_dcf_VC1": ("VC1 minDCF (p = 0.01), best test epoch", "", 3, -1),
     "weight_joint": ("Joint weight", "", 3, 0),
+    "fallback": ("Fallback to equal weights", "%", 0, 0),
     "ogr_audio": ("Audio OGR", "", 3, 0),
     "gflops": ("GFLOPs (multiply-adds)", "", 2, 0),
     "parameters": ("Parameters", "millions", 2, 0),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avbalance import store
+from avbalance.metrics import clip_losses, label_ranks
 from avbalance.results import layers
 from avbalance.results.columns import describe
 from avbalance.results.measure import measure
@@ -19,7 +20,8 @@ LABELS = np.array([0, 1, 2, 0])
 def publish(folder: Path, logits: dict[str, Any], figures: dict[str, Any]) -> str:
     recipe = {"step": "probe", "inputs": {"data": "results/prep/letters"}}
     with store.publish(folder, recipe) as out:
-        arrays = {f"test_probe_{name}": np.array(values, np.float16) for name, values in logits.items()}
+        arrays = {f"test_probe_{name}": label_ranks(np.array(values), LABELS) for name, values in logits.items()}
+        arrays |= {f"test_loss_{name}": clip_losses(np.array(values), LABELS) for name, values in logits.items()}
         np.savez(out / "predictions.npz", test_label=LABELS, **arrays)  # type: ignore[arg-type]
         (out / "metrics.json").write_text(json.dumps(figures))
     return str(folder)

@@ -381,6 +381,30 @@ def test_a_combined_row_is_right_where_all_its_rows_are() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_blend_says_how_often_it_fell_back_to_equal_weights_which_are_no_weights_of_its() -> None:
+    # Super-epochs of epochs 1 and 2, 3, 4: the second has equal weights, and training may end there.
+    lines = ["1,0.2,3,0,1", "2,0.2,3,0,1", "3,0.5,4,1,2", "4,0.7,1.5,0,3"]
+    names = "epoch,weight_audio,ogr_audio,fallback,super_epoch\n"
+    runs = [publish(f"run{n}", history=names + "\n".join(lines[:n]) + "\n", **CLIPS) for n in (4, 3, 2)]
+    offline = publish("offline", history="epoch,weight_audio,fallback\n1,0.5,1\n2,0.5,1\n", **CLIPS)
+    rows = {
+        "online": [entry(run, seed=seed) for seed, run in enumerate(runs)],
+        "offline": [entry(offline)],
+        "joint": [entry(publish("joint", **CLIPS))],
+    }
+    found = measure(rows, ["weight_audio", "ogr_audio", "fallback"], Runs())
+    online, alone = found["online"], found["offline"]
+    assert means(online["fallback"]) == [33.333333, 50, 0]
+    assert means(online["weight_audio"]) == [0.7, 0.2]  # of seeds 0 and 2
+    assert online["weight_audio"].num_seeds == 3
+    assert online["weight_audio"].remark == "runs that ended with equal weights, for no head generalised, are left out"
+    assert means(online["ogr_audio"]) == [1.5, 4, 3]  # was measured all the same
+    assert means(alone["fallback"]) == [100]
+    assert (alone["weight_audio"].num_seeds, alone["weight_audio"].remark) == (0, online["weight_audio"].remark)
+    assert found["joint"]["fallback"].num_seeds == 0
+
+
+@pytest.mark.usefixtures("here")
 def test_a_combined_row_averages_the_clips_of_a_video_in_each_part() -> None:
     videos = {"test_video": np.array([0, 0, 1, 1])}
     # Video 0: the noun's clips say 0 and 1 with logits 9 and 2, so 0; the verb's say 0. Video 1: the verb says 3.

@@ -165,6 +165,26 @@ def test_a_row_opens_by_keyboard_and_closes_by_escape(opened: Open) -> None:
     assert link.evaluate("link => link === document.activeElement")
 
 
+def test_equal_weights_for_want_of_a_head_that_generalises_are_crosses(opened: Open) -> None:
+    history = {"weight_joint": [0.5, 0.33, 0.1], "weight_audio": [0.5, 0.67, 0.9], "fallback": [0, 1, 0]}
+    told = opened().evaluate(
+        """async (history) => {
+            const [chart] = chartsOf([{ seed: 0, history, norms: {} }]);
+            const place = document.body.appendChild(document.createElement("div"));
+            loadVega();
+            await window.vegaEmbed(place, { ...chart, width: 300 }, { actions: false, renderer: "svg" });
+            const marks = [...place.querySelectorAll(".mark-symbol.role-mark path")];
+            const shapes = marks.map((path) => path.getAttribute("d"));
+            return [chart.title, chart.data.values, shapes];
+        }""",
+        history,
+    )
+    title, points, shapes = told
+    assert sorted(map(shapes.count, set(shapes))) == [2, 4]  # crosses, circles
+    assert title == "Balancer: weight of each head (crosses: equal, for no head generalised)"
+    assert [point["epoch"] for point in points if point["equal"]] == [2, 2]
+
+
 def test_an_address_opens_its_row_and_back_leaves_it(opened: Open) -> None:
     shown = opened("#demo_table1/worse")
     shown.get_by_role("dialog", name="Worse row").wait_for()

@@ -122,7 +122,7 @@ def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Chec
     before = copy.artifacts("runs")
     process = start(copy)
     wait_for_training(copy)
-    while not list((copy.path / "results" / "resume").glob("*-ogm_ge-*/checkpoint.pt")):
+    while not list((copy.path / "results" / "resume").glob("*-ogm_ge-*/checkpoint.*.pt")):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -20,13 +20,14 @@ class GBlend(Balancer):
     Wang et al., CVPR 2020, eq. 7 and Alg. 2. Over the M modalities and the joint head,
 
         L   = sum_i w_i L_i
-        w_i = G_i / Delta O_i^2 / Z       once, from a run of each head alone over all epochs; weights sum to 1
+        w_i = G_i / Delta O_i^2 / Z       once, from a run of each head alone; weights sum to 1
 
-    G_i is by how much the validation loss of head i falls and Delta O_i by how much the gap between its validation
-    and training loss grows; a head whose validation loss does not fall has weight 0 (`blending.py`). The runs are the
-    uni-modal ones and the joint one that a table trains anyway, up to the epochs they keep, so a step costs what joint
-    training with auxiliary losses costs. With the cosine head and uni-modal cosine heads it is
-    G-Blend with MMCosine (Xu et al., ICASSP 2023).
+    G_i is by how much the validation loss of head i falls from epoch 0 to the last one, N, and Delta O_i by how much
+    the gap between its validation and training loss grows; a head whose validation loss does not fall has weight 0,
+    and where that is so of all heads, weights are equal, a fallback (`blending.py`). The runs are trained for all N
+    epochs, whichever epoch they keep: the uni-modal ones and the joint one of a table whose training does not stop
+    early. A step costs what joint training with auxiliary losses costs. With the cosine head and uni-modal cosine heads
+    it is G-Blend with MMCosine (Xu et al., ICASSP 2023).
 
     Weights are unknown until `receive`; training without them is an error.
 
@@ -42,17 +43,20 @@ class GBlend(Balancer):
     loss: Unimodal
     weights: Tensor
     ogr: Tensor
+    fallback: Tensor
 
     def __init__(self, model: Model, loss: Unimodal) -> None:
         super().__init__(model, loss)
         self.heads = ["joint", *model.encoders]
         for name in ("weights", "ogr"):
             self.register_buffer(name, torch.full([len(self.heads)], torch.nan))
+        self.register_buffer("fallback", torch.tensor(False))
 
     def receive(self, blend: Mapping[str, Any]) -> None:
-        """Take over {"weights": {head: w_i}, "ogr": {head: its OGR}}."""
+        """Take over {"weights": {head: w_i}, "ogr": {head: its OGR}, "fallback": whether the weights are one}."""
         for name in ("weights", "ogr"):
             self.get_buffer(name).copy_(torch.tensor([blend[name][head] for head in self.heads]))
+        self.fallback.fill_(blend["fallback"])
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Refuse to train without weights."""
@@ -65,9 +69,9 @@ class GBlend(Balancer):
         return {head: w * terms[head] for head, w in zip(self.heads, self.weights, strict=True)}
 
     def curves(self) -> dict[str, float]:
-        """The weight and the OGR of every head."""
+        """The weight and the OGR of every head, and whether the weights are a fallback, 1 or 0."""
         named = {"weight": self.weights.tolist(), "ogr": self.ogr.tolist()}
-        figures = super().curves()
+        figures = {**super().curves(), "fallback": float(self.fallback)}
         for name, values in named.items():
             figures |= {f"{name}_{head}": value for head, value in zip(self.heads, values, strict=True)}
         return figures

@@ -45,7 +45,7 @@ class GBlendOnline(GBlend):
     """
 
     uses_blend = False
-    fallback: Tensor
+    super_epoch: Tensor
     naive_val_loss: Tensor
     naive_val_accuracy: Tensor
 
@@ -54,7 +54,8 @@ class GBlendOnline(GBlend):
         if min(first, then) < 1:
             raise UserError(f"balancer GBlendOnline: a super-epoch has at least one epoch, found {first} and {then}")
         self.first, self.then = first, then
-        for name in ("fallback", "naive_val_loss", "naive_val_accuracy"):
+        self.register_buffer("super_epoch", torch.tensor(0))
+        for name in ("naive_val_loss", "naive_val_accuracy"):
             self.register_buffer(name, torch.tensor(nan))
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
@@ -63,8 +64,9 @@ class GBlendOnline(GBlend):
             return
         losses = self.estimate(self.then if epoch else self.first, loaders, optimizer)
         weights, fallback = blend_weights(losses)
-        self.receive({"weights": weights, "ogr": {head: ogr(of_head) for head, of_head in losses.items()}})
-        self.fallback.fill_(fallback)
+        ratios = {head: ogr(of_head) for head, of_head in losses.items()}
+        self.receive({"weights": weights, "ogr": ratios, "fallback": fallback})
+        self.super_epoch += 1
         if fallback:
             warnings.warn(f"g_blend_online: from epoch {epoch + 1} no head generalises; equal weights", stacklevel=2)
 
@@ -95,8 +97,8 @@ class GBlendOnline(GBlend):
         return Model({head: encoder}, _Alone({head: encoder.feature_dim}), cast(Head, deepcopy(self.loss.heads[head])))
 
     def curves(self) -> dict[str, float]:
-        """Weights, OGRs, whether they are a fallback; validation loss and accuracy at the end of the joint trial."""
-        figures = {"fallback": self.fallback.item(), "naive_val_loss": self.naive_val_loss.item()}
+        """Besides: the super-epoch, from 1; validation loss and accuracy at the end of its joint trial."""
+        figures = {"super_epoch": float(self.super_epoch), "naive_val_loss": self.naive_val_loss.item()}
         if not self.naive_val_accuracy.isnan():
             figures["naive_val_accuracy"] = self.naive_val_accuracy.item()
         return {**super().curves(), **figures}

@@ -54,7 +54,7 @@ def write_report(
     Raises:
         TooManyDroppedError: More than that share was dropped. The report is written all the same.
     """
-    path.write_text(json.dumps({"dropped": dropped, "repaired": repaired}, indent=1) + "\n")
+    path.write_text(json.dumps({"dropped": dropped, "repaired": repaired}, indent=1, allow_nan=False) + "\n")
     if len(dropped) > allowed * num_files:
         first = "; ".join(f"{entry['file']}: {entry['why']}" for entry in dropped[:3])
         raise TooManyDroppedError(

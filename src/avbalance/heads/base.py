@@ -1,6 +1,8 @@
 """What every head promises."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 
 class Head(nn.Module):
@@ -20,3 +22,11 @@ class Head(nn.Module):
         None where the logits are no such sum.
         """
         return None
+
+    def embedding(self, streams: dict[str, Tensor]) -> Tensor:
+        """What the head makes its decision from, of length 1, {stream: [batch, dim]} -> [batch, dims].
+
+        Two clips show one person where the cosine of their embeddings is high: of a head that looks at all streams
+        together, the concatenated streams.
+        """
+        return normalize(torch.cat(list(streams.values()), dim=1))

@@ -1,6 +1,6 @@
 """MMCosine, the multi-modal cosine loss, and the bound on its scale."""
 
-from math import log
+from math import log, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ class Cosine(Head):
 
         z_j = s (cos theta_j^a + cos theta_j^v)        cos theta_j^m = W_j^m . phi^m / (|W_j^m| |phi^m|)
 
-    No bias. The share of modality m is s cos theta^m. Any number of streams.
+    No bias. The share of modality m is s cos theta^m. Any number of streams. As lengths of phi^m mean nothing, each
+    stream of an embedding has length 1, and a cosine of embeddings is the mean of the streams' cosines.
 
     Args:
         streams: {stream: dim}.
@@ -44,6 +45,10 @@ class Cosine(Head):
     def split(self, streams: dict[str, Tensor]) -> dict[str, Tensor]:
         """{stream: [batch, dim]} -> {stream: [batch, num_classes]}."""
         return {m: self.scale * normalize(streams[m]) @ normalize(W_m).T for m, W_m in self.weights.items()}
+
+    def embedding(self, streams: dict[str, Tensor]) -> Tensor:
+        """[phi^1 / |phi^1|; ...; phi^M / |phi^M|] / sqrt(M), {stream: [batch, dim]} -> [batch, dims]."""
+        return torch.cat([normalize(streams[m]) for m in self.dims], dim=1) / sqrt(len(self.dims))
 
 
 def scale_lower_bound(num_classes: int, probability: float) -> float:

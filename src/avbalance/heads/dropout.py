@@ -18,8 +18,8 @@ class Dropout(Head):
 
         z = head(d * [s_1; ...; s_M] / (1 - p))        d: 0 with probability p, else 1, each element for itself
 
-    In training only. G-Blend leaves p open. Shares and weights are those of the other head without dropout, so they
-    sum to the logits in evaluation, and in training do not depend on a draw.
+    In training only. G-Blend leaves p open. Shares, weights and embedding are those of the other head without dropout,
+    so shares sum to the logits in evaluation, and in training do not depend on a draw.
 
     Args:
         streams: {stream: dim}.
@@ -57,3 +57,8 @@ class Dropout(Head):
         """{stream: [batch, dim]} -> {stream: [batch, num_classes]} of the other head, or None."""
         shares: dict[str, Tensor] | None = self.head.split(streams)
         return shares
+
+    def embedding(self, streams: dict[str, Tensor]) -> Tensor:
+        """{stream: [batch, dim]} -> [batch, dims], that of the other head."""
+        embedding: Tensor = self.head.embedding(streams)
+        return embedding

@@ -71,8 +71,12 @@ def _pretrained(plan: Plan, row: Row, modality: str, seed: int) -> str:
 
 
 def _blend(plan: Plan, row: Row, seed: int) -> str:
-    """Blend weights from the joint run of a row and the uni-modal ones, whose heads are those of its loss."""
+    """Blend weights from the joint run of a row and the uni-modal ones, whose heads are those of its loss.
+
+    All are trained for all epochs: those that the table trains anyway, where they do not stop early.
+    """
     ((_, loss),) = signature.resolve("loss", row.loss).items()
+    row = row.model_copy(update={"training": _whole_training(plan, row)})
     joint = row.model_copy(update={"loss": "joint", "balancer": "joint"})
     heads = {modality: alone(row, modality, loss.get("head", "linear")) for modality in rows.encoders(row)}
     runs = {f"run_{name}": run_of(plan, each, seed) for name, each in {"joint": joint, **heads}.items()}
@@ -82,6 +86,14 @@ def _blend(plan: Plan, row: Row, seed: int) -> str:
         inputs |= {f"{name}_{role}": path for role, path in started if role.startswith("pretrained_")}
     recipe = plan.artifacts[runs["run_joint"]].recipe
     return plan.add("blends", recipe["name"].rsplit("-", 1)[0], "blend", {}, inputs, ["avbalance.blend"])
+
+
+def _whole_training(plan: Plan, row: Row) -> dict[str, Any]:
+    """A row's training without early stopping; the row's own where that has none."""
+    resolved = rows.training(row, plan.project.scale)
+    if resolved.get("select") == "last" or resolved["patience"] >= resolved["epochs"]:
+        return row.training
+    return {**row.training, "patience": resolved["epochs"]}
 
 
 def probe_of(plan: Plan, run: str) -> str:
@@ -99,7 +111,9 @@ def layer_probes(plan: Plan, table: Mapping[str, Row], seed: int) -> dict[str, s
         if row.probe is not None:
             run, data = run_of(plan, row, seed), prepared_of(plan, row.probe.dataset or row.dataset)
             reduction = signature.resolve("feature_reduction", row.probe.reduction)
-            shared.setdefault((run, data, json.dumps(reduction), row.probe.modality or ""), []).append(name)
+            shared.setdefault((run, data, json.dumps(reduction, allow_nan=False), row.probe.modality or ""), []).append(
+                name
+            )
     paths: dict[str, str] = {}
     for (run, data, resolved, modality), names in shared.items():
         probes = [probe for name in names if (probe := table[name].probe) is not None]

@@ -102,7 +102,7 @@ def _cell(
 def _command(project: Project, name: str) -> str:
     command = f"snakemake --cores all --config scale={project.settings.scale} tables=[{name}]"
     if project.settings.seeds is not None:
-        command += f" seeds={json.dumps(seeds(project)).replace(' ', '')}"
+        command += f" seeds={json.dumps(seeds(project), allow_nan=False).replace(' ', '')}"
     return command
 
 

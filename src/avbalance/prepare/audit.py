@@ -246,7 +246,7 @@ def main() -> None:
     recipe = store.load_recipe(arguments.recipe)
     # A file's name need not be text; what is not is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
-    summary = json.dumps(summarise(recipe), indent=1) + "\n"
+    summary = json.dumps(summarise(recipe), indent=1, allow_nan=False) + "\n"
     files.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
 
 

@@ -31,7 +31,7 @@ def write_report(folder: Path, selection: Selection, kept: Path, max_dropped: fl
         "repaired": sorted(selection.repaired, key=_by_name),
         "unused": selection.unused,
     }
-    text = json.dumps(report, indent=1) + "\n"
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     (folder / "report.json").write_text(text)
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(text)

@@ -129,7 +129,7 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
         "files": {name: store.sha256(folder / f"{name}.npy") for name in views},
         "sums": {name: total.tolist() for name, total in sums.items()},
     }
-    (folder / "shard.json").write_text(json.dumps(content) + "\n")
+    (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n")
     return content
 
 

@@ -29,6 +29,10 @@ KINDS = {
         "only for comparison with the papers' numbers."
     ),
     "weight": "Weight: of a head's loss in the objective, in the last epoch.",
+    "fallback": (
+        "Fallback: share of the estimates of blend weights, one each super-epoch (offline: one in all), after which no "
+        "head generalised, so that weights were equal."
+    ),
     "ogr": "OGR: a head's overfitting-to-generalisation ratio, as estimated last.",
     "gflops": "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
     "seconds": "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",

@@ -12,7 +12,8 @@ A gap is the best modality's accuracy minus the worst one's. `shapley_<modality>
 joint model's accuracy; over all modalities it sums to that accuracy less that of guessing.
 
 `best_test_<column>` is what papers report: the best value over a run's epochs, chosen on the test set. `weight_<head>`
-and `ogr_<head>` are of a modality's head or of `joint`, as a blend had them in the last epoch.
+and `ogr_<head>` are of a modality's head or of `joint`, as a blend had them in the last epoch. A blend without a head
+that generalises has equal weights instead: `fallback` is how often, and these are no `weight_<head>`.
 """
 
 import re
@@ -63,6 +64,7 @@ PLAIN = {
         Column("peak_memory", "Peak memory", "MiB", 0, 0),
         Column("gflops", "GFLOPs (multiply-adds)", "", 2, 0),
         Column("parameters", "Parameters", "millions", 2, 0),
+        Column("fallback", "Fallback to equal weights", "%", 0, 0),
     )
 }
 

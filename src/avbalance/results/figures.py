@@ -48,7 +48,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         "caption": captions.warn(settings["generated"]) + caption + _failures(rows),
         "provenance": runs.provenance(),
     }
-    return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False) + "\n"}
+    return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
 def _named(rows: Mapping[str, Row]) -> str:

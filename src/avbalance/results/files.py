@@ -23,7 +23,7 @@ def write(out: Path, contents: Mapping[str, str | bytes], stamp: Path, recipe: M
         file = out.with_name(out.name + suffix)
         store.replace(file, content)
         written[file.name] = store.describe(file)
-    store.replace(stamp, json.dumps({**recipe, "files": written}, indent=1) + "\n")
+    store.replace(stamp, json.dumps({**recipe, "files": written}, indent=1, allow_nan=False) + "\n")
 
 
 def read(stamp: Path) -> dict[str, Any]:

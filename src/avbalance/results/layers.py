@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.metrics import clip_losses, correct
+from avbalance.metrics import correct
 from avbalance.probing.names import entry_of, select
 from avbalance.results.runs import Predictions, Runs
 
@@ -55,20 +55,21 @@ def read(entries: Sequence[Mapping[str, Any]], runs: Runs) -> Figures:
 
 
 def sources(entry: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The probe that a cell's columns are computed from, none where its row has none, and its logits' name."""
+    """The probe that a cell's columns are computed from, none where its row has none, and its entry there."""
     if "layers" not in entry:
         return [], ""
     asked = entry["layers"]
-    return [asked["probe"]], f"test_probe_{entry_of(asked['layers'][0], asked['moment'])}"
+    return [asked["probe"]], entry_of(asked["layers"][0], asked["moment"])
 
 
-def value(column: str, predictions: Predictions, logits: str, figures: Mapping[str, Any]) -> NDArray[np.float64]:
-    """One seed's values: [clips] on test, else [1]; figures are the probe's metrics.json."""
-    said, labels = predictions[logits], predictions["test_label"]
+def value(column: str, predictions: Predictions, entry: str, figures: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """One seed's values: [clips] on test, else [1]; figures are the probe's metrics.json. None where it has none."""
     if column == "probe_loss":
-        return clip_losses(said, labels)
+        losses = predictions.get(f"test_loss_{entry}")
+        return None if losses is None else losses.astype(np.float64)
     if column in ("probe_error", "probe_top5_error"):
-        return 100.0 * (~correct(said, labels, k=1 if column == "probe_error" else 5)).astype(np.float64)
-    layer, _, moment = logits.removeprefix("test_probe_").partition("@")
+        ranks, labels = predictions[f"test_probe_{entry}"], predictions["test_label"]
+        return 100.0 * (~correct(ranks, labels, k=1 if column == "probe_error" else 5)).astype(np.float64)
+    layer, _, moment = entry.partition("@")
     name = column.removeprefix("probe_")
     return np.array([figures[layer][moment or TRAINED][name] * (100 if name.endswith("error") else 1)])

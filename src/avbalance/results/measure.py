@@ -108,7 +108,7 @@ def _cell(column: str, entries: list[dict[str, Any]], runs: Runs) -> Measured:
         value = _value(column, folders[0], predictions, logits, runs) if predictions and not failed else None
         cell.num_seeds += value is not None or failed
         if value is not None:
-            cell.remark = cell.remark or _remark(column, predictions[0])
+            cell.remark = cell.remark or _remark(column, predictions[0], value)
             cell.enter(entry["seed"], value, runs.data(folders[0]))
         elif predictions and not failed:
             cell.remark = cell.remark or _missing(column, predictions[0])
@@ -168,9 +168,10 @@ def _value(
         return np.array([figures[name] / one]) if name in figures else None
     if match := BEST_TEST.fullmatch(column):
         return _best_test(column, match[1], runs.history(folder))
+    if column == "fallback":
+        return _fallback(runs.history(folder))
     if OF_A_HEAD.fullmatch(column):
-        history = runs.history(folder)
-        return history[column][-1:] if column in history else None
+        return _of_a_head(column, runs.history(folder))
     if match := VERIFICATION.fullmatch(column):
         return _of_trials(column, match[1], match[2], predictions)
     if column.endswith("_gap"):
@@ -179,6 +180,24 @@ def _value(
         worth = right_with(predictions) if predictions["test_label"].ndim == 1 else None
         return shapley(worth, match[1]) if worth and frozenset([match[1]]) in worth else None
     return _of_clips(column, predictions, logits)
+
+
+def _fallback(history: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """In how many of a run's super-epochs no head generalised, so that weights were equal, in %, [1]."""
+    if "fallback" not in history:
+        return None
+    numbers = history.get("super_epoch", np.ones_like(history["fallback"]))
+    first = np.unique(numbers, return_index=True)[1]
+    return np.array([100.0 * history["fallback"][first].mean()])
+
+
+def _of_a_head(column: str, history: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """A head's weight or OGR in a run's last epoch, [1]; NaN for a weight that is a fallback."""
+    if column not in history:
+        return None
+    if column.startswith("weight_") and "fallback" in history and history["fallback"][-1]:
+        return np.array([np.nan])
+    return history[column][-1:]
 
 
 def _best_test(column: str, plain: str, history: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64] | None:
@@ -245,14 +264,18 @@ def _check_list(column: str, listed: str, lists: list[str]) -> None:
 
 def _missing(column: str, predictions: Predictions) -> str:
     """Why a run has no value of a column that others like it have."""
+    if column == "probe_loss":
+        return "older probes do not say what the loss of each clip is; make them anew"
     sets = [name for name in predictions if name.startswith("test_masked_")]
     if SHAPLEY.fullmatch(column) and len(sets) > 2 and not any("+" in name for name in sets):
         return "older runs do not say what two of three modalities tell; train them anew"
     return ""
 
 
-def _remark(column: str, predictions: Predictions) -> str:
-    """What to know of a column on these test clips."""
+def _remark(column: str, predictions: Predictions, value: NDArray[np.float64]) -> str:
+    """What to know of a column on these test clips, or of a run's value."""
+    if column.startswith("weight_") and np.isnan(value).all():
+        return "runs that ended with equal weights, for no head generalised, are left out"
     labels = predictions["test_label"]
     if _is_of_classes(column):
         left_out = int((labels.all(axis=0) | ~labels.any(axis=0)).sum())

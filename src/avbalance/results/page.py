@@ -99,7 +99,10 @@ def fill(scale: str, contents: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # short, and in the order of the files
+    environment.policies["json.dumps_kwargs"] = {
+        "separators": (",", ":"),
+        "allow_nan": False,
+    }  # short, and in the order of the files
     return environment.get_template("page.html.j2").render(
         scale=scale,
         style=Markup((WEB / "page.css").read_text()),

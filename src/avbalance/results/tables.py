@@ -19,7 +19,7 @@ from avbalance.results.columns import Column, computed, describe
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, holm, t_interval
-from avbalance.store import load_recipe
+from avbalance.store import finite, load_recipe
 
 COMPUTED = "No runs: the numbers follow from formulas."
 EXACT = "Computed, without data. Δ: computed minus paper."
@@ -119,19 +119,8 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         ".md": formats.to_markdown(table, frame, columns),
         ".csv": frame.to_csv(index=False),
         ".tex": latex.to_latex(table, frame, columns),
-        ".json": json.dumps(finite(table), indent=1, ensure_ascii=False) + "\n",
+        ".json": json.dumps(finite(table), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
-
-
-def finite(value: Any) -> Any:  # noqa: ANN401
-    """The value with None in place of every number that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def main() -> None:

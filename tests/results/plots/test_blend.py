@@ -15,6 +15,7 @@ HISTORY: dict[str, list[float]] = {
     "weight_joint": [0.5, 0.5, 0.5, 0.2, 0.2, 0.1],
     "weight_audio": [0.25, 0.25, 0.25, 0.3, 0.3, 0.9],
     "weight_visual": [0.25, 0.25, 0.25, 0.5, 0.5, 0.0],
+    "fallback": [0, 0, 0, 0, 0, 0],
     "naive_val_accuracy": [0.25, 0.25, 0.25, 0.35, 0.35, 0.9],
 }
 ONLINE = {"g_blend_online": {"first": 3, "then": 2}}
@@ -36,6 +37,22 @@ def test_weights_are_stacked_by_epoch(rows: dict[str, Row]) -> None:
         assert upper.baseline.tolist() == lower.values.tolist()
     assert stacked[-1].values.tolist() == pytest.approx([1.0] * 6)
     assert stacked[-1].values - stacked[-1].baseline == pytest.approx(HISTORY["weight_joint"])
+
+
+def test_epochs_with_equal_weights_for_want_of_a_head_that_generalises_are_hatched(publish_row: PublishRow) -> None:
+    history = HISTORY | {"fallback": [0, 0, 0, 1, 1, 0]}
+    figure, caption = Blend().draw({"online": publish_row("Online", RUN, history=history, balancer=ONLINE)}, Runs())
+    plain, hatched = (
+        [patch for patch in figure.axes[0].patches if bool(patch.get_hatch()) is is_hatched]
+        for is_hatched in (False, True)
+    )
+    assert len(plain) == 3
+    (path,) = (patch.get_path() for patch in hatched)
+    assert path.vertices[:, 0].min() == 3.5  # epochs 4 and 5
+    assert path.vertices[:, 0].max() == 5.5
+    assert path.vertices[:, 1].max() == pytest.approx(1.0)
+    assert "no head generalised" in figure.legends[0].get_texts()[3].get_text()
+    assert "Hatched: no head generalised, so weights are equal." in caption
 
 
 def test_accuracies_are_compared_at_the_ends_of_complete_super_epochs(rows: dict[str, Row]) -> None:
@@ -60,7 +77,7 @@ def test_training_that_ended_within_the_first_super_epoch_is_an_error(publish_ro
 
 
 def test_a_run_without_the_naive_accuracy_is_named(publish_row: PublishRow) -> None:
-    history = {name: HISTORY[name] for name in ("epoch", "val_accuracy", "weight_joint")}
+    history = {name: HISTORY[name] for name in ("epoch", "val_accuracy", "fallback", "weight_joint")}
     rows = {"online": publish_row("Online", RUN, history=history, balancer=ONLINE)}
     with pytest.raises(UserError, match="row 'online' was trained without naive_val_accuracy"):
         Blend().draw(rows, Runs())

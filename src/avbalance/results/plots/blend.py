@@ -31,13 +31,13 @@ class Blend(Plot):
         """Read the first seed."""
         ((name, row),) = rows.items()
         seed, folder = row.first
-        history = read_history(name, folder, runs, ["val_accuracy", NAIVE], "the balancer g_blend_online")
+        history = read_history(name, folder, runs, ["val_accuracy", "fallback", NAIVE], "the balancer g_blend_online")
         ends = super_epochs(name, runs.manifests[folder]["recipe"]["settings"]["balancer"], len(history["epoch"]))
         return draw_blend(history, ends), (
-            f"Seed {seed}. (b) Validation accuracy at the end of each super-epoch; naive training, by the joint "
-            "loss alone, starts from the same model. The joint heads are compared as they are, not classifiers "
-            "finetuned on frozen encoders: a departure from the paper. A super-epoch within which training ended "
-            "is left out."
+            f"Seed {seed}. (a) Hatched: no head generalised, so weights are equal. (b) Validation accuracy at the end "
+            "of each super-epoch; naive training, by the joint loss alone, starts from the same model. The joint heads "
+            "are compared as they are, not classifiers finetuned on frozen encoders: a departure from the paper. A "
+            "super-epoch within which training ended is left out."
         )
 
 
@@ -57,7 +57,7 @@ def super_epochs(name: str, balancer: Mapping[str, Mapping[str, Any]], num_epoch
 
 
 def draw_blend(history: Mapping[str, NDArray[np.float64]], ends: NDArray[np.int64]) -> Figure:
-    """Left: stacked weights by epoch. Right: both accuracies at `ends`, epochs from 1."""
+    """Left: stacked weights by epoch, hatched where they are a fallback. Right: both accuracies at `ends`, from 1."""
     figure = Figure(figsize=(WIDTH, 3.4))
     left, right = figure.subplots(1, 2)
     weights = {name.removeprefix("weight_"): values for name, values in history.items() if name.startswith("weight_")}
@@ -69,6 +69,10 @@ def draw_blend(history: Mapping[str, NDArray[np.float64]], ends: NDArray[np.int6
         left.stairs(below + weights[head], edges, baseline=below, fill=True, color=colour)
         below = below + weights[head]
         handles[f"weight, {head}"] = Patch(color=colour)
+    if history["fallback"].any():
+        equal = np.where(history["fallback"] == 1, below, np.nan)
+        left.stairs(equal, edges, baseline=0, fill=True, facecolor="none", edgecolor="white", hatch="//", lw=0)
+        handles["equal weights: no head generalised"] = Patch(facecolor=GREY, edgecolor="white", hatch="//")
     left.set_title("(a) Weights of the heads")
     left.set_ylim(0, None)
     left.margins(x=0)

@@ -19,21 +19,24 @@ const CURVES = [
   ["Balancer: weight of each head", /^weight_(.+)$/],
   ["Balancer: overfitting-to-generalisation ratio", /^ogr_(.+)$/],
 ];
-const LEFT_OUT = /^(epoch|fallback|(train|seen|val|test)_video_.*)$/;
+const LEFT_OUT = /^(epoch|super_epoch|fallback|(train|seen|val|test)_video_.*)$/;
 
 function pointsOf(runs, columns, curves) {
-  const ofColumn = (run, [column, name]) =>
-    (curves(run)[column] ?? []).map((value, place) => ({ epoch: place + 1, value, name, seed: run.seed }));
+  const equal = (run, column, place) => column.startsWith("weight_") && run.history.fallback?.[place] === 1;
+  const ofColumn = (run, [column, name]) => (curves(run)[column] ?? []).map(
+    (value, place) => ({ epoch: place + 1, value, name, seed: run.seed, equal: equal(run, column, place) }));
   const points = runs.flatMap((run) => columns.flatMap((column) => ofColumn(run, column)));
   return points.filter((point) => point.value !== null);
 }
 
-/** A line for each name and seed; a click on the legend dims the others, a tooltip tells the value. */
+/** A line for each name and seed; a click on the legend dims the others, a tooltip tells the value. Weights that are
+ * equal for want of a head that generalises are crosses. */
 function lines(title, points) {
   const names = [...new Set(points.map((point) => point.name))];
   names.sort((a, b) => (a === "joint") - (b === "joint")); // so that a modality has one colour in all charts
+  const note = points.some((point) => point.equal) ? " (crosses: equal, for no head generalised)" : "";
   return {
-    title, data: { values: points }, width: "container", height: 190,
+    title: title + note, data: { values: points }, width: "container", height: 190,
     params: [{ name: "chosen", select: { type: "point", fields: ["name"] }, bind: "legend" }],
     mark: { type: "line", strokeWidth: 1.6, point: { size: 14, filled: true } },
     encoding: {
@@ -41,6 +44,7 @@ function lines(title, points) {
       y: { field: "value", type: "quantitative", title: null, scale: { zero: false } },
       color: { field: "name", title: null, scale: { domain: names }, sort: null, legend: { orient: "bottom", columns: 3 } },
       detail: { field: "seed" },
+      shape: { condition: { test: "datum.equal", value: "cross" }, value: "circle" },
       opacity: { condition: { param: "chosen", value: 0.85 }, value: 0.08 },
       tooltip: [{ field: "name" }, { field: "seed" }, { field: "epoch" }, { field: "value", format: ".4~g" }],
     },
