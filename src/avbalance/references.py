@@ -14,6 +14,8 @@ from avbalance.table_schema import Row, Table
 
 LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""
+EXACT = ("gflops", "parameters")
+"""Columns of the model, which no seed changes."""
 OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + [
     f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
 ]
@@ -71,8 +73,11 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
         member(path, f"expected.{row}", "row", row, shown)
         for column in numbers:
             member(path, f"expected.{row}.{column}", "column", column, table.columns)
+    exact = [column for column in table.columns if table.compute is not None or column in EXACT]
     for name, claim in table.claims.items():
         member(path, f"claims.{name}.metric", "column", claim.metric, table.columns)
+        if claim.relation == "times":
+            member(path, f"claims.{name}.metric", "column that no seed changes", claim.metric, exact)
         member(path, f"claims.{name}.right_metric", "column", claim.right_metric or claim.metric, table.columns)
         for side, value in (("left", claim.left), ("right", claim.right)):
             for row in [value] if isinstance(value, str) else value:
