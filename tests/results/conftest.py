@@ -55,6 +55,7 @@ def settings() -> dict[str, Any]:
     return {
         "table": "demo_table1",
         "scale": "laptop",
+        "generated": False,
         "command": "snakemake --cores all --config scale=laptop tables=[demo_table1]",
         "spec": {
             "title": "A demonstration of 100 % & more",

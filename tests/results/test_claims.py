@@ -370,11 +370,15 @@ def test_times_is_a_ratio_within_a_tolerance(tolerance: float, expected: str) ->
     values = exact("parameters", large=177.0, small=100.0)
     result = judged(values, "parameters", left="large", relation="times", right="small", factor=2, tolerance=tolerance)
     assert (result.verdict, result.difference, result.unit) == (expected, pytest.approx(1.77), "times")
-    assert (result.exact, result.condition) == (True, f"2 ± {tolerance} times")
+    assert (result.basis, result.condition) == ("formula", f"2 ± {tolerance} times")
 
 
-def test_what_data_decide_is_not_exact() -> None:
-    assert not judged(rows(a=0.9, b=0.5), "accuracy", left="a", relation=">", right="b").exact
+def test_a_verdict_says_whether_it_rests_on_data_on_none_or_on_generated_ones() -> None:
+    more = claim("a", ">", "b")
+    assert [result.basis for result in judge({"more": more}, rows(a=0.9, b=0.5), COLUMNS, {})] == ["experiment"]
+    assert [result.basis for result in judge({"more": more}, exact("accuracy", a=1, b=0), COLUMNS, {})] == ["formula"]
+    shrunk = judge({"more": more}, exact("accuracy", a=1, b=0), COLUMNS, {}, generated=True)
+    assert [result.basis for result in shrunk] == ["generated"]
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_latex_compiles(runs: Callable[..., str], settings: dict[str, Any], tmp_
 
 def contrastive() -> dict[str, Any]:
     spec = yaml.safe_load((CONFIG / "contrastive_table2.yaml").read_text())
-    return {"table": "contrastive_table2", "scale": "laptop", "command": "snakemake", "spec": spec}
+    return {"table": "contrastive_table2", "scale": "laptop", "generated": False, "command": "snakemake", "spec": spec}
 
 
 def test_contrastive_factors_have_the_printed_values() -> None:

@@ -1,7 +1,7 @@
 """Recipes of tables and figures, and of the page that shows them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def table_of(plan: Plan, name: str) -> str:
         "table": name,
         "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each"}),
         "scale": scale,
+        "generated": _is_generated(plan, project.rows.get(name, {}).values()),
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
@@ -52,6 +53,15 @@ def table_of(plan: Plan, name: str) -> str:
     if table.compute is not None:
         modules.append(registry.locate("formula", table.compute)[0])
     return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
+
+
+def _is_generated(plan: Plan, rows: Collection[Row]) -> bool:
+    """Whether a data set comes from a generator on which rows are trained or probed, or that they start from."""
+    datasets = {row.dataset for row in rows} | {row.probe.dataset or row.dataset for row in rows if row.probe}
+    starts = {start for row in rows if isinstance(row.pretrained, dict) for start in row.pretrained.values()}
+    prepared = [prepared_of(plan, each) for each in datasets | starts & plan.project.datasets.keys()]
+    raw = [plan.artifacts[plan.artifacts[path].recipe["inputs"]["raw"]] for path in prepared]
+    return any("generator" in artifact.recipe["settings"] for artifact in raw)
 
 
 def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:

@@ -13,6 +13,8 @@ from avbalance.results.measure import Measured, Values, minus
 from avbalance.results.statistics import ALPHA, TEST, Difference, Sample, difference, holm, sample
 
 Verdict = Literal["holds", "fails", "undecided"]
+Basis = Literal["experiment", "formula", "generated"]
+"""What a verdict rests on: data, no data at all, or generated data, which say nothing about a paper."""
 CAPTION = (
     f"{TEST} Where a claim speaks of several rows, all must be on its side unless it says how many, k of n: p is then "
     "that of the k-th best comparison times n - k + 1; where too few are, p is that of the comparison that leaves too "
@@ -43,8 +45,8 @@ class Result:
 
     Attributes:
         condition: What the relation leaves open, in words: how many of the pairs, by how much.
-        difference: Of `times` the ratio.
-        exact: Whether no data were needed.
+        difference: Of `times` the ratio; else less `less`.
+        basis: A verdict is one about the paper where this is no generated data.
     """
 
     name: str
@@ -56,7 +58,8 @@ class Result:
     unit: str
     digits: int
     verdict: Verdict
-    exact: bool
+    basis: Basis
+    less: float
     left: str
     right: str
     difference: float | None
@@ -144,6 +147,7 @@ def judge(
     values: Values,
     columns: Mapping[str, Column],
     expected: Mapping[str, Mapping[str, float]],
+    generated: bool = False,
 ) -> list[Result]:
     """The verdicts on a table's claims, whose p values are corrected together; an adjusted p below 0.05 decides.
 
@@ -169,6 +173,7 @@ def judge(
         values: Of every row and column.
         columns: {name: column}.
         expected: {row: {column: the paper's number}}.
+        generated: Whether any of the data were.
     """
     compared = {name: _compared(name, claim, values, expected) for name, claim in claims.items()}
     sides = {name: _sides(claim, compared[name]) for name, claim in claims.items()}
@@ -179,7 +184,8 @@ def judge(
         of_claim = {sign: p for (owner, sign), p in adjusted.items() if owner == name}
         rows = {row for pair in compared[name] for row in (pair.left, pair.right)} & values.keys()
         exact = all(values[row][claim["metric"]].exact for row in rows)
-        results.append(_result(name, claim, compared[name], sides[name], of_claim, columns[claim["metric"]], exact))
+        basis: Basis = "generated" if generated else "formula" if exact else "experiment"
+        results.append(_result(name, claim, compared[name], sides[name], of_claim, columns[claim["metric"]], basis))
     return results
 
 
@@ -202,10 +208,15 @@ def _compared(
     pairs = _pairs(name, left, left if other != metric else claim["right"])
     if relation == "times":
         return [Compared(one, against, _ratio(cells[one], others[against])) for one, against in pairs]
-    less = SIGN[relation] * claim.get("by", 0.0)
+    less = _less(claim)
     if other != metric:
         return [Compared(row, row, compare_columns(row, cells, others, less)) for row, _ in pairs]
     return [Compared(one, against, compare(cells, one, against, less)) for one, against in pairs]
+
+
+def _less(claim: Mapping[str, Any]) -> float:
+    """What is taken off a difference: by how much it is said to be above 0, or below."""
+    return float(SIGN.get(claim["relation"], 0) * claim.get("by", 0.0))
 
 
 def _ratio(left: Measured, right: Measured) -> Difference | None:
@@ -263,7 +274,7 @@ def _result(
     sides: dict[int, Side],
     adjusted: dict[int, float],
     column: Column,
-    exact: bool,
+    basis: Basis,
 ) -> Result:
     sign = _verdict(claim, compared, adjusted)
     chosen = sign if sign in sides else max(sides)
@@ -279,7 +290,8 @@ def _result(
         unit="times" if claim["relation"] == "times" else "points" if column.unit == "%" else column.unit,
         digits=max(column.digits, 2),
         verdict=VERDICTS[sign],
-        exact=exact,
+        basis=basis,
+        less=_less(claim),
         left=left,
         right=right,
         difference=found.difference if found else None,
