@@ -20,6 +20,8 @@ OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + 
     f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
 ]
 """The columns of rows with `probe`."""
+OF_A_STREAM = ("norm_growth", "angle_mean", "angle_deviation")
+"""Followed by a modality: columns of heads with a weight for each class."""
 
 
 def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
@@ -35,6 +37,10 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
         figures = [name + ending for name in ("eer", "min_dcf", "min_dcf05") for ending in ("", "_<list>")]
         return [*figures, "best_test_eer_<list>", "best_test_min_dcf_<list>", *names]
     measure = "map" if dataset.task == "multi_label" else "acc"
+    names += ["train_loss", "best_epoch", "loss_fluctuation"]
+    if dataset.task == "single_label":
+        names += ["error", "train_accuracy", "val_accuracy", "super_epoch_accuracy", "super_epoch_naive_accuracy"]
+        names += [f"{what}_{modality}" for what in OF_A_STREAM for modality in modalities]
     figures = ["map", "mauc"] if dataset.task == "multi_label" else ["accuracy", "top5"]
     if dataset.task == "single_label" and dataset.prepare is not None:
         figures += ["video_accuracy", "video_top5"]
