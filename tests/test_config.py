@@ -66,7 +66,7 @@ def message(project: Path) -> Callable[..., str]:
         ("expected: {concat", "expected: {conct", "expected.conct: 'conct' is not a row; did you mean 'concat'?"),
         ("right: concat", "right: cat", "claims.film_wins.right: 'cat' is not a row; did you mean 'concat'?"),
         ('relation: ">"', "relation: beats", "claims.film_wins.relation: found 'beats'; input should be"),
-        ('relation: ">"', "relation: falls", "claims.film_wins: falls needs left: two rows or more, in order"),
+        ('relation: ">"', "relation: falls", "claims.film_wins: falls has no right; it may have exceptions, left"),
         ("title: Two rows", "title: [", "line 4: no valid YAML: "),
         ("concat: {}", "concat: {modalities: [smell]}", "rows.concat.modalities: 'smell' is not a modality; allowed: audio"),
         ("concat: {}", "concat: {training: {epochs: -1}}", "rows.concat.training.epochs: found -1; input should be greater than or equal to 0"),

@@ -17,10 +17,14 @@ LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""
 PERCENT = re.compile(r"(best_test_)?(accuracy|top5|video_\w+|map|mauc|eer\w*)|(acc|map)_\w+|probe_\w*error")
 SIGNED = re.compile(r"shapley_\w+|weight_\w+|ogr_\w+")
+EXACT = ("gflops", "parameters")
+"""Columns of the model, which no seed changes."""
 OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + [
     f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
 ]
 """The columns of rows with `probe`."""
+OF_A_STREAM = ("norm_growth", "angle_mean", "angle_deviation")
+"""Followed by a modality: columns of heads with a weight for each class."""
 
 
 def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
@@ -36,6 +40,10 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
         figures = [name + ending for name in ("eer", "min_dcf", "min_dcf05") for ending in ("", "_<list>")]
         return [*figures, "best_test_eer_<list>", "best_test_min_dcf_<list>", *names]
     measure = "map" if dataset.task == "multi_label" else "acc"
+    names += ["train_loss", "best_epoch", "loss_fluctuation"]
+    if dataset.task == "single_label":
+        names += ["error", "train_accuracy", "val_accuracy", "super_epoch_accuracy", "super_epoch_naive_accuracy"]
+        names += [f"{what}_{modality}" for what in OF_A_STREAM for modality in modalities]
     figures = ["map", "mauc"] if dataset.task == "multi_label" else ["accuracy", "top5"]
     if dataset.task == "single_label" and dataset.prepare is not None:
         figures += ["video_accuracy", "video_top5"]
@@ -77,8 +85,11 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
             low, high = _limits(column) if table.compute is None else (-LARGEST, LARGEST)
             if not (isinstance(number, int | float) and low <= number <= high):
                 raise UserError(f"{path}: expected.{row}.{column}: found {number}; allowed: {low} to {high}")
+    exact = [column for column in table.columns if table.compute is not None or column in EXACT]
     for name, claim in table.claims.items():
         member(path, f"claims.{name}.metric", "column", claim.metric, table.columns)
+        if claim.relation == "times":
+            member(path, f"claims.{name}.metric", "column that no seed changes", claim.metric, exact)
         member(path, f"claims.{name}.right_metric", "column", claim.right_metric or claim.metric, table.columns)
         for side, value in (("left", claim.left), ("right", claim.right)):
             for row in [value] if isinstance(value, str) else value:

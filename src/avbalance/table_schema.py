@@ -4,11 +4,20 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from avbalance.ranges import NotNegative, Real, Whole
+from avbalance.ranges import Count, NotNegative, Positive, Real, Whole
 from avbalance.registry import Spec
 from avbalance.schema import Name, Strict
 
-Relation = Literal[">", "<", "falls", "equals_paper"]
+Relation = Literal[">", "<", "falls", "falls_most", "times", "equals_paper"]
+OPTIONS: dict[Relation, tuple[set[str], set[str]]] = {
+    ">": ({"left"}, {"right", "right_metric", "at_least", "by"}),
+    "<": ({"left"}, {"right", "right_metric", "at_least", "by"}),
+    "falls": ({"left"}, {"exceptions"}),
+    "falls_most": ({"left", "right"}, set()),
+    "times": ({"left", "factor", "tolerance"}, {"right", "right_metric"}),
+    "equals_paper": ({"tolerance"}, set()),
+}
+"""{relation: (keys that it needs, keys that it may have)}, of a claim."""
 
 
 class Probing(Strict):
@@ -53,13 +62,19 @@ class Row(Strict):
 
 
 class Claim(Strict):
-    """A sentence of the paper as a predicate over rows.
+    """A sentence of the paper as a predicate over rows; `results.claims.judge` says when it holds.
 
     Attributes:
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` has
-            rows on the left alone, in the order along which the metric falls.
+        relation: `>` and `<`; `falls` along rows ("monotonic"); `falls_most` at one of them ("the biggest impact");
+            `times` ("nearly two times", "37 % fewer"), of columns that no seed changes; `equals_paper`.
+        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` and
+            `falls_most` have on the left the rows in the order along which the metric falls.
         right_metric: Instead of `right`: another column of the same rows.
-        tolerance: How near `equals_paper` has to be.
+        at_least: Of how many pairs `>` or `<` is said ("mostly", "in some cases"); None for all.
+        by: How much larger or smaller the left side is said to be ("over 10 points lower").
+        exceptions: How many rows may be above their predecessors in what `falls` ("almost monotonic").
+        factor: What left over right is said to be by `times`.
+        tolerance: How near `times` and `equals_paper` have to be.
     """
 
     text: str
@@ -68,26 +83,40 @@ class Claim(Strict):
     left: str | list[str] = []
     right: str | list[str] = []
     right_metric: str | None = None
+    at_least: Count | None = None
+    by: Positive | None = None
+    exceptions: Count | None = None
+    factor: Positive | None = None
     tolerance: NotNegative | None = None
 
     @model_validator(mode="after")
-    def _has_two_sides(self) -> Self:
-        if self.relation == "equals_paper":
-            if self.tolerance is None:
-                raise ValueError("equals_paper needs tolerance")
-            return self
-        if self.relation == "falls":
-            if isinstance(self.left, str) or len(self.left) < 2 or self.right or self.right_metric is not None:
-                raise ValueError("falls needs left: two rows or more, in order, and neither right nor right_metric")
-            return self
-        if bool(self.right) == (self.right_metric is not None):
+    def _is_complete(self) -> Self:
+        needed, allowed = OPTIONS[self.relation]
+        given = {key for keys in OPTIONS.values() for key in keys[0] | keys[1] if getattr(self, key) not in (None, [])}
+        if missing := sorted(needed - given):
+            raise ValueError(f"{self.relation} needs {' and '.join(missing)}")
+        if strange := sorted(given - needed - allowed):
+            raise ValueError(f"{self.relation} has no {strange[0]}; it may have {', '.join(sorted(needed | allowed))}")
+        if "right_metric" in allowed and bool(self.right) == (self.right_metric is not None):
             raise ValueError("give either right or right_metric")
         left, right = (1 if isinstance(side, str) else len(side) for side in (self.left, self.right or self.left))
-        if min(left, right) == 0 or (min(left, right) > 1 and left != right):
+        if self.relation.startswith("falls"):
+            self._check_order()
+        elif self.left and min(left, right) > 1 and left != right:
             raise ValueError(
                 f"left has {left} rows and right {right}; give one side a single row, or both equally many"
             )
+        if self.at_least is not None and self.at_least > max(left, right):
+            raise ValueError(f"at_least is {self.at_least}, and there are {max(left, right)} pairs")
         return self
+
+    def _check_order(self) -> None:
+        if isinstance(self.left, str) or len(self.left) < 2:
+            raise ValueError(f"{self.relation} needs left: two rows or more, in order")
+        if self.relation == "falls_most" and (self.right not in self.left[1:] or len(self.left) < 3):
+            raise ValueError("falls_most needs left: three rows or more, and right: one of them, but not the first")
+        if (self.exceptions or 0) >= len(self.left) - 1:
+            raise ValueError(f"exceptions is {self.exceptions}, and there are {len(self.left) - 1} steps")
 
     def of(self, value: str) -> "Claim":
         """The claim about the rows that `each` made for a value."""

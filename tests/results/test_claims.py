@@ -1,13 +1,16 @@
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from avbalance.cli import UserError
 from avbalance.results.claims import Result, compare_columns, judge
 from avbalance.results.columns import computed, describe
 from avbalance.results.measure import Measured, Values
+from avbalance.table_schema import Claim
 
 COLUMNS = {name: describe(name) for name in ("accuracy", "loss", "probe_gap")}
 
@@ -256,3 +259,142 @@ def test_exact_numbers_fall_by_their_signs(numbers: list[float], expected: str) 
     values = {row: {"gflops": cell} for row, cell in cells.items()}
     (result,) = judge({"claim": falling(*cells, metric="gflops")}, values, {"gflops": describe("gflops")}, {})
     assert result.verdict == expected
+
+
+def exact(metric: str, **numbers: float) -> Values:
+    return {row: {metric: Measured({0: np.array([number])}, 1, exact=True)} for row, number in numbers.items()}
+
+
+def judged(values: Values, metric: str, **keys: Any) -> Result:  # noqa: ANN401
+    """The verdict on one claim, which has to be one that a table may hold."""
+    said = Claim(text="", metric=metric, **keys).model_dump(exclude_none=True)
+    column = describe(metric) if metric in ("accuracy", "probe_gap", "parameters") else computed(metric)
+    (result,) = judge({"claim": said}, values, {metric: column}, {})
+    return result
+
+
+@pytest.mark.parametrize(("at_least", "expected"), [(1, "holds"), (2, "holds"), (3, "fails"), (None, "fails")])
+def test_mostly_counts_exact_pairs(at_least: int | None, expected: str) -> None:
+    values = exact("f", base=1.0, a=0.5, b=0.7, c=1.2)
+    keys = {"left": ["a", "b", "c"], "relation": "<", "right": "base"}
+    assert judged(values, "f", **keys, **({"at_least": at_least} if at_least else {})).verdict == expected
+
+
+def test_an_exact_tie_is_on_no_side() -> None:
+    values = exact("f", base=1.0, a=0.5, b=1.0, c=1.2)
+    keys = {"left": ["a", "b", "c"], "relation": "<", "right": "base"}
+    assert [judged(values, "f", **keys, at_least=k).verdict for k in (1, 2, 3)] == ["holds", "undecided", "fails"]
+
+
+def test_that_k_of_n_pairs_are_on_a_side_has_the_p_of_a_partial_conjunction() -> None:
+    values: Values = {
+        "base": gaps(0, 0.1, 0.2), "far": gaps(20, 21, 22), "wide": gaps(10, 11, 12), "near": gaps(-1, 1, 1),
+        "low": gaps(-9, -10, -11),
+    }  # fmt: skip
+    left = ["near", "far", "low", "wide"]
+    result = judged(values, "probe_gap", left=left, relation=">", right="base", at_least=2)
+    p = {pair["left"]: pair["p"] for pair in result.pairs}
+    assert p["far"] < p["wide"] < 0.02 < p["near"]
+    # The second smallest of those that are above, times 4 - 2 + 1.
+    assert (result.p, result.left, result.verdict) == (pytest.approx(3 * p["wide"]), "wide", "holds")
+    assert result.condition == "at least 2 of 4"
+    # Three of four would need "near" too, which is above, but not surely.
+    result = judged(values, "probe_gap", left=left, relation=">", right="base", at_least=3)
+    assert (result.p, result.left, result.verdict) == (pytest.approx(min(1, 2 * p["near"])), "near", "undecided")
+    # All four: one is below, and its p counts four times.
+    result = judged(values, "probe_gap", left=left, relation=">", right="base")
+    assert (result.p, result.left, result.verdict) == (pytest.approx(4 * p["low"]), "low", "fails")
+    # Two of four smaller: that two are above decides, at (4 - 2 + 1) times the second smallest ... of three needed.
+    result = judged(values, "probe_gap", left=left, relation="<", right="base", at_least=2)
+    assert (result.p, result.left) == (pytest.approx(min(1, 2 * p["near"])), "near")
+
+
+@pytest.mark.parametrize(("by", "expected"), [(10, "holds"), (40, "fails"), (30, "undecided")])
+def test_by_asks_for_a_size(by: float, expected: str) -> None:
+    result = judged(rows(high=0.9, low=0.6), "accuracy", left="high", relation=">", right="low", by=by)
+    assert (result.verdict, result.condition) == (expected, f"by more than {by}")
+    assert result.difference == pytest.approx(30 - by)
+    assert (
+        judged(rows(high=0.9, low=0.6), "accuracy", left="low", relation="<", right="high", by=by).verdict == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "exceptions", "expected"),
+    [
+        ([9, 8, 8.5, 7], None, "fails"),
+        ([9, 8, 8.5, 7], 1, "holds"),
+        ([9, 8, 8.5, 7, 7.5, 1], 1, "fails"),
+        ([9, 8, 8.5, 7, 7.5, 1], 2, "holds"),
+        ([8, 7, 9], 1, "fails"),  # the last is above the first
+    ],
+)
+def test_almost_monotonic_allows_a_number_of_rises(numbers: list[float], exceptions: int | None, expected: str) -> None:
+    values = exact("f", **{f"r{i}": number for i, number in enumerate(numbers)})
+    keys = {"exceptions": exceptions} if exceptions else {}
+    assert judged(values, "f", left=list(values), relation="falls", **keys).verdict == expected
+
+
+def test_of_the_rises_the_first_beyond_the_exceptions_decides() -> None:
+    shares = {"a": 0.9, "b": 0.5, "c": 0.8, "d": 0.4, "e": 0.5, "f": 0.1}
+    result = judged(rows(**shares), "accuracy", left=list(shares), relation="falls")
+    assert (result.left + result.right, result.verdict) == ("bc", "fails")
+    result = judged(rows(**shares), "accuracy", left=list(shares), relation="falls", exceptions=1)
+    assert (result.left + result.right, result.verdict) == ("de", "fails")
+    result = judged(rows(**shares), "accuracy", left=list(shares), relation="falls", exceptions=2)
+    assert (result.left + result.right, result.verdict, result.condition) == ("af", "holds", "all rows but 2")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected", "other"), [("b", "holds", "d"), ("d", "fails", "b"), ("c", "fails", "b")]
+)
+def test_the_biggest_fall_is_deeper_than_every_other(where: str, expected: str, other: str) -> None:
+    # Falls of 40, -10, 20 points.
+    result = judged(rows(a=0.9, b=0.5, c=0.6, d=0.4), "accuracy", left=list("abcd"), relation="falls_most", right=where)
+    assert (result.verdict, result.left, result.right) == (expected, where, other)
+    assert result.difference == pytest.approx({"b": 40 - 20, "c": -10 - 40, "d": 20 - 40}[where])
+
+
+def test_falls_are_compared_seed_by_seed() -> None:
+    # Seeds differ by 100, and the falls of each by little: 10, 11, 12 against 5.
+    values: Values = {
+        "a": gaps(110, 211, 312), "b": gaps(100, 200, 300), "c": gaps(95, 195, 295),
+    }  # fmt: skip
+    result = judged(values, "probe_gap", left=list("abc"), relation="falls_most", right="b")
+    assert (result.difference, result.verdict) == (pytest.approx(6), "holds")
+    assert result.p == pytest.approx(stats.ttest_1samp([5, 6, 7], 0).pvalue, abs=1e-8)
+
+
+@pytest.mark.parametrize(("tolerance", "expected"), [(0.25, "holds"), (0.2, "fails")])
+def test_times_is_a_ratio_within_a_tolerance(tolerance: float, expected: str) -> None:
+    values = exact("parameters", large=177.0, small=100.0)
+    result = judged(values, "parameters", left="large", relation="times", right="small", factor=2, tolerance=tolerance)
+    assert (result.verdict, result.difference, result.unit) == (expected, pytest.approx(1.77), "times")
+    assert (result.basis, result.condition) == ("formula", f"2 ± {tolerance} times")
+
+
+def test_a_verdict_says_whether_it_rests_on_data_on_none_or_on_generated_ones() -> None:
+    more = claim("a", ">", "b")
+    assert [result.basis for result in judge({"more": more}, rows(a=0.9, b=0.5), COLUMNS, {})] == ["experiment"]
+    assert [result.basis for result in judge({"more": more}, exact("accuracy", a=1, b=0), COLUMNS, {})] == ["formula"]
+    shrunk = judge({"more": more}, exact("accuracy", a=1, b=0), COLUMNS, {}, generated=True)
+    assert [result.basis for result in shrunk] == ["generated"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"relation": ">", "left": "a"}, "give either right or right_metric"),
+        ({"relation": ">", "right": "a"}, "> needs left"),
+        ({"relation": ">", "left": "a", "right": "b", "factor": 2}, "> has no factor; it may have at_least, by, left"),
+        ({"relation": ">", "left": ["a", "b"], "right": "c", "at_least": 3}, "at_least is 3, and there are 2 pairs"),
+        ({"relation": "falls", "left": ["a"]}, "falls needs left: two rows or more, in order"),
+        ({"relation": "falls", "left": ["a", "b"], "exceptions": 1}, "exceptions is 1, and there are 1 steps"),
+        ({"relation": "falls_most", "left": ["a", "b", "c"], "right": "a"}, "right: one of them, but not the first"),
+        ({"relation": "times", "left": "a", "right": "b", "factor": 2}, "times needs tolerance"),
+        ({"relation": "equals_paper"}, "equals_paper needs tolerance"),
+    ],
+)
+def test_a_claim_that_is_not_complete_is_an_error(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Claim(text="", metric="accuracy", **keys)

@@ -31,6 +31,9 @@ HEADINGS = {
     "weight_joint": ("Joint weight", "", 3, 0),
     "fallback": ("Fallback to equal weights", "%", 0, 0),
     "ogr_audio": ("Audio OGR", "", 3, 0),
+    "norm_growth_audio": ("Growth of audio weight norm", "", 3, 0),
+    "angle_mean_visual": ("Visual angle, mean", "degrees", 1, 0),
+    "loss_fluctuation": ("Fluctuation of the training loss", "nats", 3, 0),
     "gflops": ("GFLOPs (multiply-adds)", "", 2, 0),
     "parameters": ("Parameters", "millions", 2, 0),
 }
@@ -79,7 +82,7 @@ def test_every_column_of_a_task_is_admitted_and_described(tmp_path: Path, task: 
     ("task", "column", "expected"),
     [
         ("single_label", "map", "allowed: acc_audio_alone, .*accuracy, .*best_test_accuracy, .* .x is single_label"),
-        ("single_label", "video_accuracy", "did you mean 'accuracy'"),  # the clips of this reader are no windows
+        ("single_label", "video_accuracy", "did you mean 'val_accuracy'"),  # the clips of this reader are no windows
         ("multi_label", "acc_audio_probe", "did you mean 'map_audio_probe'. .x is multi_label"),
         ("verification", "map_audio_probe", ".*x is verification"),
         ("verification", "loss", "did you mean 'gflops'"),

@@ -435,3 +435,57 @@ def test_rows_of_several_labels_a_clip_are_not_combined() -> None:
     several = {"test_logits": np.zeros((1, 4)), "test_label": np.ones((1, 4), np.uint8)}
     found = combine([said(0)], [several])
     assert found["accuracy"].num_seeds == 0
+
+
+def test_training_figures_are_of_the_kept_model(publish_run: Callable[..., str]) -> None:
+    figures = {"train_accuracy": 0.75, "train_loss": 0.5, "val_accuracy": 0.625, "best_epoch": 7}
+    run = publish("trained", figures=figures, test_label=np.array([0]), test_logits=np.eye(2)[:1])
+    found = measure({"row": [entry(run)]}, [*figures, "error"], Runs())["row"]
+    assert {column: means(cell) for column, cell in found.items()} == {
+        "train_accuracy": [75], "train_loss": [0.5], "val_accuracy": [62.5], "best_epoch": [7], "error": [0],
+    }  # fmt: skip
+
+
+def test_a_loss_that_falls_steadily_does_not_fluctuate(publish_run: Callable[..., str]) -> None:
+    # Second differences of the first: 3, 0, 0; of the second: 1, 2, 2 in size.
+    steady = publish("steady", history="epoch,train_loss\n1,9\n2,5\n3,4\n4,3\n5,2\n", test_label=np.array([0]))
+    rough = publish("rough", history="epoch,train_loss\n1,3\n2,3\n3,4\n4,3\n5,4\n", test_label=np.array([0]))
+    short = publish("short", history="epoch,train_loss\n1,3\n2,3\n", test_label=np.array([0]))
+    rows = {"steady": [entry(steady)], "rough": [entry(rough)], "short": [entry(short)]}
+    found = measure(rows, ["loss_fluctuation"], Runs())
+    assert means(found["steady"]["loss_fluctuation"]) == [0]
+    assert means(found["rough"]["loss_fluctuation"]) == [2]
+    assert found["short"]["loss_fluctuation"].remark == "no value where a run gives no finite number"
+
+
+def test_norms_grow_from_the_first_epoch_to_the_last_and_angles_are_those_of_test_clips(
+    publish_run: Callable[..., str],
+) -> None:
+    run = publish("angles", test_label=np.array([0, 1]), test_angle_audio=np.array([60.0, 80.0], np.float16))
+    np.savez(Path(run) / "weight_norms.npz", weight_norm_audio=np.array([[1.0, 2.0], [9.0, 9.0], [2.0, 4.0]]))
+    columns = [
+        "norm_growth_audio",
+        "angle_mean_audio",
+        "angle_deviation_audio",
+        "norm_growth_visual",
+        "angle_mean_visual",
+    ]
+    found = measure({"row": [entry(run)]}, columns, Runs())["row"]
+    # 1 and 2 of two classes; 60 and 80 degrees.
+    assert [means(found[column]) for column in columns] == [[1.5], [70], [10], []]
+    assert found["angle_mean_audio"].values[0].tolist() == [60, 80]
+
+
+def test_the_super_epoch_of_the_least_gain_is_shown(publish_run: Callable[..., str]) -> None:
+    lines = ["epoch,val_accuracy,naive_val_accuracy"]
+    # Super-epochs end after epochs 2, 3 and 4: gains 10, -5 and 20 points.
+    lines += ["1,0.1,nan", "2,0.5,0.4", "3,0.5,0.55", "4,0.8,0.6"]
+    run = publish("online", history="\n".join(lines) + "\n", test_label=np.array([0]))
+    columns = ["super_epoch_accuracy", "super_epoch_naive_accuracy"]
+    runs = Runs()
+    runs.predictions(run)
+    runs.manifests[run]["recipe"]["settings"]["balancer"] = {"any": {"first": 2, "then": 1}}
+    found = measure({"row": [entry(run)]}, columns, runs)["row"]
+    assert [means(found[column]) for column in columns] == [[50], [55]]
+    other = publish("other", test_label=np.array([0]))
+    assert measure({"row": [entry(other)]}, columns, Runs())["row"]["super_epoch_accuracy"].num_seeds == 0

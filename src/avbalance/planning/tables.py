@@ -1,7 +1,7 @@
 """Recipes of tables and figures, and of the page that shows them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def table_of(plan: Plan, name: str) -> str:
         "table": name,
         "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each"}),
         "scale": scale,
+        "generated": _generated(plan, project.rows.get(name, {}).values()),
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
@@ -41,7 +42,6 @@ def table_of(plan: Plan, name: str) -> str:
         }
         for row_name, row in project.rows[name].items():
             settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
-    settings["generated"] = _generated(plan, name)
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
@@ -55,12 +55,15 @@ def table_of(plan: Plan, name: str) -> str:
     return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
 
 
-def _generated(plan: Plan, table: str) -> list[str]:
-    """Titles of the data sets behind a table's rows that a generator makes."""
+def _generated(plan: Plan, rows: Collection[Row]) -> list[str]:
+    """Titles of the data sets from a generator on which rows are trained or probed, or that they start from."""
     project = plan.project
-    rows = project.rows[table].values() if project.tables[table].compute is None else []
-    datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe and row.probe.dataset}
-    raw = {name: plan.artifacts[prepared_of(plan, name)].recipe["inputs"]["raw"] for name in datasets}
+    datasets = {row.dataset for row in rows} | {row.probe.dataset or row.dataset for row in rows if row.probe}
+    starts = {start for row in rows if isinstance(row.pretrained, dict) for start in row.pretrained.values()}
+    raw = {
+        name: plan.artifacts[prepared_of(plan, name)].recipe["inputs"]["raw"]
+        for name in datasets | starts & project.datasets.keys()
+    }
     made = {name for name, path in raw.items() if "generator" in plan.artifacts[path].recipe["settings"]}
     return sorted(project.datasets[name].title for name in made)
 

@@ -34,6 +34,15 @@ KINDS = {
         "head generalised, so that weights were equal."
     ),
     "ogr": "OGR: a head's overfitting-to-generalisation ratio, as estimated last.",
+    "train_accuracy": "Training accuracy: of the kept model on all training clips, in evaluation mode.",
+    "train_loss": "Training loss: of the kept model on all training clips, in evaluation mode.",
+    "fluctuation": "Fluctuation: median over epochs e of |L(e − 1) − 2 L(e) + L(e + 1)|, L(e) the mean training loss.",
+    "super": (
+        "Least gain of a super-epoch: validation accuracies at the end of the super-epoch in which the balancer gains "
+        "least over naive training from the same start."
+    ),
+    "growth": "Growth: of the length of a class's weight from the first epoch to the last, mean over classes.",
+    "angle": "Angle: between a test clip's features and the weight of its class; mean and deviation over clips.",
     "gflops": "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
     "seconds": "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",
     "peak": "Peak memory: the most that was in use during training.",
@@ -118,4 +127,4 @@ def _remarks(columns: Sequence[Column], values: Values, labels: Mapping[str, str
 
 
 def _speaks_of(column: Column, kind: str) -> bool:
-    return any(word.startswith(kind) for word in column.name.split("_"))
+    return column.name == kind or any(word.startswith(kind) for word in column.name.split("_"))

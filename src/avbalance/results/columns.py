@@ -11,6 +11,8 @@ encoder.
 A gap is the best modality's accuracy minus the worst one's. `shapley_<modality>` is what a modality contributes to the
 joint model's accuracy; over all modalities it sums to that accuracy less that of guessing.
 
+How a run was trained (`curves.py`): accuracy and loss on train, the kept epoch, growth of weight norms, angles.
+
 `best_test_<column>` is what papers report: the best value over a run's epochs, chosen on the test set. `weight_<head>`
 and `ogr_<head>` are of a modality's head or of `joint`, as a blend had them in the last epoch. A blend without a head
 that generalises has equal weights instead: `fallback` is how often, and these are no `weight_<head>`.
@@ -20,7 +22,7 @@ import re
 from typing import NamedTuple
 
 from avbalance.cli import UserError
-from avbalance.results import layers
+from avbalance.results import curves, layers
 
 HEADINGS = {"f_xent": "f_Xent", "f_log": "f_Log"}
 COUNTS = {"channels", "height", "width", "features"}
@@ -56,6 +58,7 @@ PLAIN = {
         Column("video_top5", "Video top-5 accuracy", "%", 1, 1),
         Column("map", "Test mAP", "%", 1, 1),
         Column("mauc", "Test mAUC", "%", 1, 1),
+        Column("error", "Test error", "%", 2, -1),
         Column("loss", "Test loss", "nats", 3, -1),
         Column("alone_gap", "Alone gap", "points", 1, 0),
         Column("masked_gap", "Masked gap", "points", 1, -1),
@@ -73,8 +76,12 @@ def describe(name: str) -> Column:
     """A measured column by name."""
     if name in PLAIN:
         return PLAIN[name]
-    if name in layers.COLUMNS:
-        return Column(name, *layers.COLUMNS[name])
+    for named in (layers.COLUMNS, curves.COLUMNS):
+        if name in named:
+            return Column(name, *named[name])
+    if match := curves.OF_A_STREAM.fullmatch(name):
+        heading, unit, digits, better = curves.HEADINGS[match[1]]
+        return Column(name, heading.format(match[2]).capitalize(), unit, digits, better)
     if match := UNIMODAL.fullmatch(name):
         measure, modality, kind = match.groups()
         return Column(name, f"{modality.capitalize()} {kind}{' mAP' * (measure == 'map')}", "%", 1, 1)
@@ -95,7 +102,8 @@ def describe(name: str) -> Column:
     raise UserError(
         f"column {name!r} does not exist; allowed: {', '.join(PLAIN)}; acc_<modality>_ or map_<modality>_ followed by "
         f"alone, masked or probe; shapley_<modality>; eer, {' or '.join(P_TARGET)}, also with _<list of trials>; "
-        "best_test_ followed by accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed by a head"
+        "best_test_ followed by accuracy, map, mauc, eer_<list> or min_dcf_<list>; weight_ or ogr_ followed by a head; "
+        f"{', '.join(curves.COLUMNS)}; {', '.join(f'{what}_<stream>' for what in curves.HEADINGS)}"
     )
 
 

@@ -1,5 +1,6 @@
 """A table's frame as rows of printed cells, and those as Markdown."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from tabulate import tabulate
 
 from avbalance.results import escape
 from avbalance.results.columns import Column
+
+EVALUATED = "evaluated on generated data"
 
 
 class Cell(NamedTuple):
@@ -77,6 +80,8 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
     if claim["difference"] is None:
         return "no runs", "–"
     digits = claim["digits"]
+    if claim["relation"] == "times":
+        return f"{number(claim['difference'], digits)} times", "exact"
     difference = f"{number(claim['difference'], digits, sign=True)} {claim['unit']}".strip()
     if claim["low"] is None or claim["high"] is None:
         return difference, "none from one seed"
@@ -96,11 +101,35 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
     headings = {column.name: column.heading for column in columns}
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
+    if claim["relation"] == "falls_most":
+        left, right = f"fall at {left}", f"fall at {right}"
     if claim["metric"] != claim["right_metric"]:
         what, left, right = left, what, headings[claim["right_metric"]]
-    kind = "one" if claim["relation"] == "falls" else "weakest"
-    rest = f" ({kind} of {len(claim['pairs'])})" if len(claim["pairs"]) > 1 else ""
-    return f"{what}: {left} − {right}{rest}"
+    less = claim.get("less", 0.0)
+    by = f" {'−' if less > 0 else '+'} {abs(less):g}" if less else ""
+    sign = "/" if claim["relation"] == "times" else "−"
+    kind = "one" if claim["relation"] == "falls" or "at least" in claim.get("condition", "") else "weakest"
+    notes = [f"{kind} of {len(claim['pairs'])}"] * (len(claim["pairs"]) > 1)
+    notes += [f"claimed: {claim['condition']}"] * bool(claim.get("condition"))
+    rest = f" ({'; '.join(notes)})" if notes else ""
+    return f"{what}: {left} {sign} {right}{by}{rest}"
+
+
+def verdict(claim: Mapping[str, Any]) -> str:
+    """A claim's verdict, or what there is in its place; a table that older code made says nothing of its data."""
+    return EVALUATED if claim.get("basis") == "generated" else str(claim["verdict"])
+
+
+def tally(claims: Sequence[Mapping[str, Any]]) -> str:
+    """How many claims hold, fail and are undecided, those of experiments apart from formulas."""
+    said = []
+    for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
+        found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
+        counts = [f"{found[each]} {each}" for each in ("holds", "fails", "undecided") if found[each]]
+        said += [f"{what}: {', '.join(counts)}."] * bool(counts)
+    num_generated = sum(claim["basis"] == "generated" for claim in claims)
+    said += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
+    return " ".join(said)
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -139,7 +168,7 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         claims = [
             [
                 text(claim["text"]),
-                f"**{claim['verdict']}**",
+                text(verdict(claim)) if claim["basis"] == "generated" else f"**{verdict(claim)}**",
                 *map(text, (comparison(claim, labels, columns), *interval(claim), p_value(claim))),
             ]
             for claim in table["claims"]
@@ -148,6 +177,7 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         align = ["left", "left", "left", "right", "right", "right"]
         parts += [
             "## Claims",
+            tally(table["claims"]),
             tabulate(claims, names, tablefmt="pipe", colalign=align, disable_numparse=True),
             text(table["claims_caption"]),
         ]

@@ -56,7 +56,7 @@ def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Col
     body = [
         [
             f"{claim['text']} {formats.comparison(claim, labels, columns)}",
-            claim["verdict"],
+            formats.verdict(claim),
             *formats.interval(claim),
             formats.p_value(claim),
         ]
@@ -65,7 +65,8 @@ def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Col
     return [
         r"\begin{table}",
         r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
-        rf"\caption{{{escape(table['title'])}: claims of the paper. {escape(table['claims_caption'])}}}",
+        rf"\caption{{{escape(table['title'])}: claims of the paper. "
+        rf"{escape(formats.tally(table['claims']))} {escape(table['claims_caption'])}}}",
         rf"\label{{tab:{table['table'].replace('_', '-')}-claims}}",
         r"\begin{tabular}{p{18em}lrrr}",
         r"\toprule",

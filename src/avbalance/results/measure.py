@@ -21,7 +21,7 @@ from avbalance.metrics import (
 from avbalance.provenance import peak_memory_mib
 from avbalance.registry import nearest
 from avbalance.results import combined as combinations
-from avbalance.results import layers
+from avbalance.results import curves, layers
 from avbalance.results.columns import BEST_TEST, OF_A_HEAD, P_TARGET, SHAPLEY, UNIMODAL, VERIFICATION, describe
 from avbalance.results.imbalance import gap, right_with, shapley
 from avbalance.results.runs import Predictions, Runs
@@ -158,6 +158,8 @@ def _value(
     if column in layers.COLUMNS:
         return layers.value(column, said[0], logits, runs.metrics(folder))
     predictions = said[0]
+    if column in curves.COLUMNS or curves.OF_A_STREAM.fullmatch(column):
+        return curves.value(column, folder, predictions, runs)
     if column == "peak_memory":
         return np.array([peak_memory_mib(runs.manifests[folder]["provenance"])])
     if column == "train_seconds":
@@ -234,7 +236,8 @@ def _of_clips(column: str, predictions: Predictions, logits: str) -> NDArray[np.
         if videos is None:
             return None
         said, labels = by_video(said, labels, videos)
-    return 100.0 * correct(said, labels, k=5 if column.endswith("top5") else 1).astype(np.float64)
+    right = correct(said, labels, k=5 if column.endswith("top5") else 1)
+    return 100.0 * (~right if column == "error" else right).astype(np.float64)
 
 
 def _of_trials(column: str, measure: str, listed: str | None, predictions: Predictions) -> NDArray[np.float64] | None:

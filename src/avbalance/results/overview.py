@@ -11,10 +11,13 @@ import pandas as pd
 
 from avbalance.cli import UserError
 from avbalance.results import formats, one_run, panels, tables
+from avbalance.results.claims import SIGN
 from avbalance.results.columns import Column
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
+BASES = ("experiment", "formula", "generated")
+"""Of claims, as `claims.Basis`."""
 DOWNLOADS = (".csv", ".tex", ".md")
 
 
@@ -103,11 +106,12 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
     columns = [Column(**column) for column in table["columns"]]
     labels = formats.labels_of(frame)
     for claim in table["claims"]:
+        claim.setdefault("basis", "experiment")  # a table that older code made does not say
         claim["numbers"] = formats.interval(claim)
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {">": "right", "<": "left", "falls": "right"}.get(claim["relation"], "")
+        claim["claimed"] = {1: "right", -1: "left"}.get(SIGN.get(claim["relation"], 0), "")
     records: dict[str, list[dict[str, Any]]] = {}
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)
@@ -119,7 +123,9 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
         "lines": dict(zip(records, formats.lines(frame, columns), strict=True)),
         "panels": shown,
         "notes": {row: panel["note"] for row, panel in shown.items() if panel["note"]},
-        "verdicts": Counter(claim["verdict"] for claim in table["claims"]),
+        "verdicts": {
+            basis: Counter(claim["verdict"] for claim in table["claims"] if claim["basis"] == basis) for basis in BASES
+        },
         "methods": set().union(*methods),
         "downloads": {suffix[1:]: data_uri(suffix, made[suffix]) for suffix in DOWNLOADS},
     }

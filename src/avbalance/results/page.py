@@ -48,7 +48,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
     tables = [item for item in shown if "verdicts" in item]
     return {
         "papers": dict(sorted(papers.items())),
-        "verdicts": sum((table["verdicts"] for table in tables), Counter()),
+        "verdicts": {basis: sum((table["verdicts"][basis] for table in tables), Counter()) for basis in overview.BASES},
         "problems": problems,
         "generated": captions.warn(sorted(set().union(*(item.get("generated", []) for item in shown)))),
         "incomplete": [table for table in tables if table["notes"]],

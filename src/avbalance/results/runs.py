@@ -56,6 +56,15 @@ class Runs:
             lines = list(reader)
         return {name: np.array([float(line[name]) for line in lines]) for name in reader.fieldnames or ()}
 
+    def weight_norms(self, folder: str) -> dict[str, NDArray[np.float64]]:
+        """{stream: [epochs, classes]}, the length of each class's weight; none of a head without such weights."""
+        self._verify(folder)
+        file = Path(folder) / "weight_norms.npz"
+        if not file.exists():
+            return {}
+        with np.load(file, allow_pickle=False) as norms:
+            return {name.removeprefix("weight_norm_"): norms[name].astype(np.float64) for name in norms}
+
     def metrics(self, folder: str) -> dict[str, Any]:
         """The run's metrics.json."""
         content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text())

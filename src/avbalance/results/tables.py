@@ -98,7 +98,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
     values = compute(spec) if exact else measure(settings["rows"], spec["columns"], runs, combined)
     frame = frame_of(spec, values, columns)
     by_name = {column.name: column for column in columns}
-    claims = [finite(asdict(result)) for result in judge(spec["claims"], values, by_name, spec["expected"])]
+    results = judge(spec["claims"], values, by_name, spec["expected"], bool(settings["generated"]))
     provenance = runs.provenance()
     table = {
         "table": settings["table"],
@@ -109,7 +109,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "generated": settings["generated"],
         "summary": COMPUTED if exact else captions.summarise(settings, provenance),
         "caption": EXACT if exact else captions.of_table(frame, columns, values, combined),
-        "claims": claims,
+        "claims": [finite(asdict(result)) for result in results],
         "claims_caption": "Differences are exact." if exact else CAPTION,
         "columns": [column._asdict() for column in columns],
         "frame": frame.to_dict("records"),

@@ -65,14 +65,14 @@ def test_accuracies_are_compared_at_the_ends_of_complete_super_epochs(rows: dict
 
 def test_a_row_without_super_epochs_is_named(publish_row: PublishRow) -> None:
     rows = {"joint": publish_row("Joint", RUN, history=HISTORY, balancer={"g_blend": {}})}
-    with pytest.raises(UserError, match="row 'joint' has the balancer 'g_blend', which has no super-epochs"):
+    with pytest.raises(UserError, match="row 'joint': no super-epoch is complete; its balancer has none"):
         Blend().draw(rows, Runs())
 
 
 def test_training_that_ended_within_the_first_super_epoch_is_an_error(publish_row: PublishRow) -> None:
     balancer = {"g_blend_online": {"first": 10, "then": 5}}
     rows = {"online": publish_row("Online", RUN, history=HISTORY, balancer=balancer)}
-    with pytest.raises(UserError, match="row 'online': training ended within the first super-epoch, after 6 epochs"):
+    with pytest.raises(UserError, match="row 'online': no super-epoch is complete"):
         Blend().draw(rows, Runs())
 
 

@@ -1,7 +1,6 @@
 """Online G-Blend, super-epoch by super-epoch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,11 +10,10 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from avbalance.cli import UserError
+from avbalance.results.curves import NAIVE, super_epochs
 from avbalance.results.plots.base import Plot, Row, read_history
 from avbalance.results.plots.style import BLUE, GREY, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs
-
-NAIVE = "naive_val_accuracy"
 
 
 class Blend(Plot):
@@ -32,28 +30,17 @@ class Blend(Plot):
         ((name, row),) = rows.items()
         seed, folder = row.first
         history = read_history(name, folder, runs, ["val_accuracy", "fallback", NAIVE], "the balancer g_blend_online")
-        ends = super_epochs(name, runs.manifests[folder]["recipe"]["settings"]["balancer"], len(history["epoch"]))
+        ends = super_epochs(runs.manifests[folder]["recipe"]["settings"]["balancer"], len(history["epoch"]))
+        if not len(ends):
+            raise UserError(
+                f"row {name!r}: no super-epoch is complete; its balancer has none, or training ended within the first"
+            )
         return draw_blend(history, ends), (
             f"Seed {seed}. (a) Hatched: no head generalised, so weights are equal. (b) Validation accuracy at the end "
             "of each super-epoch; naive training, by the joint loss alone, starts from the same model. The joint heads "
             "are compared as they are, not classifiers finetuned on frozen encoders: a departure from the paper. A "
             "super-epoch within which training ended is left out."
         )
-
-
-def super_epochs(name: str, balancer: Mapping[str, Mapping[str, Any]], num_epochs: int) -> NDArray[np.int64]:
-    """The last epochs (from 1) of the complete super-epochs: `first` epochs, then `then` each.
-
-    Raises:
-        UserError: The row's balancer has none, or training ended within the first.
-    """
-    (options,) = balancer.values()
-    if not {"first", "then"} <= options.keys():
-        raise UserError(f"row {name!r} has the balancer {next(iter(balancer))!r}, which has no super-epochs")
-    ends = np.arange(options["first"], num_epochs + 1, options["then"])
-    if not len(ends):
-        raise UserError(f"row {name!r}: training ended within the first super-epoch, after {num_epochs} epochs")
-    return ends
 
 
 def draw_blend(history: Mapping[str, NDArray[np.float64]], ends: NDArray[np.int64]) -> Figure:
