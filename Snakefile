@@ -1,5 +1,6 @@
 # Regenerates every table: `snakemake --cores`; a part: `snakemake --cores --config scale=laptop tables=[avmnist_table1]`.
 import subprocess
+import sys
 
 from snakemake.utils import min_version
 
@@ -27,4 +28,4 @@ include: "workflow/rules/tables.smk"
 onerror:
     for page in (artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"):
         files = ["--recipe", f"results/recipes/{page}.json", "--out", f"results/page/{plan.project.settings.scale}.html"]
-        subprocess.run([python, "-m", "avbalance.results.page", *files], check=False)
+        subprocess.run([sys.executable, "-m", "avbalance.results.page", *files], check=False)
