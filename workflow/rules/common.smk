@@ -75,4 +75,7 @@ wildcard_constraints:
 
 onstart:
     gc.enable()
-    plan.write_recipes()
+    try:
+        plan.write_recipes()
+    except UserError as error:
+        raise SystemExit(f"error: {error}")
