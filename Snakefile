@@ -1,5 +1,6 @@
 # Regenerates every table: `snakemake --cores`; a part: `snakemake --cores --config scale=laptop tables=[avmnist_table1]`.
 import subprocess
+import sys
 
 from snakemake.utils import min_version
 
@@ -27,7 +28,7 @@ include: "workflow/rules/tables.smk"
 onerror:
     for page, name in pages().items():
         files = ["--recipe", f"results/recipes/{name}.json", "--out", page]
-        subprocess.run([python, "-m", "avbalance.results.page", *files], check=False)
+        subprocess.run([sys.executable, "-m", "avbalance.results.page", *files], check=False)
 
 
 onsuccess:

@@ -34,7 +34,7 @@ def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[s
     ("file", "content", "said"),
     [
         (RUN / "numbers.txt", "1 2 4", f"{RUN}/numbers.txt has other bytes than its manifest says"),
-        (RUN / store.MANIFEST, None, f"{RUN}: no such artifact; get it with 'dvc pull'"),
+        (RUN / store.MANIFEST, None, f"{RUN}/{store.MANIFEST} is missing: the artifact is damaged; restore it with"),
         (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it anew"),
         (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key says"),
         (STAMP, "", f"{STAMP} is no stamp (JSONDecodeError"),

@@ -29,8 +29,23 @@ def run(main: Callable[[], None]) -> None:
         sys.exit("interrupted; what was finished is kept, run the same command to go on")
 
 
+def choose_sources(folder: str) -> None:
+    """Have the steps that this process starts find the code in `folder` first, and refuse to run any other.
+
+    The path is handed on as a relative one: only a checkout elsewhere has to be without a colon.
+
+    Raises:
+        UserError: The path cannot stand in PYTHONPATH.
+    """
+    path = os.path.relpath(folder)
+    if os.pathsep in path:
+        raise UserError(f"{folder}: a path with {os.pathsep!r} cannot stand in PYTHONPATH; rename the folder")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
+    os.environ[SOURCES] = folder
+
+
 def _check_sources() -> None:
-    """The code that runs is the code that the workflow was planned with, where there was one."""
+    """The code that runs is what `choose_sources` chose, if it did."""
     own = Path(__file__).resolve().parents[1]
     planned = Path(os.environ.get(SOURCES, own)).resolve()
     if own != planned:

@@ -145,6 +145,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         UserError: The artifact is absent, or a file is missing or has another size.
     """
     manifest = path / MANIFEST
+    if not manifest.exists() and path.is_dir() and any(path.iterdir()):
+        raise _damaged(manifest, "is missing")
     if not manifest.exists():
         raise UserError(f"{path}: no such artifact; get it with 'dvc pull' or make it with 'snakemake --cores'")
     try:

@@ -27,7 +27,7 @@ class Checkout:
 
     def snakemake(self, *arguments: str, check: bool = True, **more: str) -> str:
         """Snakemake at the small scale."""
-        return self.run("snakemake", "--cores", "2", *arguments, "--config", "scale=small", check=check, **more)
+        return self.run("snakemake", *arguments, "--config", "scale=small", check=check, **more)
 
     def planned(self) -> dict[str, int]:
         """{rule: jobs} of a dry run."""

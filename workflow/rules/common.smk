@@ -3,6 +3,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 # Planning makes millions of objects that all stay; looking for garbage among them takes a third of its time.
 gc.disable()
@@ -11,18 +12,10 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 import avbalance.pace
 import avbalance.plan
-from avbalance.cli import SOURCES, UserError
-
-# The code that was keyed is the code that runs: steps find it first, and refuse to run any other. The path is relative,
-# so that only a checkout elsewhere has to be without a colon, at which PYTHONPATH is parted.
-sources = os.path.relpath(f"{workflow.basedir}/src")
-if os.pathsep in sources:
-    raise SystemExit(f"error: {workflow.basedir}: a path with {os.pathsep!r} cannot stand in PYTHONPATH; rename the folder")
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sources, os.environ.get("PYTHONPATH")]))
-os.environ[SOURCES] = f"{workflow.basedir}/src"
-python = sys.executable
+from avbalance.cli import UserError, choose_sources
 
 try:
+    choose_sources(f"{workflow.basedir}/src")
     plan = avbalance.plan.make(Path(), config)
     plan.check()
 except UserError as error:
@@ -46,8 +39,9 @@ def pages():
 
 def step(module, options):
     """Shell text of a step, which says everything in its log; where that cannot be written, tee says so here."""
+    python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     return (
-        f"{{python:q}} -m avbalance.{module} --recipe results/recipes/{{wildcards.name:q}}.json {options}"
+        f"{python} -m avbalance.{module} --recipe results/recipes/{{wildcards.name:q}}.json {options}"
         " > {log:q} 2>&1 || {{ echo | tee -a {log:q} > /dev/null; exit 1; }}"
     )
 
@@ -59,14 +53,14 @@ def prepare_options(name, threads):
 
 
 def needs(folder):
-    """The absent inputs of an absent artifact; with ancient(), so that times decide nothing.
+    """The absent inputs of an absent artifact, so that times decide nothing.
 
     A stamp whose files are missing or changed since is there; so Snakemake has to be told that it is absent.
     """
 
     def absent(wildcards):
         workflow.dag.forcefiles.update(plan.broken)
-        return [ancient(file) for file in plan.needs(f"results/{folder}/{wildcards.name}")]
+        return plan.needs(f"results/{folder}/{wildcards.name}")
 
     return absent
 
@@ -90,5 +84,8 @@ wildcard_constraints:
 
 onstart:
     gc.enable()
-    plan.write_recipes()
-    avbalance.pace.begin(ROOT, workflow.cores)
+    try:
+        plan.write_recipes()
+        avbalance.pace.begin(Path(), workflow.cores)
+    except UserError as error:
+        raise SystemExit(f"error: {error}")
