@@ -96,12 +96,15 @@ def _first(errors: ValidationError) -> ErrorDetails:
     for error in details:
         if error["type"] == "extra_forbidden":
             return error
-    return max((error for error in details if error["loc"][:1] == details[0]["loc"][:1]), key=lambda e: len(e["loc"]))
+    same = [error for error in details if error["loc"][:1] == details[0]["loc"][:1]]  # of the branches of a union
+    return max(same, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
 
 
 def _is_type(part: str) -> bool:
     """Whether a part of an error's place names a branch of a union and no key."""
-    return part in ("int", "float", "str") or part.startswith(("literal[", "list[", "dict[", "constrained-"))
+    return part in ("int", "float", "str") or part.startswith(
+        ("literal[", "list[", "dict[", "constrained-", "function-")
+    )
 
 
 def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:
