@@ -1,5 +1,6 @@
 """Reads YAML, and says in one line what is wrong with it."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,12 @@ class _UniqueKeys(yaml.CSafeLoader):
                 raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice; rename one of them")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+# 1e-4 is a number, as in YAML 1.2 and JSON; without this it would be a text, for it has no point.
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -89,12 +96,15 @@ def _first(errors: ValidationError) -> ErrorDetails:
     for error in details:
         if error["type"] == "extra_forbidden":
             return error
-    return max((error for error in details if error["loc"][:1] == details[0]["loc"][:1]), key=lambda e: len(e["loc"]))
+    same = [error for error in details if error["loc"][:1] == details[0]["loc"][:1]]  # of the branches of a union
+    return max(same, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
 
 
 def _is_type(part: str) -> bool:
     """Whether a part of an error's place names a branch of a union and no key."""
-    return part in ("int", "float", "str", "[key]") or part.startswith(("literal[", "list[", "dict[", "constrained-"))
+    return part in ("int", "float", "str", "[key]") or part.startswith(
+        ("literal[", "list[", "dict[", "constrained-", "function-")
+    )
 
 
 def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:

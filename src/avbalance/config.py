@@ -1,5 +1,6 @@
 """Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,9 +147,14 @@ def _read_rows(
 
 
 def _read_equivalent_code(path: Path) -> dict[str, str | dict[str, str] | None]:
+    """{hash: older hash, or {module: its hash}, or None}."""
     equivalent = read_yaml(path) if path.exists() else {}
-    if numbers := [code for line in equivalent.items() for code in line if isinstance(code, int | float)]:
-        raise UserError(f"{path}: found the number {numbers[0]}; put a hash that is made of digits into quotes")
+    for new, old in equivalent.items():
+        for code in [new, *(old.values() if isinstance(old, dict) else [] if old is None else [old])]:
+            if isinstance(code, int | float):
+                raise UserError(f"{path}: found the number {code}; put a hash that is made of digits into quotes")
+            if re.fullmatch(r"[0-9a-f]{12}", code) is None:
+                raise UserError(f"{path}: {new}: {code!r} is no hash; write the 12 digits that status prints")
     return equivalent
 
 

@@ -3,6 +3,7 @@
 A method's signature names them, `alpha: Positive = 0.8`; `signature` reads them there and checks what a row gives.
 """
 
+from collections.abc import Hashable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -28,6 +29,11 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 """0 to 1 without 1: a rate of dropout, a part that leaves something over."""
 
 
+Handful = Annotated[int, Field(ge=1, le=20)]
+"""What fits side by side."""
+Text = Annotated[str, Field(min_length=1)]
+
+
 def _odd(number: int) -> int:
     if number % 2 == 0:
         raise ValueError("input should be odd")
@@ -35,3 +41,14 @@ def _odd(number: int) -> int:
 
 
 Odd = Annotated[int, Field(ge=1, le=LARGEST), AfterValidator(_odd)]
+
+
+def distinct(values: list[Hashable]) -> list[Hashable]:
+    """The values, none of which stands twice."""
+    if twice := [value for index, value in enumerate(values) if value in values[:index]]:
+        raise ValueError(f"{twice[0]!r} stands twice; leave one out")
+    return values
+
+
+Seeds = Annotated[list[Whole], Field(min_length=1), AfterValidator(distinct)]
+Names = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]

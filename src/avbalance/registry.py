@@ -42,10 +42,11 @@ def parse(spec: Spec) -> tuple[str, dict[str, Any]]:
 
 
 def nearest(name: str, allowed: list[str]) -> str:
-    """A hint: the nearest allowed name, or all of them."""
-    close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    """A hint: the nearest allowed name, whatever its case, or all of them."""
+    lower = {each.lower(): each for each in allowed}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {lower[close[0]]!r}?"
     return f"allowed: {', '.join(sorted(allowed))}" if allowed else "none is allowed"
 
 

@@ -17,7 +17,7 @@ def read(
     table: Table, path: Path, datasets: dict[str, Dataset], models: Mapping[str, Weights], scale: Scale
 ) -> dict[str, Row]:
     """A table's rows, checked, with its defaults and at a scale."""
-    validate(Row, {"dataset": "", "encoder": "", **table.defaults}, path, "defaults")
+    _check_defaults(table, path, datasets, scale)
     rows = {}
     for name, own in table.rows.items():
         where = f"rows.{name}"
@@ -29,9 +29,10 @@ def read(
         row.modalities = row.modalities or dataset.modalities
         scaling.scale(row, scale)
         validate(Training, _training(row, scale), path, f"{where}.training")
+        _check_encoders(row, datasets, path, where)
         _check_methods(row, dataset, path, where)
         _check_pretrained(row, datasets, models, path, where)
-        probing.check(table, row, training(row, scale), datasets, path, where)
+        probing.check(table, row, encoders(row), training(row, scale), datasets, path, where)
         changed = scale.methods
         row.encoder = {m: _scaled_method(spec, changed.get("encoder", {})) for m, spec in encoders(row).items()}
         for kind in ("fusion", "head", "loss", "balancer"):
@@ -40,6 +41,29 @@ def read(
             row.probe.reduction = _scaled_method(row.probe.reduction, changed.get("feature_reduction", {}))
         rows[name] = row
     return rows
+
+
+def _check_defaults(table: Table, path: Path, datasets: Mapping[str, Dataset], scale: Scale) -> None:
+    """What defaults say is right also where every row says something else."""
+    row = validate(Row, {"dataset": "", "encoder": "", **table.defaults}, path, "defaults")
+    if row.dataset:
+        member(path, "defaults.dataset", "dataset", row.dataset, datasets)
+    if row.encoder:
+        _check_encoders(row, datasets, path, "defaults")
+    validate(Training, _training(row, scale), path, "defaults.training")
+    for kind in ("fusion", "head", "loss", "balancer"):
+        check_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
+
+
+def _check_encoders(row: Row, datasets: Mapping[str, Dataset], path: Path, where: str) -> None:
+    """Encoders exist and take their options, those of modalities too that the row leaves out."""
+    modalities = {modality for dataset in datasets.values() for modality in dataset.modalities}
+    if not (isinstance(row.encoder, Mapping) and set(row.encoder) & modalities):
+        check_method("encoder", cast(Spec, row.encoder), f"{path}: {where}.encoder")
+        return
+    for modality, spec in row.encoder.items():
+        member(path, f"{where}.encoder", "modality", modality, modalities)
+        check_method("encoder", cast(Spec, spec), f"{path}: {where}.encoder.{modality}")
 
 
 def _scaled_method(spec: Spec, changed: Mapping[str, Mapping[str, Any]]) -> Spec:
@@ -76,10 +100,8 @@ def _check_methods(row: Row, dataset: Dataset, path: Path, where: str) -> None:
         chosen = encoders(row)
     except UserError as error:
         raise UserError(f"{path}: {where}.encoder: {error}") from error
-    parts: list[tuple[str, str, Spec]] = [(f"encoder.{m}", "encoder", spec) for m, spec in chosen.items()]
-    parts += [(kind, kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")]
-    for key, kind, spec in parts:
-        check_method(kind, spec, f"{path}: {where}.{key}")
+    for kind in ("fusion", "head", "loss", "balancer"):
+        check_method(kind, getattr(row, kind), f"{path}: {where}.{kind}")
     try:
         _check_pairing(row, chosen, dataset.task)
     except UserError as error:

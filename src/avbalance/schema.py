@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from avbalance.ranges import LARGEST, Count, NotNegative, Positive, Rate, Share, Whole
+from avbalance.ranges import LARGEST, Count, Names, NotNegative, Positive, Rate, Seeds, Share, Text, Whole, distinct
 from avbalance.registry import Spec
 
 
@@ -78,9 +78,9 @@ class Source(Strict):
 class Weights(Strict):
     """`config/models/<name>.yaml`: trained weights that a preparation uses."""
 
-    title: str
-    licence: str
-    citation: str
+    title: Text
+    licence: Text
+    citation: Text
     files: list[SourceFile] = Field(min_length=1)
 
 
@@ -126,13 +126,13 @@ class Dataset(Strict):
         sources: Where raw files come from, by name; or the dataset that shares its own.
     """
 
-    title: str
-    licence: str
-    citation: str
+    title: Text
+    licence: Text
+    citation: Text
     task: Task = "single_label"
     num_classes: int = Field(ge=2, le=LARGEST)
-    classes: list[str] | None = None
-    modalities: list[Name] = Field(min_length=1)
+    classes: Names | None = None
+    modalities: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     reader: Spec
     prepare: Preparation | None = None
     sources: dict[Name, Source] | str
@@ -209,8 +209,8 @@ class Scale(Strict):
         starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
     """
 
-    seeds: list[Whole] = Field(min_length=1)
-    threads: Count
+    seeds: Seeds
+    threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     training: Training
     methods: dict[
@@ -226,7 +226,7 @@ class Settings(Strict):
     scale: str
     tables: Literal["all"] | str | list[str] | None = None
     datasets: str | list[str] | None = None
-    seeds: Whole | list[Whole] | None = None
+    seeds: Whole | Seeds | None = None
     device: str
     mirror: str | None = None
 

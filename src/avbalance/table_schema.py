@@ -1,10 +1,10 @@
 """What `config/tables/<name>.yaml` may hold: a table, its rows, the claims about it."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from avbalance.ranges import Count, NotNegative, Positive, Real, Whole
+from avbalance.ranges import Count, Names, NotNegative, Positive, Real, Text, Whole
 from avbalance.registry import Spec
 from avbalance.schema import Name, Strict
 
@@ -32,7 +32,7 @@ class Probing(Strict):
         modality: Whose encoder; None where the row has one modality.
     """
 
-    layers: list[str] = Field(min_length=1)
+    layers: Names
     moment: Whole | None = None
     reduction: Spec = "mean"
     dataset: str | None = None
@@ -50,7 +50,7 @@ class Row(Strict):
 
     label: str | None = None
     dataset: str
-    modalities: list[str] | None = None
+    modalities: Names | None = None
     encoder: Spec | dict[str, Spec]
     fusion: Spec = "concat"
     head: Spec = "linear"
@@ -77,7 +77,7 @@ class Claim(Strict):
         tolerance: How near `times` and `equals_paper` have to be.
     """
 
-    text: str
+    text: Text
     metric: str
     relation: Relation
     left: str | list[str] = []
@@ -132,7 +132,7 @@ class Combined(Strict):
     """A row that is right about a clip where all the rows that it combines are right, each of a label of its own."""
 
     label: str | None = None
-    rows: list[str] = Field(min_length=2)
+    rows: Annotated[Names, Field(min_length=2)]
 
 
 class Table(Strict):
@@ -144,8 +144,8 @@ class Table(Strict):
             datasets. Row `concat` becomes `<value>_concat`, and so in `expected`, which is by value, then by row.
     """
 
-    title: str
-    paper: str
+    title: Text
+    paper: Text
     defaults: dict[str, Any] = {}
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
     rows: dict[Name, dict[str, Any]] = Field(min_length=1)
@@ -160,6 +160,10 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if bool(self.columns) == (self.figure is not None):
             raise ValueError("give either columns (a table) or figure")
+        if self.compute is not None and self.defaults:
+            raise ValueError("defaults are of rows that are trained; leave them out of a computed table")
+        if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
+            raise ValueError(f"columns: {twice[0]!r} stands twice; leave one out")
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):
             raise ValueError("combined is of a table of runs whose rows are written out, without each")
         if self.each is None and any(

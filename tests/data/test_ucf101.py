@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 
 from avbalance.cli import UserError
 from avbalance.data.ucf101 import UCF101
@@ -38,6 +39,11 @@ def test_official_splits_are_read(official: Path, split: Literal[1, 2, 3], num_t
     assert len({clip.name for clip in clips}) == 13320
     assert {clip.label for clip in clips if clip.split == "val"} == set(range(101))
     assert not any(clip.problem for clip in clips)
+
+
+def test_the_configured_classes_are_those_of_the_list(official: Path) -> None:
+    configured = yaml.safe_load((Path(__file__).parents[2] / "config/datasets/ucf101.yaml").read_text())
+    assert UCF101().class_names(official) == configured["classes"]
 
 
 def test_labels_of_folders_are_the_numbers_that_the_training_list_gives(official: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from avbalance.cli import UserError
 from avbalance.encoders import REGISTRY
 from avbalance.encoders.base import Encoder
+from avbalance.probing.names import spread
 from avbalance.registry import load
 from avbalance.signature import describe, feature_dim
 
@@ -53,6 +54,31 @@ def test_a_batch_becomes_one_float32_feature_vector_a_clip(name: str, shape: tup
     features = encoder(torch.randn(3, *shape))
     assert features.shape == (3, encoder.feature_dim)
     assert features.dtype == torch.float32
+
+
+ANY_OF_FAMILY = {
+    "r3d": [{"depth": depth, "width": 1} for depth in (18, 152)],
+    "r2plus1d": [{"depth": depth, "width": 1} for depth in (18, 152)],
+    "ip_csn": [{"depth": depth, "width": 1} for depth in (26, 152)],
+    "inception_v3": [{"width": 2, "branch": True}],
+    "skip_mlp": [{"depth": 1024, "width": 1}],
+}
+"""Options that together have every layer."""
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_layers_that_an_encoder_declares_are_those_of_its_modules(name: str) -> None:
+    shape = (3, 107, 107) if name == "inception_v3" else SHAPES[name][0]
+    real: set[str] = set()
+    for options in ANY_OF_FAMILY.get(name, [{}]):
+        with torch.device("meta"):
+            real |= {layer for layer, _ in load("encoder", {name: options}, shape).named_modules()} - {""}
+    templates = describe("encoder", name).attributes["layers"]
+    assert real <= set(spread(templates))
+    for template in templates if not name.startswith("resnet") or name == "resnet152" else ():
+        assert real & set(spread((template,))), template  # none is of another network
+    if name in ("conv1net", "conv2net", "inception_v3", "mnist_convnet", "skip_mlp"):
+        assert real == set(spread(templates))
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)

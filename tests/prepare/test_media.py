@@ -310,6 +310,14 @@ def test_times_that_make_no_clip_are_reported(tmp_path: Path) -> None:
     assert [repair for repair in repairs if repair.startswith("audio: silence for 0.")]
 
 
+def test_a_class_that_the_lists_do_not_have_is_named(tmp_path: Path) -> None:
+    raw = published(tmp_path / "raw", lambda folder: two_seconds(folder))
+    recipe = recipe_of(raw, PLAIN, {"grid": {"word": "colour"}}, num_classes=4)
+    recipe["settings"]["classes"] = ["blue", "grene", "red", "white"]
+    with pytest.raises(UserError, match=r"raw: class 1 is 'green' in the lists, but 'grene' in classes of config/data"):
+        prepare(recipe, tmp_path / "prep", 1, resume=tmp_path)
+
+
 @pytest.mark.usefixtures("odd_readers")
 def test_sound_that_is_too_long_is_reported_too(tmp_path: Path) -> None:
     def fill(folder: Path) -> None:

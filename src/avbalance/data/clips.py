@@ -65,6 +65,10 @@ class Reader:
         """
         raise NotImplementedError
 
+    def class_names(self, raw: Path) -> list[str] | None:
+        """What the data set's own lists call the classes, by label; None where they have numbers alone."""
+        return None
+
     def trials(self, raw: Path) -> dict[str, list[Trial]]:
         """{name of a list: its trials} of a data set for verification; none by default."""
         return {}

@@ -36,9 +36,13 @@ class CREMAD(Reader):
     def __init__(self, split: Literal["paper", "speakers"] = "paper") -> None:
         self.split = split
 
+    def class_names(self, raw: Path) -> list[str]:
+        """The emotions of stat.csv."""
+        return [emotion for _, (emotion,) in read_rows(raw / CLASSES, num_fields=1)]
+
     def clips(self, raw: Path) -> list[Clip]:
         """The clips of both lists, in their order."""
-        classes = [emotion for _, (emotion,) in read_rows(raw / CLASSES, num_fields=1)]
+        classes = self.class_names(raw)
         listed: list[tuple[Split, str, str]] = [
             (split, name, emotion)
             for split, path in LISTS.items()

@@ -46,9 +46,13 @@ class GRID(Reader):
         self.word = word
         self.seconds = seconds
 
+    def class_names(self, raw: Path) -> list[str]:
+        """What the word may be."""
+        return list(WORDS[self.word])
+
     def clips(self, raw: Path) -> list[Clip]:
         """One clip a sentence, in the order of the ids."""
-        place, known = list(WORDS).index(self.word), WORDS[self.word]
+        place, known = list(WORDS).index(self.word), self.class_names(raw)
         seen = dict.fromkeys(known, 0)
         clips = []
         for where, row in sorted(read_metadata(raw / METADATA), key=lambda line: line[1]["id"]):

@@ -9,6 +9,7 @@ from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_rows
 
 FOLDER = "ucf101"
+LISTS = f"{FOLDER}/ucfTrainTestlist"
 GROUP = re.compile(r"_g(\d+)_c\d+\.avi$")
 NUM_VAL_GROUPS = 2
 
@@ -32,13 +33,15 @@ class UCF101(Reader):
             raise UserError(f"ucf101.split is {split!r}; allowed are 1, 2 and 3")
         self.split = split
 
+    def class_names(self, raw: Path) -> list[str]:
+        """The actions of classInd.txt, whose numbers begin at 1."""
+        rows = read_rows(raw / LISTS / "classInd.txt", num_fields=2, delimiter=" ")
+        return [action for _, action in sorted((int(number), action) for _, (number, action) in rows)]
+
     def clips(self, raw: Path) -> list[Clip]:
         """The clips of train and val, then of test, as listed."""
-        folder = raw / FOLDER / "ucfTrainTestlist"
-        classes = {
-            action: int(number) - 1
-            for _, (number, action) in read_rows(folder / "classInd.txt", num_fields=2, delimiter=" ")
-        }
+        folder = raw / LISTS
+        classes = {action: label for label, action in enumerate(self.class_names(raw))}
         files = {
             path.name.lower(): path.relative_to(raw).as_posix() for path in sorted((raw / FOLDER).rglob("v_*.avi"))
         }

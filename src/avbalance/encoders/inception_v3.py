@@ -48,6 +48,20 @@ class InceptionV3(Encoder):
         branch_dim: Its features, 24 * width; only there with the branch.
     """
 
+    layers = (
+        "Conv2d_{1a_3x3,2a_3x3,2b_3x3,3b_1x1,4a_3x3}{,.conv,.bn}",
+        "Mixed_{5b,5c,5d,6a,6b,6c,6d,6e,7a,7b,7c}{,.pool}",
+        "Mixed_{5b,5c,5d,6b,6c,6d,6e,7b,7c}.{branch1x1,branch_pool}{,.conv,.bn}",
+        "Mixed_5{b,c,d}.branch{5x5_1,5x5_2,3x3dbl_1,3x3dbl_2,3x3dbl_3}{,.conv,.bn}",
+        "Mixed_6a.branch{3x3,3x3dbl_1,3x3dbl_2,3x3dbl_3}{,.conv,.bn}",
+        "Mixed_6{b,c,d,e}.branch7x7{_1,_2,_3,dbl_1,dbl_2,dbl_3,dbl_4,dbl_5}{,.conv,.bn}",
+        "Mixed_7a.branch{3x3_1,3x3_2,7x7x3_1,7x7x3_2,7x7x3_3,7x7x3_4}{,.conv,.bn}",
+        "Mixed_7{b,c}.branch3x3{_1,_2a,_2b,dbl_1,dbl_2,dbl_3a,dbl_3b}{,.conv,.bn}",
+        "AuxLogits{,.pool,.conv0,.conv0.conv,.conv0.bn,.conv1,.conv1.conv,.conv1.bn}",
+        "maxpool{1,2}",
+        "avgpool",
+        "dropout",
+    )
     branch_layer: ClassVar[str] = "AuxLogits"
     branch_dim: int
 

@@ -80,6 +80,11 @@ class ResNet(Residual):
             first convolution sees motion.
     """
 
+    layers = (
+        "{conv1,bn1,maxpool,linear}",
+        "layer{1..4}{,.0.downsample.0,.0.downsample.1}",
+        "layer{1..4}.{0..35}{,.conv1,.bn1,.conv2,.bn2,.conv3,.bn3,.downsample}",
+    )
     first = "conv1.weight"
     block: ClassVar[type[_Basic] | type[_Bottleneck]] = _Basic
     num_blocks: ClassVar[tuple[int, int, int, int]]

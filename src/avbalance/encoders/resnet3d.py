@@ -36,6 +36,12 @@ class ResNet3D(Residual):
         width: Channels of the first stage; 64 in the paper.
     """
 
+    layers = (
+        "stem{,.0,.1,.2,.3,.4,.5}",
+        "layer{1..4}{,.0.downsample.0,.0.downsample.1}",
+        "layer{1..4}.{0..35}{,.conv1,.conv2,.conv3,.downsample}",
+        "layer{1..4}.{0..35}.conv{1..3}.{0..2}{,.0,.1,.2,.3}",
+    )
     first = "stem.0.weight"
 
     def __init__(self, shape: Sequence[int], depth: Literal[18, 26, 34, 50, 101, 152] = 50, width: Count = 64) -> None:

@@ -61,6 +61,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         store.open_artifact(folder)
     checksums = {name: entry["sha256"] for name, entry in store.read_manifest(raw)["files"].items()}
     reader: Reader = registry.load("data", settings["reader"])
+    _check_classes(reader.class_names(raw), settings, raw)
     chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
     views = shards.views_of(options["views"], models)
     unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
@@ -207,6 +208,20 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _check_classes(listed: list[str] | None, settings: Mapping[str, Any], raw: Path) -> None:
+    """The classes of the configuration are those of the data set's lists.
+
+    Raises:
+        UserError: One has another name or place there.
+    """
+    for label, (ours, theirs) in enumerate(zip(settings["classes"] or [], listed or [], strict=False)):
+        if ours != theirs:
+            raise cli.UserError(
+                f"{raw}: class {label} is {theirs!r} in the lists, but {ours!r} in classes of config/datasets/"
+                f"{settings['dataset']}.yaml; correct it there"
+            )
 
 
 def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> None:

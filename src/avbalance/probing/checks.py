@@ -4,21 +4,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from avbalance import registry, signature
 from avbalance.checks import check_method, member
 from avbalance.cli import UserError
-from avbalance.probing.names import is_pattern
+from avbalance.probing.names import INPUT, OUTPUT, is_pattern, select, spread
+from avbalance.registry import Spec
 from avbalance.schema import Dataset
 from avbalance.table_schema import Row, Table
 
 
 def check(
-    table: Table, row: Row, training: Mapping[str, Any], datasets: Mapping[str, Dataset], path: Path, where: str
+    table: Table,
+    row: Row,
+    encoders: Mapping[str, Spec],
+    training: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    path: Path,
+    where: str,
 ) -> None:
-    """Modality, data set, moment and reduction exist, and a line of a table shows one layer.
+    """Modality, data set, layers, moment and reduction exist, and a line of a table shows one layer.
 
     Args:
         table: That has the row.
         row: With its modalities; a modality that is left out is filled in.
+        encoders: The row's, by modality.
         training: The row's, at its scale.
         datasets: By name.
         path, where: Named in errors.
@@ -34,6 +43,7 @@ def check(
     member(path, f"{where}.modality", "modality of this row", probe.modality, modalities)
     probe.dataset = probe.dataset or row.dataset
     member(path, f"{where}.dataset", "dataset", probe.dataset, datasets)
+    _check_layers(probe.layers, encoders[probe.modality], f"{path}: {where}.layers")
     having = [name for name, dataset in datasets.items() if probe.modality in dataset.modalities]
     member(path, f"{where}.dataset", f"data set with {probe.modality!r}", probe.dataset, having)
     if (task := datasets[probe.dataset].task) != "single_label":
@@ -53,3 +63,16 @@ def check(
             f"{path}: {where}.layers: a line of a table shows one layer, found {', '.join(probe.layers)}; give each "
             "a row, or make a figure"
         )
+
+
+def _check_layers(layers: list[str], encoder: Spec, where: str) -> None:
+    """The encoder has the layers; one from outside has any, for it may inherit the names and add modules."""
+    name, _ = registry.parse(encoder)
+    templates = () if ":" in name else signature.describe("encoder", name).attributes["layers"]
+    known = {INPUT, OUTPUT, *spread(templates)}
+    for layer in layers if templates else ():
+        if layer not in known:
+            try:
+                select([layer], sorted(known))
+            except UserError as error:
+                raise UserError(f"{where}: {str(error).removeprefix('probe.layers: ')}") from error

@@ -1,7 +1,10 @@
 """Layers by name and shell pattern."""
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache
+from itertools import product
 
 from avbalance.cli import UserError
 from avbalance.registry import nearest
@@ -13,6 +16,22 @@ INPUT, OUTPUT = "input", "output"
 def is_pattern(layer: str) -> bool:
     """Whether a layer of the configuration may stand for several."""
     return any(sign in layer for sign in "*?[")
+
+
+@cache
+def spread(templates: tuple[str, ...]) -> list[str]:
+    """The names that templates stand for: `a{b,c}` are ab and ac, `a.{0..2}` are a.0, a.1 and a.2."""
+    names: list[str] = []
+    for template in templates:
+        parts = [_choices(part) if index % 2 else [part] for index, part in enumerate(re.split(r"[{}]", template))]
+        names += map("".join, product(*parts))
+    return names
+
+
+def _choices(inside: str) -> list[str]:
+    if numbers := re.fullmatch(r"(\d+)\.\.(\d+)", inside):
+        return [str(number) for number in range(int(numbers[1]), int(numbers[2]) + 1)]
+    return inside.split(",")
 
 
 def select(layers: Sequence[str], names: Sequence[str]) -> list[str]:

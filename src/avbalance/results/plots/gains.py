@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from avbalance.cli import UserError
+from avbalance.ranges import Names
 from avbalance.results.claims import compare
 from avbalance.results.columns import Column, describe
 from avbalance.results.formats import number
@@ -37,7 +38,7 @@ class Gains(Plot):
     several_rows: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
 
-    def __init__(self, baseline: str, columns: list[str]) -> None:
+    def __init__(self, baseline: str, columns: Names) -> None:
         self.baseline, self.columns = baseline, columns
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:

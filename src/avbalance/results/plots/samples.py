@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avbalance.ranges import Count
+from avbalance.ranges import Handful
 from avbalance.results.plots.base import Plot, Row, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
 from avbalance.results.runs import Runs
@@ -30,7 +30,7 @@ class Samples(Plot):
 
     reads_data: ClassVar[bool] = True
 
-    def __init__(self, split: Literal["train", "val", "test"], num_clips: Count) -> None:
+    def __init__(self, split: Literal["train", "val", "test"], num_clips: Handful) -> None:
         self.split, self.num_clips = split, num_clips
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
