@@ -56,21 +56,25 @@ def record(planned: Plan, path: str, start: float, end: float) -> None:
     (folder / urlsafe_b64encode(planned.artifacts[path].products[0].encode()).decode()).write_text(json.dumps(times))
 
 
+def seconds_of(planned: Plan) -> dict[str, dict[str, float]]:
+    return pace.finished(planned, pace.steps_here(planned))
+
+
 def test_seconds_of_the_running_workflow_count_before_earlier_and_foreign_ones(planned: Plan) -> None:
     first, second, third, _ = paths(planned, "runs")
     prep, (probe, *_) = *paths(planned, "prep"), paths(planned, "probes")
     for path in (first, second, third, prep, probe):
         finish(planned, path, 1000)
-    assert pace.finished(planned)["runs"] == {planned.artifacts[path].name: 1000 for path in (first, second, third)}
+    assert seconds_of(planned)["runs"] == {planned.artifacts[path].name: 1000 for path in (first, second, third)}
     now = time.time()
     record(planned, prep, now - 500, now - 460)
     record(planned, first, now - 400, now - 380)
     record(planned, second, now + 10, now + 17)
-    assert pace.finished(planned)["runs"] == pytest.approx(
+    assert seconds_of(planned)["runs"] == pytest.approx(
         {planned.artifacts[first].name: 20, planned.artifacts[second].name: 7}, abs=1e-3
     )
     pace.begin(planned.project.root, cores=1)  # since then one run has finished
-    seconds = pace.finished(planned)
+    seconds = seconds_of(planned)
     assert seconds["runs"] == pytest.approx({planned.artifacts[second].name: 7}, abs=1e-3)
     assert list(seconds["prep"].values()) == pytest.approx([40], abs=1e-3)
     assert list(seconds["probes"].values()) == [1000]
@@ -105,6 +109,27 @@ def test_the_time_left_is_shared_by_as_many_steps_as_run_at_once(
         "tables/miniature": {planned.artifacts[table].name: 0.2},
     }
     assert pace.seconds_left(planned, waiting) == (pytest.approx(expected), [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pause", "expected"),
+    [([10] * 10, 0, 1), ([10] * 10, 5, 1.5), ([10] * 10 + [20] * 10, 0, 1.9 / 1.4)],
+)
+def test_a_workflow_that_has_become_slower_will_stay_so(
+    planned: Plan, seconds: list[float], pause: float, expected: float
+) -> None:
+    # With a pause of 5 s before each, steps of 10 s take 1.5 times as long. Ten of 20 s after ten of 10 s: the others
+    # of each are 10 of 10 s and 9 of 20 s, 280 / 19 s in the mean, so it took 380 / 280 of them.
+    pace.begin(planned.project.root, cores=1)
+    workflow = pace.running_workflow(planned.project.root)
+    assert workflow is not None
+    steps, now = [], workflow.started
+    for place, each in enumerate(seconds):
+        steps.append(pace.Step("runs", f"avmnist-s{place}-0a", now + pause, now + pause + each))
+        now += pause + each
+    known = {"runs": {step.name: step.end - step.start for step in steps}}
+    assert pace.slowdown(planned, steps, known) == pytest.approx(expected)
+    assert pace.slowdown(planned, steps[:5], known) == 1  # too few to tell
 
 
 def test_the_last_step_takes_as_long_as_on_one_core(planned: Plan) -> None:
@@ -160,4 +185,4 @@ def test_a_damaged_artifact_is_named(planned: Plan) -> None:
     finish(planned, paths(planned, "runs")[0], 20)
     (planned.project.root / paths(planned, "runs")[0] / store.MANIFEST).write_text("{")
     with pytest.raises(Exception, match=r"manifest.json is no manifest"):
-        pace.finished(planned)
+        seconds_of(planned)

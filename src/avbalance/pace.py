@@ -5,14 +5,18 @@ import os
 import socket
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 from avbalance import plan, progress, store
 from avbalance.artifacts import STAMPED, Plan
 
 WORKFLOW = Path("results/logs/workflow.json")
+RECENT = 10
+"""Steps that tell the pace."""
 
 
 @dataclass
@@ -58,31 +62,65 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.name != "migration_underway"]
 
 
-def finished(planned: Plan) -> dict[str, dict[str, float]]:
+class Step(NamedTuple):
+    """A step that Snakemake has run here; times are in seconds since 1970."""
+
+    folder: str
+    name: str
+    start: float
+    end: float
+
+
+def steps_here(planned: Plan) -> list[Step]:
+    """The plan's artifacts that Snakemake has made here, in the order in which they were finished."""
+    steps = {}  # a run has two records
+    for file in _files(planned.project.root / ".snakemake" / "metadata"):
+        record = json.loads(file.read_text())
+        path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
+        if path in planned.artifacts and not record["incomplete"] and record["endtime"] is not None:
+            artifact = planned.artifacts[path]
+            steps[path] = Step(artifact.folder, artifact.name, record["starttime"], record["endtime"])
+    return sorted(steps.values(), key=lambda step: step.end)
+
+
+def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[str, float]]:
     """{folder: {name: seconds}} of the plan's artifacts that are there.
 
     Those that the running workflow has made count alone where there are any in a folder, else those made here before,
     else those brought from another machine.
     """
-    root = planned.project.root
-    workflow = running_workflow(root)
-    sources: list[dict[str, dict[str, float]]] = [{}, {}, {}]  # best first
-    recorded = set()
-    for file in _files(root / ".snakemake" / "metadata"):
-        record = json.loads(file.read_text())
-        path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
-        if path not in planned.artifacts or record["incomplete"] or record["endtime"] is None:
-            continue
-        recorded.add(path)
-        artifact = planned.artifacts[path]
-        older = workflow is None or record["endtime"] < workflow.started
-        sources[older].setdefault(artifact.folder, {})[artifact.name] = record["endtime"] - record["starttime"]
+    root, workflow = planned.project.root, running_workflow(planned.project.root)
+    best: dict[str, dict[str, float]] = {}
+    older: dict[str, dict[str, float]] = {}
+    elsewhere: dict[str, dict[str, float]] = {}
+    for step in steps:
+        is_own = workflow is not None and step.end >= workflow.started
+        (best if is_own else older).setdefault(step.folder, {})[step.name] = step.end - step.start
+    recorded = {step.name for step in steps}
     for path, artifact in planned.artifacts.items():
-        if path not in recorded and (root / path / store.MANIFEST).exists():
+        if artifact.name not in recorded and (root / path / store.MANIFEST).exists():
             seconds = float(store.read_manifest(root / path)["provenance"]["seconds"])
-            sources[2].setdefault(artifact.folder, {})[artifact.name] = seconds
-    best, older_here, elsewhere = sources
-    return elsewhere | older_here | best
+            elsewhere.setdefault(artifact.folder, {})[artifact.name] = seconds
+    return elsewhere | older | best
+
+
+def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[str, float]]) -> float:
+    """How much slower the running workflow has become of late: its last steps against what the others foretell of each,
+    times the pauses between them."""
+    workflow = running_workflow(planned.project.root)
+    own = [step for step in steps if workflow is not None and step.end >= workflow.started]
+    last = own[-RECENT:]
+    if workflow is None or len(last) < RECENT:
+        return 1.0
+    began = own[-RECENT - 1].end if len(own) > RECENT else workflow.started
+    busy = sum((step.end - step.start) / _at_once(planned, step.folder) for step in last)
+    ratios = []
+    for step in last:
+        others = {name: seconds for name, seconds in known[step.folder].items() if name != step.name}
+        if others:
+            ratios.append((step.end - step.start) / expected_seconds(step.name, others))
+    pauses = max((last[-1].end - began) / busy, 1)
+    return median(ratios) * pauses if ratios else pauses
 
 
 def projected(planned: Plan, names: Iterable[str]) -> dict[str, float]:
@@ -116,20 +154,21 @@ def seconds_left(planned: Plan, waiting: Mapping[str, Mapping[str, float]]) -> t
 
     As many steps as run at once share the cost of all; the last step ends no sooner than the longest can.
     """
-    known = finished(planned)
-    steps = [seconds for folder in known.values() for seconds in folder.values()]
+    steps = steps_here(planned)
+    known = finished(planned, steps)
+    costs_of_all = [seconds for folder in known.values() for seconds in folder.values()]
     total, longest, unknown = 0.0, 0.0, []
     for folder, shares in waiting.items():
         costs = known.get(folder) or projected(planned, shares)
-        if not costs and steps and folder.split("/")[0] in STAMPED:
-            costs = {"": min(steps)}  # a few seconds, as the cheapest step
+        if not costs and costs_of_all and folder.split("/")[0] in STAMPED:
+            costs = {"": min(costs_of_all)}  # a few seconds, as the cheapest step
         if costs:
             seconds = [share * expected_seconds(name, costs) for name, share in shares.items()]
             total += sum(seconds) / _at_once(planned, folder)
             longest = max([longest, *seconds])
         elif shares:
             unknown.append(folder)
-    return max(total, longest), unknown
+    return max(total, longest) * slowdown(planned, steps, known), unknown
 
 
 def _at_once(planned: Plan, folder: str) -> int:

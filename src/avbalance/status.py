@@ -164,7 +164,8 @@ def draw(planned: Plan, states: Mapping[str, State]) -> Group:
     for folder, state in states.items():
         counts = (state.done, state.not_needed, state.running, state.failed, state.left)
         table.add_row(folder, *(str(len(each)) for each in counts))
-        lines += [f"running  {name}: {done} of at most {parts}" for name, done, parts in state.running]
+        for name, done, parts in state.running:
+            lines.append(f"running  {name}" + f": {done} of at most {parts}" * (parts > 1))
         lines += [f"failed   {name}: see {log}" for name, log in state.failed]
     if cached := planned.cached_elsewhere():
         lines.append(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
@@ -195,7 +196,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root = Path()
     planned = plan.make(root, plan.parse_overrides(arguments.config))
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if arguments.watch:
         with suppress(KeyboardInterrupt):
             watch(planned, console)

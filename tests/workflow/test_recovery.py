@@ -169,9 +169,9 @@ def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
     assert "see results/logs/runs/avmnist-concat-linear-s0-" in said
     workflow = json.loads((copy.path / pace.WORKFLOW).read_text())
     assert workflow["cores"] == 2
-    finished = pace.finished(plan.make(copy.path, {"scale": "small"}))  # as Snakemake has noted the steps
-    assert {folder: len(steps) for folder, steps in finished.items()}["runs"] == 3
-    assert min(seconds for steps in finished.values() for seconds in steps.values()) > 0.1
+    steps = pace.steps_here(plan.make(copy.path, {"scale": "small"}))  # as Snakemake has noted them
+    assert len([step for step in steps if step.folder == "runs"]) == 3
+    assert min(step.end - step.start for step in steps) > 0.1
 
 
 def test_an_error_in_the_configuration_is_one_line(clone: Checkout) -> None:
