@@ -43,7 +43,8 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
 
     Raises:
         WrongBytesError: The archive is damaged, or a listed member is missing or has other bytes.
-        UserError: It is encrypted or too large, leaves the folder, holds a link or a device, or `bsdtar` is missing.
+        UserError: It is encrypted or too large, leaves the folder, holds a link, a device or a file that is a folder as
+            well, or `bsdtar` is missing.
     """
     entries: dict[str, str] = contents["entries"] if contents else {}
     missing, differing = set(entries), set()
@@ -59,6 +60,8 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
                 missing.remove(listed)
                 if _write(data, inside(folder, listed)) != entries[listed]:
                     differing.add(listed)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UserError(f"{archive}: {name!r} needs a file and a folder of one name; it is not unpacked") from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
             raise
