@@ -163,7 +163,10 @@ def _advice(file: File, tried: list[str]) -> str:
             expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
     tries = f"; tried {', '.join(tried)}" * bool(tried)
     request = f"; it is given out on request: {file['request']}" if "request" in file else ""
+    anew = "; if other bytes are right, make the list anew: python -m avbalance.prepare.record <name> --again"
     return (
         f"{file['path']} cannot be had{tries}{request}; put the file (expected: {', '.join(expected)}) at "
         f"MIRROR/{file['path']} and give --mirror MIRROR or set AVBALANCE_MIRROR, a folder or a URL"
+        + anew
+        * ("list" in file and "request" in file)
     )
