@@ -95,7 +95,8 @@ class Preparation(Strict):
         seed: Of that choice.
         max_seconds: A longer clip is dropped.
         max_dropped: Share of the clips that may be dropped.
-        drop_duplicates: Whether clips of one file under two labels are dropped from train and val.
+        drop_duplicates: Whether clips of train and val are dropped whose sound or pictures are in test, or stand under
+            another label anywhere.
     """
 
     views: dict[str, Spec] = Field(min_length=1)

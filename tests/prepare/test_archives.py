@@ -107,6 +107,21 @@ def test_a_member_outside_the_folder_is_refused_and_not_written(tmp_path: Path, 
     assert not Path("/tmp/avbalance-evil").exists()
 
 
+@pytest.mark.parametrize("kind", [tar, zipped])
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("c/a", "c/a/b/d")])
+def test_a_file_that_is_a_folder_as_well_is_one_line(tmp_path: Path, kind: Any, names: tuple[str, str]) -> None:  # noqa: ANN401
+    made = kind(tmp_path, dict.fromkeys(names, b"x"))
+    with pytest.raises(UserError, match=rf"{made}: '{names[1]}' needs a file and a folder of one name"):
+        unpack(made, tmp_path / "out")
+
+
+def test_a_member_of_any_other_name_lies_in_the_folder_under_that_name(tmp_path: Path) -> None:
+    files = {"..\\..\\x": b"1", "new\nline": b"2", "-rf": b"3", "$(touch y)": b"4", "ä b": b"5"}
+    unpack(tar(tmp_path, dict(files)), tmp_path / "work/out")
+    assert contents(tmp_path / "work/out") == files
+    assert contents(tmp_path / "work") == {f"out/{name}": content for name, content in files.items()}
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     made = tar(tmp_path, {"clips": special(kind, "/etc"), "clips/passwd": b"!"})

@@ -266,42 +266,63 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
     assert media.has_audio
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_pictures_are_turned_as_the_file_says(tmp_path: Path, degrees: int) -> None:
-    image = np.zeros((48, 64, 3), dtype=np.uint8)
-    image[:24, :32] = 250  # upper left
-    with av.open(tmp_path / "a.mp4", "w") as out:
-        stream = out.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.set_display_rotation(degrees)
-        out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        out.mux(stream.encode(None))
-    media = inspect(tmp_path / "a.mp4")
-    ours = read_frames(media, media.frame_seconds)[0]
-    theirs = cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[1]
-    assert ours.shape == theirs.shape == ((48, 64, 3) if degrees % 180 == 0 else (64, 48, 3))
-    assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 3
+STANDING = {  # rows of display matrices, and what they do to [height, width, 3]
+    (1, 0, 0, 1): lambda image: image,
+    (-1, 0, 0, 1): lambda image: image[:, ::-1],
+    (-1, 0, 0, -1): lambda image: image[::-1, ::-1],
+    (1, 0, 0, -1): lambda image: image[::-1],
+    (0, 1, 1, 0): lambda image: image.swapaxes(0, 1),
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),  # the upper left goes to the upper right
+    (0, -1, -1, 0): lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    (0, -1, 1, 0): lambda image: np.rot90(image),
+}
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_photograph_is_turned_as_its_exif_says(tmp_path: Path, orientation: int) -> None:
+def corners() -> NDArray[np.uint8]:
+    """A picture that is like none of its turned or mirrored copies."""
     image = np.zeros((48, 64, 3), dtype=np.uint8)
     image[:24, :32] = 250
     image[:24, 32:] = 120
-    ok, plain = cv2.imencode(".jpg", image)
-    assert ok
-    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0])
-    exif = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + b"\x00\x00\x00\x00"
-    data = plain.tobytes()
-    path = tmp_path / "a.jpg"
-    path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-    media = inspect(path)
-    theirs = cv2.imread(str(path))  # applies the orientation
-    assert theirs is not None
-    assert media.frame_seconds.tolist() == [0.0]
-    ours = read_frames(media, media.frame_seconds)[0]
-    assert ours.shape == theirs.shape
-    assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 3
+    return image
+
+
+@pytest.mark.parametrize("matrix", STANDING)
+def test_pictures_are_turned_and_mirrored_as_the_file_says(tmp_path: Path, matrix: tuple[int, ...]) -> None:
+    xx, xy, yx, yy = (value << 16 for value in matrix)
+    with av.open(tmp_path / "a.mp4", "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_matrix([xx, xy, 0, yx, yy, 0, 0, 0, 1 << 30])
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(corners(), format="rgb24")))
+        out.mux(stream.encode(None))
+    media = inspect(tmp_path / "a.mp4")
+    ours, expected = read_frames(media, media.frame_seconds)[0], STANDING[matrix](corners())
+    assert ours.shape == expected.shape
+    assert np.abs(ours.astype(int) - expected).mean() < 3
+    if matrix[0] == matrix[3] and matrix[1] == -matrix[2]:  # OpenCV turns and does not mirror
+        theirs = cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[1]
+        assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_photograph_is_turned_and_mirrored_as_its_exif_says(tmp_path: Path, suffix: str) -> None:
+    for orientation in range(1, 9):
+        entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0])
+        exif = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + b"\x00\x00\x00\x00"
+        tags = [np.frombuffer(exif, dtype=np.uint8)]
+        ok, content = cv2.imencodeWithMetadata(suffix, corners(), [cv2.IMAGE_METADATA_EXIF], tags)
+        assert ok
+        path = tmp_path / f"{orientation}{suffix}"
+        path.write_bytes(content.tobytes())
+        media = inspect(path)
+        assert media.frame_seconds.tolist() == [0.0]
+        repairs: list[str] = []
+        ours = read_frames(media, media.frame_seconds, repairs)[0]
+        theirs = cv2.imread(str(path))  # applies the orientation
+        assert theirs is not None
+        assert ours.shape == theirs.shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
+        assert np.abs(ours.astype(int) - theirs[..., ::-1]).mean() < 3
+        assert repairs == []
 
 
 @pytest.mark.parametrize("kind", ["rgb", "gray", "gray16", "alpha", "palette"])

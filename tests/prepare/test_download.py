@@ -204,9 +204,9 @@ def test_what_was_complete_is_not_fetched_again_when_a_later_file_failed(server:
 
 def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
     server.files["/a.bin"] = BYTES
-    server.answers = [503, 429]
+    server.answers = [503, 429, 408]
     download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", cache=tmp_path / "cache")
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
     assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
 
 
@@ -243,6 +243,7 @@ def test_an_absent_file_is_sought_at_the_next_url_at_once(server: Server, tmp_pa
 
 def test_a_file_nobody_has_is_one_error_that_lists_what_was_tried(server: Server, tmp_path: Path) -> None:
     recipe = one_file(f"{server.url}/first", "http://127.0.0.1:9/second")
+    (tmp_path / "mirror").mkdir()
     with pytest.raises(UserError) as error:
         download(recipe, tmp_path / "raw", mirror=str(tmp_path / "mirror"), cache=tmp_path / "cache")
     message = str(error.value)
@@ -286,6 +287,23 @@ def test_wrong_bytes_in_a_mirror_folder_are_named_and_the_mirror_is_left_alone(t
     with pytest.raises(UserError, match=r"mirror/sub/a\.bin \(expected sha256"):
         download(one_file("http://127.0.0.1:9/a.bin"), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
     assert (tmp_path / "mirror/sub/a.bin").exists()
+
+
+@pytest.mark.parametrize("mirror", ["file:///data", "s3://bucket/data", "ftp://host/data", "/no/such/folder"])
+def test_a_mirror_that_can_hold_nothing_is_one_line_at_once(server: Server, tmp_path: Path, mirror: str) -> None:
+    server.files["/a.bin"] = BYTES
+    with pytest.raises(UserError, match=r"is neither a folder nor an http or https address") as error:
+        download(one_file(f"{server.url}/a.bin"), tmp_path / "raw", mirror=mirror, cache=tmp_path / "cache")
+    assert str(error.value).startswith(f"mirror '{mirror}'")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_what_can_never_work_is_tried_once(server: Server, tmp_path: Path, status: int) -> None:
+    server.answers = [status] * 9
+    with pytest.raises(UserError, match=rf"{status} .*s3://bucket/b \(InvalidSchema\)"):
+        download(one_file(f"{server.url}/b", "s3://bucket/b"), tmp_path / "raw", cache=tmp_path / "cache")
+    assert len(server.requests) == 1
 
 
 def test_a_mirror_url_is_used_before_the_urls(server: Server, tmp_path: Path) -> None:
@@ -562,6 +580,7 @@ def test_a_file_given_out_on_request_says_where_to_ask_where_to_put_it_and_what_
         f"file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set AVBALANCE_MIRROR, a "
         "folder or a URL"
     )
+    (tmp_path / "mirror").mkdir()
     with pytest.raises(UserError, match=r"; tried .*/mirror/vox/a\.zip \(no such file\); it is given out on request: "):
         download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
 

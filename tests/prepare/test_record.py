@@ -1,6 +1,7 @@
 """Lists of checksums made from a real web server on this machine and from a folder of media."""
 
 import hashlib
+import os
 import shutil
 import sys
 import threading
@@ -125,6 +126,97 @@ def test_media_brought_by_the_user_are_all_files_below_their_folder_of_the_mirro
     )
 
 
+def brought(root: Path, tmp_path: Path, **files: bytes) -> tuple[Path, str]:
+    """A dataset that is brought; returns the folder of its files and the mirror."""
+    add(root, "datasets", "birds", {"list": "birds.sha256", "path": "birds", "request": "copy the folder birds"})
+    folder = tmp_path / "mirror/birds"
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder, str(tmp_path / "mirror")
+
+
+def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path) -> None:
+    folder, mirror = brought(root, tmp_path, list=b"l")
+    disk = tmp_path / "disk"
+    (disk / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        (disk / name).write_bytes(name.encode())
+    (folder / "clips").symlink_to(disk, target_is_directory=True)
+    (folder / "again").symlink_to(disk / "deep", target_is_directory=True)
+    (folder / "c").symlink_to(disk / "a")
+    (disk / "deep/up").symlink_to(disk, target_is_directory=True)
+    (disk / "back").symlink_to(folder, target_is_directory=True)
+    (path,) = record("birds", root, mirror, tmp_path / "cache")
+    names = {"list": b"l", "c": b"a", "clips/a": b"a", "clips/deep/b": b"deep/b", "again/b": b"deep/b"}
+    # Through `again`, `up` leads to the disk for the first time.
+    assert names.items() <= contents(folder, path).items()
+    assert not any("back/clips" in name or "up/deep/up" in name for name in read_checksums(path))
+    recipe = {"step": "download", "name": "x", "inputs": {}}
+    entry = {"list": {"list": path.name, "entries": read_checksums(path)}, "path": "birds", "urls": []}
+    download(recipe | {"settings": {"files": [entry]}}, tmp_path / "raw", mirror, tmp_path / "cache")
+    assert (tmp_path / "raw/birds/clips/deep/b").read_bytes() == b"deep/b"
+    assert not any(place.is_symlink() for place in (tmp_path / "raw").rglob("*"))
+
+    (folder / "lost").symlink_to(disk / "nothing")
+    with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which is not there"):
+        record("birds", root, mirror, tmp_path / "cache", again=True)
+
+
+def contents(folder: Path, path: Path) -> dict[str, bytes]:
+    """The files that a list names; each has the listed checksum."""
+    found = {name: (folder / name).read_bytes() for name in read_checksums(path)}
+    assert {name: sha256(content) for name, content in found.items()} == read_checksums(path)
+    return found
+
+
+def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path, tmp_path: Path) -> None:
+    folder, mirror = brought(root, tmp_path, a=b"1", b=b"2", c=b"3")
+    (path,) = record("birds", root, mirror, tmp_path / "cache")
+    before = path.read_text()
+    assert record("birds", root, mirror, tmp_path / "cache") == []
+    (folder / "a").write_bytes(b"corrected")
+    (folder / "b").rename(folder / "d")
+    with pytest.raises(UserError) as error:
+        record("birds", root, mirror, tmp_path / "cache")
+    assert str(error.value) == (
+        f"{path}: differs from the mirror in 3 files: a has other bytes, b is not there, d is not listed; if the "
+        "mirror is right, make the list anew with 'python -m avbalance.prepare.record birds --again'"
+    )
+    assert path.read_text() == before
+    assert record("birds", root, None, tmp_path / "cache") == []  # without a mirror, there is nothing to compare with
+    assert record("birds", root, mirror, tmp_path / "cache", again=True) == [path]
+    assert contents(folder, path) == {"a": b"corrected", "c": b"3", "d": b"2"}
+
+
+def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Path, tmp_path: Path) -> None:
+    folder, mirror = brought(root, tmp_path, a=b"1")
+    (path,) = record("birds", root, mirror, tmp_path / "cache")
+    (folder / "a").write_bytes(b"corrected")
+    listed = {"list": path.name, "entries": read_checksums(path)}
+    entry = {"list": listed, "path": "birds", "urls": [], "request": "copy the folder birds"}
+    recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
+    with pytest.raises(UserError, match=r"expected sha256 .*; if other bytes are right, make the list anew: .*--again"):
+        download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"a\nb", b"a\rb", b" a", b"a "])
+def test_a_name_that_no_list_can_hold_is_one_line(root: Path, tmp_path: Path, name: bytes) -> None:
+    folder, mirror = brought(root, tmp_path)
+    (folder / os.fsdecode(name)).write_bytes(b"x")
+    with pytest.raises(UserError, match=r"birds\.sha256: cannot hold the name '.*'; allowed: UTF-8") as error:
+        record("birds", root, mirror, tmp_path / "cache")
+    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["ä b.mp4", "a\u2028b", "a\x85b", "-rf", "$(x)'\"", "a\u00a0b"])
+def test_any_other_name_is_listed_and_found_again(root: Path, tmp_path: Path, name: str) -> None:
+    folder, mirror = brought(root, tmp_path, **{name: b"x"})
+    (path,) = record("birds", root, mirror, tmp_path / "cache")
+    assert contents(folder, path) == {name: b"x"}
+
+
 def test_a_list_of_a_model_is_written_beside_the_model(web: tuple[Path, str], root: Path, tmp_path: Path) -> None:
     folder, address = web
     (folder / "net.onnx").write_bytes(b"weights")
@@ -175,4 +267,4 @@ def test_the_command_line_prints_one_line(
     step.main()
     assert capsys.readouterr().out == "wrote config/datasets/media.sha256\n"
     step.main()
-    assert capsys.readouterr().out == "clips: no list is missing\n"
+    assert capsys.readouterr().out == "clips: no list is missing or outdated\n"

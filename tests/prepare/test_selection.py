@@ -82,15 +82,31 @@ def test_duplicates_are_kept_and_named_where_that_is_asked_for() -> None:
     assert [entry["clip"] for entry in selection.repaired] == ["a", "b"]
 
 
-def test_the_same_sound_in_two_splits_is_named() -> None:
-    clips = [clip("a"), clip("b", "test"), clip("c")]
-    sums = checksums(*clips) | {"b.wav": "sha of a.wav", "c.wav": "sha of a.wav"}
+def test_a_clip_of_train_or_val_whose_sound_is_in_test_is_dropped_under_the_same_label_too() -> None:
+    clips = [clip("a"), clip("b", "test"), clip("c", "val"), clip("d"), clip("e", "val"), clip("f")]
+    sums = checksums(*clips) | {"b.wav": "sha of a.wav", "c.wav": "sha of a.wav", "e.mp4": "sha of d.mp4"}
     selection = chosen(clips, sums)
-    assert len(selection.clips) == 3
-    assert [entry["why"] for entry in selection.repaired] == [
-        "the same sound as b (test), kept",
-        "the same sound as a (train), kept",
-        "the same sound as b (test), kept",
+    assert [found.name for found in selection.clips] == ["d", "f", "e", "b"]
+    assert selection.dropped == [
+        {"clip": "a", "why": "the same sound as b (test)"},
+        {"clip": "c", "why": "the same sound as b (test)"},
+    ]
+    assert selection.repaired == [
+        {"clip": "b", "why": "the same sound as a (train), kept"},
+        {"clip": "d", "why": "the same pictures as e (val), kept"},
+        {"clip": "e", "why": "the same pictures as d (train), kept"},
+    ]
+    kept = chosen(clips, sums, drop_duplicates=False)
+    assert len(kept.clips) == 6
+    assert [entry["clip"] for entry in kept.repaired] == ["a", "b", "c", "d", "e"]
+
+
+def test_another_label_is_the_reason_that_is_given_whatever_else_is_shared() -> None:
+    clips = [clip("a"), clip("b", "test"), clip("c", label=1)]
+    sums = checksums(*clips) | {"b.wav": "sha of a.wav", "c.mp4": "sha of a.mp4"}
+    assert chosen(clips, sums).dropped == [
+        {"clip": "a", "why": "the same pictures as c (train) under another label"},
+        {"clip": "c", "why": "the same pictures as a (train) under another label"},
     ]
 
 

@@ -54,7 +54,7 @@ def read_checksums(path: Path) -> dict[str, str]:
         UserError: A line has another form; names it.
     """
     entries = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):  # other line ends may be in names
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
         if match is None and line.strip():
             raise UserError(f"{path}: line {number}: is no sha256 and path, as sha256sum writes them")

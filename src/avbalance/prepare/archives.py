@@ -43,7 +43,8 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
 
     Raises:
         WrongBytesError: The archive is damaged, or a listed member is missing or has other bytes.
-        UserError: It is encrypted or too large, leaves the folder, holds a link or a device, or `bsdtar` is missing.
+        UserError: It is encrypted or too large, leaves the folder, holds a link, a device or a file that is a folder as
+            well, or `bsdtar` is missing.
     """
     entries: dict[str, str] = contents["entries"] if contents else {}
     missing, differing = set(entries), set()

@@ -67,7 +67,8 @@ def write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any]) -> d
 
 def write_clips(folder: Path, packed: Packed, checksums: Mapping[str, str]) -> None:
     """Write clips.csv, one line a packed clip."""
-    with (folder / "clips.csv").open("w", newline="") as file:
+    # A file's name need not be text; what is not is written as \udc...
+    with (folder / "clips.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         about = ["start_seconds", "seconds", "num_frames"]
         writer.writerow(["split", "index", "label", "clip", *about, "visual_sha256", "audio_sha256", "repairs"])

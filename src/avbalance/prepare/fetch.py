@@ -45,8 +45,14 @@ class Fetcher:
         """Get all files; returns where in the cache they are, as far as they are there.
 
         Raises:
-            UserError: One cannot be had; what is complete, or begun, stays in the cache.
+            UserError: The mirror is none, or a file cannot be had; what is complete, or begun, stays in the cache.
         """
+        mirror = self.mirror
+        if mirror is not None and not mirror.startswith(("http://", "https://")) and not Path(mirror).is_dir():
+            raise cli.UserError(
+                f"mirror {mirror!r} is neither a folder nor an http or https address; give one with --mirror or "
+                "AVBALANCE_MIRROR, or give none"
+            )
         many = any("list" in file for file in files)
         with (
             ThreadPoolExecutor(NUM_AT_ONCE) as pool,
@@ -111,10 +117,12 @@ class Fetcher:
                 problem = f"{status} {error.response.reason}"
                 if status == 416:  # the part is longer than the file
                     part.unlink()
-                elif status < 500 and status != 429:
+                elif status < 500 and status not in (408, 429):
                     return problem
-            except requests.RequestException as error:
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 problem = f"{type(error).__name__} after {len(RETRY_SECONDS) + 1} attempts"
+            except requests.RequestException as error:  # such as an address of a kind that nobody can fetch
+                return type(error).__name__
             if (pause := next(pauses, None)) is None:
                 return problem
             if self.stopped.wait(pause):
@@ -155,7 +163,10 @@ def _advice(file: File, tried: list[str]) -> str:
             expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
     tries = f"; tried {', '.join(tried)}" * bool(tried)
     request = f"; it is given out on request: {file['request']}" if "request" in file else ""
+    anew = "; if other bytes are right, make the list anew: python -m avbalance.prepare.record <name> --again"
     return (
         f"{file['path']} cannot be had{tries}{request}; put the file (expected: {', '.join(expected)}) at "
         f"MIRROR/{file['path']} and give --mirror MIRROR or set AVBALANCE_MIRROR, a folder or a URL"
+        + anew
+        * ("list" in file and "request" in file)
     )

@@ -4,31 +4,36 @@ For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that is
 
 - with `index`, the list holds what the addresses in the index, one a line, have at the place where the first of `urls`
   has `{path}`; an index is an address itself, or a file beside the YAML;
-- with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that.
+- with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that; links to
+  files and folders are followed.
 
-Whoever records trusts what comes; from then on every download is verified against it. What was fetched stays in the
-cache, so that the raw folder is made of it.
+A list of files in the mirror that is there already is compared with them; `--again` makes all lists anew. Whoever
+records trusts what comes; from then on every download is verified against it. What was fetched stays in the cache, so
+that the raw folder is made of it.
 """
 
 import argparse
 import os
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from avbalance import cli, config, registry, store
 from avbalance.cli import UserError
+from avbalance.planning.data import read_checksums
 from avbalance.prepare.download import CACHE, listed
 from avbalance.prepare.fetch import Fetcher, File
 from avbalance.schema import SourceFile
 
 
-def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE) -> list[Path]:
-    """Write the lists that a dataset or a model lacks; returns them.
+def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again: bool = False) -> list[Path]:
+    """Write the lists that a dataset or a model lacks, with `again` all of them; returns them.
 
     Raises:
-        UserError: There is no such dataset or model, a file cannot be had, or an index is not as it should be.
+        UserError: There is no such dataset or model, a file cannot be had, an index is not as it should be, or files in
+            the mirror differ from their list.
     """
     project = config.load(root, {})
     if name in project.models:
@@ -39,21 +44,51 @@ def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE) -> li
     else:
         known = [*project.datasets, *project.models]
         raise UserError(f"{name!r} is no dataset and no model; {registry.nearest(name, known)}")
-    fetcher = Fetcher(mirror, cache)
     written = []
-    for entry in entries:
-        if entry.list is not None and not (path := folder / entry.list).exists():
-            names = _in_index(entry, folder, fetcher) if entry.index else _in_mirror(entry, path, mirror)
-            contents = {"list": entry.list, "entries": dict.fromkeys(names, "")}
-            files = listed(entry.model_dump(exclude_none=True) | {"list": contents})
-            digests: dict[str, str] = {}
-            fetcher.fetch(files, partial(_note, digests))
+    for entry in (entry for entry in entries if entry.list is not None):
+        path = folder / str(entry.list)
+        is_made = again or not path.exists()
+        if is_made or _is_in_mirror(entry, mirror):
+            digests = _digests(entry, path, mirror, Fetcher(mirror, cache))
+            if not is_made:
+                _compare(name, path, digests)
+                continue
             unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-            lines = (f"{digests[file['path']]}  {name}\n" for name, file in zip(names, files, strict=True))
-            unfinished.write_text("".join(lines))
+            unfinished.write_text("".join(f"{digest}  {file}\n" for file, digest in digests.items()), encoding="utf-8")
             unfinished.rename(path)
             written.append(path)
     return written
+
+
+def _is_in_mirror(entry: SourceFile, mirror: str | None) -> bool:
+    """Whether a mirror holds the files of a list that are brought."""
+    return entry.request is not None and mirror is not None and (Path(mirror) / str(entry.path)).is_dir()
+
+
+def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher) -> dict[str, str]:
+    """{file: sha256} of all that belong into a list, sorted."""
+    names = _in_index(entry, path.parent, fetcher) if entry.index else _in_mirror(entry, path, mirror)
+    for name in names:
+        if name != name.strip() or any(each in "\r\n" or "\ud800" <= each <= "\udfff" for each in name):
+            raise UserError(f"{path}: cannot hold the name {name!r}; allowed: UTF-8, no line end, no blank at its ends")
+    contents = {"list": entry.list, "entries": dict.fromkeys(names, "")}
+    files = listed(entry.model_dump(exclude_none=True) | {"list": contents})
+    digests: dict[str, str] = {}
+    fetcher.fetch(files, partial(_note, digests))
+    return {name: digests[file["path"]] for name, file in zip(names, files, strict=True)}
+
+
+def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
+    """Raises UserError where files in the mirror are not those of their list."""
+    known = read_checksums(path)
+    differing = [f"{file} is not listed" for file in digests.keys() - known.keys()]
+    differing += [f"{file} is not there" for file in known.keys() - digests.keys()]
+    differing += [f"{file} has other bytes" for file in digests.keys() & known.keys() if digests[file] != known[file]]
+    if differing:
+        raise UserError(
+            f"{path}: differs from the mirror in {len(differing)} files: {', '.join(sorted(differing)[:3])}; if the "
+            f"mirror is right, make the list anew with 'python -m avbalance.prepare.record {name} --again'"
+        )
 
 
 def _note(digests: dict[str, str], file: File, found: Path) -> None:
@@ -85,10 +120,27 @@ def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
     if mirror is None or "://" in mirror:
         raise UserError(f"{path}: is made from {entry.path} in your mirror; give --mirror MIRROR, a folder")
     media = Path(mirror) / entry.path
-    names = sorted(str(file.relative_to(media)) for file in media.rglob("*") if file.is_file())
+    names = sorted(str(file.relative_to(media)) for file in _files_below(media, frozenset()))
     if not names:
         raise UserError(f"{media}: holds no files; {entry.request}")
     return names
+
+
+def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """All files, also behind links to folders, but for those that lead back to a folder above.
+
+    Raises:
+        UserError: A link leads nowhere.
+    """
+    above |= {folder.resolve()}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            if path.resolve() not in above:
+                yield from _files_below(path, above)
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            raise UserError(f"{path}: is a link to {os.readlink(path)!r}, which is not there; mend or remove it")
 
 
 def main() -> None:
@@ -97,9 +149,10 @@ def main() -> None:
     parser.add_argument("name", help="of a file in config/datasets or config/models")
     parser.add_argument("--mirror", default=os.environ.get("AVBALANCE_MIRROR"), help="folder or URL to try first")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of unfinished downloads")
+    parser.add_argument("--again", action="store_true", help="make lists that are there anew")
     arguments = parser.parse_args()
-    written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache)
-    print(f"wrote {', '.join(map(str, written))}" if written else f"{arguments.name}: no list is missing")
+    written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache, arguments.again)
+    print(f"wrote {', '.join(map(str, written))}" if written else f"{arguments.name}: no list is missing or outdated")
 
 
 if __name__ == "__main__":

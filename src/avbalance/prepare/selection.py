@@ -87,9 +87,10 @@ def _missing(clip: Clip, checksums: Mapping[str, str]) -> str:
 
 
 def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop: bool) -> None:
-    """The same sound or picture under two labels: outside test such clips teach nothing and are dropped.
+    """Drop clips of train and val whose sound or pictures are in test, or stand under another label anywhere.
 
-    Under one label in two splits it is named, for what was learned by heart is then tested.
+    The first would be tested by heart, the second teach nothing. Clips of test stay. What stays is named, as is the
+    same under one label in train and val.
     """
     groups: dict[tuple[str, str, float | None, float | None], list[Clip]] = defaultdict(list)
     for clip in selection.clips:
@@ -97,22 +98,24 @@ def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop:
             if file is not None:
                 groups[what, checksums[file], clip.start, clip.end].append(clip)
     why: dict[str, str] = {}
-    leaks: dict[str, str] = {}
+    shared: dict[str, str] = {}
     for (what, *_), group in groups.items():
         for clip in group:
             others = [other for other in group if other.label != clip.label]
             twins = [other for other in group if other.label == clip.label and other.split != clip.split]
+            tested = [other for other in twins if other.split == "test"]
             if others:
                 why[clip.name] = f"the same {what} as {others[0].name} ({others[0].split}) under another label"
-            elif twins and clip.name not in why:
-                leaks[clip.name] = f"the same {what} as {twins[0].name} ({twins[0].split}), kept"
+            elif tested:
+                why.setdefault(clip.name, f"the same {what} as {tested[0].name} (test)")
+            elif twins:
+                shared[clip.name] = f"the same {what} as {twins[0].name} ({twins[0].split})"
     dropped = {clip.name for clip in selection.clips if clip.name in why and drop and clip.split != "test"}
-    for name in sorted(why):
+    for name, reason in sorted((shared | why).items()):
         if name in dropped:
-            selection.dropped.append({"clip": name, "why": why[name]})
+            selection.dropped.append({"clip": name, "why": reason})
         else:
-            selection.repaired.append({"clip": name, "why": f"{why[name]}, kept"})
-    selection.repaired += [{"clip": name, "why": leaks[name]} for name in sorted(leaks) if name not in why]
+            selection.repaired.append({"clip": name, "why": f"{reason}, kept"})
     selection.clips = [clip for clip in selection.clips if clip.name not in dropped]
 
 

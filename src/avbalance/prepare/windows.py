@@ -78,7 +78,7 @@ def windows_of(
             window.num_frames = int(((visual.frame_seconds >= start) & (visual.frame_seconds < end)).sum())
             chosen = {name: view.choose(visual.frame_seconds, start, end) for name, view in shown.items()}
             seconds, places = np.unique(np.concatenate(list(chosen.values())), return_inverse=True)
-            frames = read_frames(visual, seconds)
+            frames = read_frames(visual, seconds, window.repairs)
             landmarks = None if clip.landmarks is None else raw / clip.landmarks
             for name, view in shown.items():
                 mine, places = places[: len(chosen[name])], places[len(chosen[name]) :]
@@ -94,11 +94,12 @@ def windows_of(
             bounds = (audio.start, audio.end) if is_whole else (start + offset, end + offset)
             if bounds[1] - bounds[0] > max_seconds:
                 raise ClipError(f"its sound lasts {bounds[1] - bounds[0]:.1f} s, more than {max_seconds:g} s")
-            wave, fitted = hearing.fit(read_audio(audio, hearing.sample_rate, *bounds))
+            repairs_of_sound: list[str] = []
+            wave, fitted = hearing.fit(read_audio(audio, hearing.sample_rate, *bounds, repairs_of_sound))
             window.waves[name] = wave
             lacking = max(audio.heard[0] - bounds[0], 0) + max(bounds[1] - audio.heard[1], 0)
             fitted += [f"silence for {lacking:.1f} s without sound"] if lacking > LEAST_SILENCE else []
-            window.repairs += [f"{name}: {repair}" for repair in fitted]
+            window.repairs += [f"{name}: {repair}" for repair in repairs_of_sound + fitted]
         yield window
 
 
