@@ -1,5 +1,6 @@
 """The manners that every step's command line shares."""
 
+import io
 import os
 import signal
 import sys
@@ -18,7 +19,13 @@ class UserError(ValueError):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a step; what a user can mend becomes one line and exit code 1, without a traceback."""
+    """Run a step; what a user can mend becomes one line and exit code 1, without a traceback.
+
+    A character that the terminal has not is printed as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     try:
         _check_sources()
