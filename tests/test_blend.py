@@ -28,13 +28,17 @@ def blended(recipe: Make, prepared: Path, tmp_path: Path) -> dict[str, Any]:
         made["settings"]["encoder"] = {modality: made["settings"]["encoder"][modality] for modality in modalities}
         with store.publish(tmp_path / head, made) as out:
             train_loss, val_loss = ENDS[head]
-            (out / "metrics.json").write_text(json.dumps({"train_loss": train_loss, "val_loss": val_loss}))
+            (out / "metrics.json").write_text(
+                json.dumps({"train_loss": train_loss, "val_loss": val_loss}), encoding="utf-8"
+            )
         inputs[f"run_{head}"] = str(tmp_path / head)
-    (tmp_path / "recipe.json").write_text(json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}))
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}), encoding="utf-8"
+    )
     places = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={tmp_path / 'blend'}", f"--resume={tmp_path / 'resume'}"]
     subprocess.run([sys.executable, "-m", "avbalance.blend", *places], check=True)
     store.open_artifact(tmp_path / "blend")
-    found: dict[str, Any] = json.loads((tmp_path / "blend" / "blend.json").read_text())
+    found: dict[str, Any] = json.loads((tmp_path / "blend" / "blend.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -28,7 +28,7 @@ claims:
 def project(tmp_path: Path) -> Path:
     """The project's configuration with one table of its own."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
     return tmp_path
 
 
@@ -38,9 +38,9 @@ def message(project: Path) -> Callable[..., str]:
 
     def edit(old: str, new: str, file: str = "tables/mine.yaml", **overrides: Any) -> str:  # noqa: ANN401
         path = project / "config" / file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(UserError) as error:
             plan.make(project, {"tables": "mine", **overrides})
         said = str(error.value)
@@ -103,7 +103,8 @@ def test_a_balancer_without_its_loss_is_refused(
     message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "needy.py").write_text(
-        "from avbalance.balancers.base import Balancer\nclass Needy(Balancer):\n    requires_loss = ('unimodal',)\n"
+        "from avbalance.balancers.base import Balancer\nclass Needy(Balancer):\n    requires_loss = ('unimodal',)\n",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     said = message("concat: {}", "concat: {balancer: 'needy:Needy'}")
@@ -158,9 +159,9 @@ def test_the_command_line_is_checked(project: Path, overrides: dict[str, Any], e
 def test_the_shipped_configuration_is_right_at_every_scale(scale: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     for path in tmp_path.glob("config/[dm]*/*.yaml"):  # lists that users record themselves
-        for name in re.findall(r"(?:list|contents): (\S+.sha256)", path.read_text()):
+        for name in re.findall(r"(?:list|contents): (\S+.sha256)", path.read_text(encoding="utf-8")):
             if not (path.parent / name).exists():
-                (path.parent / name).write_text(f"{'0' * 64}  recorded\n")
+                (path.parent / name).write_text(f"{'0' * 64}  recorded\n", encoding="utf-8")
     made = plan.make(tmp_path, {"scale": scale, "tables": "all"})
     assert len(made.targets) == len(made.project.tables) + 1 + len(made.prepared)  # the page, an audit a data set
 
@@ -168,7 +169,7 @@ def test_the_shipped_configuration_is_right_at_every_scale(scale: str, tmp_path:
 def test_the_same_row_in_two_tables_is_one_run(project: Path) -> None:
     other = TABLE.replace("  concat: {}", "  plain: {head: linear, label: Plain}")
     (project / "config" / "tables" / "twin.yaml").write_text(
-        other.replace("concat:", "plain:").replace("right: concat", "right: plain")
+        other.replace("concat:", "plain:").replace("right: concat", "right: plain"), encoding="utf-8"
     )
     made = plan.make(project, {"tables": ["mine", "twin"]})
     runs = [artifact for artifact in made.artifacts.values() if artifact.folder == "runs"]
@@ -179,9 +180,10 @@ def test_a_default_written_out_is_the_same_run(project: Path) -> None:
     before = set(plan.make(project, {"tables": "mine"}).artifacts)
     file = project / "config" / "tables" / "mine.yaml"
     file.write_text(
-        file.read_text().replace(
+        file.read_text(encoding="utf-8").replace(
             "concat: {}", "concat: {encoder: {visual: {conv2net: {dropout: 0.5}}, audio: conv1net}}"
-        )
+        ),
+        encoding="utf-8",
     )
     after = set(plan.make(project, {"tables": "mine"}).artifacts)
     assert {path for path in before if "/runs/" in path} == {path for path in after if "/runs/" in path}
@@ -190,7 +192,7 @@ def test_a_default_written_out_is_the_same_run(project: Path) -> None:
 def test_an_edited_row_renames_its_own_artifacts_alone(project: Path) -> None:
     before = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     file = project / "config" / "tables" / "mine.yaml"
-    file.write_text(file.read_text().replace("alpha: 0.5", "alpha: 0.6"))
+    file.write_text(file.read_text(encoding="utf-8").replace("alpha: 0.5", "alpha: 0.6"), encoding="utf-8")
     after = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     changed = sorted(path.split("/")[1] for path in after - before)
     assert changed == ["probes", "runs", "tables"]
@@ -202,7 +204,9 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
     )
     table = table.replace("expected: {concat:", "expected: {avmnist: {concat:").replace("90.0}}", "90.0}}}")
     assert "each" in table
-    (project / "config" / "tables" / "mine.yaml").write_text(table.replace("conv1net", "{resnet18: {width: 8}}"))
+    (project / "config" / "tables" / "mine.yaml").write_text(
+        table.replace("conv1net", "{resnet18: {width: 8}}"), encoding="utf-8"
+    )
     made = plan.make(project, {"tables": "mine"})
     rows = made.project.rows["mine"]
     assert {name: row.dataset for name, row in rows.items()} == {
@@ -223,7 +227,7 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
 def test_numbers_expected_for_no_value_of_each_are_an_error(project: Path, expected: str, message: str) -> None:
     table = TABLE.replace("rows:", "each: {dataset: [avmnist, mnist]}\nrows:")
     path = project / "config" / "tables" / "mine.yaml"
-    path.write_text(table.replace("{concat: {accuracy: 90.0}}", expected))
+    path.write_text(table.replace("{concat: {accuracy: 90.0}}", expected), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         plan.make(project, {"tables": "mine"})
 
@@ -234,7 +238,9 @@ def test_numbers_by_value_need_each(message: Callable[..., str]) -> None:
 
 
 def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) -> None:
-    (project / "config/datasets/fsdd.sha256").write_text("\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n")
+    (project / "config/datasets/fsdd.sha256").write_text(
+        "\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n", encoding="utf-8"
+    )
     with pytest.raises(UserError, match=r"fsdd.sha256: line 2: is no sha256 and path"):
         plan.make(project, {"scale": "laptop", "tables": "mine"})
 
@@ -243,7 +249,7 @@ def test_files_given_on_request_say_what_to_do_where_their_list_is_absent(projec
     with pytest.raises(UserError) as error:
         plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
     assert "python -m avbalance.prepare.record mini_sports" in str(error.value)
-    (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n")
+    (project / "config/datasets/mini_sports_lists.sha256").write_text("0" * 64 + "  labels.txt\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"mini_sports.sha256: no such list .*get the videos .*sports1m/videos"):
         plan.make(project, {"scale": "paper", "datasets": "mini_sports"})
 

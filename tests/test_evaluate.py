@@ -110,7 +110,9 @@ def test_the_embedding_is_what_the_head_sees_at_length_one(fusion: str) -> None:
 
 
 def test_trials_are_read_by_list(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n")
+    (tmp_path / "trials.csv").write_text(
+        "list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n", encoding="utf-8"
+    )
     trials = read_trials(tmp_path / "trials.csv")
     assert {name: pairs.tolist() for name, pairs in trials.items()} == {
         "vc1": [[0, 3, 1], [1, 2, 0]],
@@ -119,6 +121,6 @@ def test_trials_are_read_by_list(tmp_path: Path) -> None:
 
 
 def test_a_file_without_trials_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n")
+    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trials.csv: holds no trial"):
         read_trials(tmp_path / "trials.csv")

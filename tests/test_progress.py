@@ -15,7 +15,7 @@ from avbalance.progress import FILE, Progress
 
 
 def read(folder: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((folder / FILE).read_text())
+    state: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     return state
 
 
@@ -33,7 +33,7 @@ def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path) -> None:
 
 
 def test_the_file_is_gone_and_nothing_else_is_touched_when_the_step_has_finished(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_text("")
+    (tmp_path / "checkpoint.pt").write_text("", encoding="utf-8")
     progress = Progress(tmp_path, 1, "epoch")
     progress.advance()
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", FILE}

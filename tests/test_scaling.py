@@ -57,7 +57,10 @@ def test_a_row_that_is_not_trained_starts_from_a_run_that_is() -> None:
 def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     scale = tmp_path / "config/scales/miniature.yaml"
-    scale.write_text(scale.read_text().replace("resnet50_imagenet: imagenet}", "resnet50_imagenet: imagnet}"))
+    scale.write_text(
+        scale.read_text(encoding="utf-8").replace("resnet50_imagenet: imagenet}", "resnet50_imagenet: imagnet}"),
+        encoding="utf-8",
+    )
     with pytest.raises(
         UserError, match=r"starts\.resnet50_imagenet: 'imagnet' is not a dataset; did you mean 'imagenet'"
     ):

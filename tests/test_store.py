@@ -11,7 +11,7 @@ from avbalance.cli import UserError
 
 def make(path: Path) -> Path:
     with store.publish(path, {"step": "x"}) as out:
-        (out / "numbers.txt").write_text("1 2 3")
+        (out / "numbers.txt").write_text("1 2 3", encoding="utf-8")
     return path
 
 
@@ -25,7 +25,7 @@ def test_a_manifest_holds_recipe_files_and_provenance(tmp_path: Path) -> None:
 
 def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), store.publish(tmp_path / "a", {}) as out:
-        (out / "half").write_text("")
+        (out / "half").write_text("", encoding="utf-8")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -44,13 +44,13 @@ def test_what_a_killed_step_left_goes_and_what_a_living_one_fills_stays(tmp_path
 
 
 def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> None:
-    (make(tmp_path / "a") / "numbers.txt").write_text("1 2")
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2", encoding="utf-8")
     with pytest.raises(UserError, match=r"numbers.txt has 3 bytes instead of 5.*dvc checkout --force .*/a'"):
         store.read_manifest(tmp_path / "a")
 
 
 def test_a_file_of_the_same_size_but_other_bytes_is_refused(tmp_path: Path) -> None:
-    (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4")
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4", encoding="utf-8")
     store.read_manifest(tmp_path / "a")
     with pytest.raises(UserError, match=r"numbers.txt has other bytes"):
         store.open_artifact(tmp_path / "a")
@@ -60,7 +60,7 @@ def test_a_missing_file_and_a_broken_manifest_are_named(tmp_path: Path) -> None:
     (make(tmp_path / "a") / "numbers.txt").unlink()
     with pytest.raises(UserError, match=r"numbers.txt is missing"):
         store.open_artifact(tmp_path / "a")
-    (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2])
+    (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2], encoding="utf-8")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
         store.open_artifact(tmp_path / "b")
 
@@ -74,7 +74,7 @@ def test_an_absent_artifact_says_how_to_get_it(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"), store.publish(tmp_path / "a", {}) as out:
         (out / "full").symlink_to("/dev/full")
-        with (out / "full").open("w") as file:
+        with (out / "full").open("w", encoding="utf-8") as file:
             file.write("x")
             file.flush()
     assert list(tmp_path.iterdir()) == []

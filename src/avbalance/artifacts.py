@@ -92,7 +92,7 @@ class Plan:
             file = folder / f"{artifact.name}.json"
             if not file.exists():
                 unfinished = file.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n")
+                unfinished.write_text(json.dumps(artifact.recipe, indent=1) + "\n", encoding="utf-8")
                 unfinished.rename(file)
 
     def check(self) -> None:

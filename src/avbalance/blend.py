@@ -32,7 +32,7 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
         split = Split(data, name, list(settings["encoder"]), device)
         logits = predict(model, Batches(split, batch_size), precision)["logits"]
         start[name] = metrics.summarise(logits, split.labels, split.videos)["loss"]
-    end = json.loads((run / "metrics.json").read_text())
+    end = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return Losses(train=(start["train"], end["train_loss"]), val=(start["val"], end["val_loss"]))
 
 
@@ -63,7 +63,7 @@ def main() -> None:
             "losses": {head: asdict(each) for head, each in losses.items()},
             "fallback": fallback,
         }
-        (out / "blend.json").write_text(json.dumps(found, indent=1) + "\n")
+        (out / "blend.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

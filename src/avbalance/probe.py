@@ -158,7 +158,7 @@ def main() -> None:
             step = Step(recipe, device, scratch, arguments.memory * MIB)
             step.run()
             np.savez_compressed(out / "predictions.npz", **step.predictions)  # type: ignore[arg-type]
-            (out / "metrics.json").write_text(json.dumps(step.figures, indent=1) + "\n")
+            (out / "metrics.json").write_text(json.dumps(step.figures, indent=1) + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -48,5 +48,5 @@ class Progress:
             "total": self._total,
         }
         unfinished = self._file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(state))
+        unfinished.write_text(json.dumps(state), encoding="utf-8")
         unfinished.rename(self._file)

@@ -28,10 +28,10 @@ def differing_tables(stamps: list[Path]) -> list[str]:
     """One line for every file of a table that is not what its recipe makes of its runs."""
     found = []
     for stamp in stamps:
-        recipe = json.loads(stamp.read_text())
+        recipe = json.loads(stamp.read_text(encoding="utf-8"))
         for suffix, content in tables.report(recipe["settings"]).items():
             file = stamp.with_name(f"{recipe['settings']['table']}{suffix}")
-            if not file.exists() or file.read_text() != content:
+            if not file.exists() or file.read_text(encoding="utf-8") != content:
                 found.append(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores'")
     return found
 
@@ -45,7 +45,10 @@ def main() -> None:
     stamps = [
         stamp
         for stamp in sorted(results.glob("tables/*/*.key"))
-        if all((Path(path) / store.MANIFEST).exists() for path in json.loads(stamp.read_text())["inputs"].values())
+        if all(
+            (Path(path) / store.MANIFEST).exists()
+            for path in json.loads(stamp.read_text(encoding="utf-8"))["inputs"].values()
+        )
     ]
     wrong = damaged_artifacts(manifests) or differing_tables(stamps)
     if wrong:

@@ -20,7 +20,7 @@ def make_split(folder: Path, num_clips: int) -> Split:
     np.save(folder / "train_visual.npy", np.stack([places, places + 0.5], axis=1)[:, None].astype(np.float16))
     np.save(folder / "train_audio.npy", -places[:, None].astype(np.float16))
     shapes = {"visual": {"shape": [1, 2]}, "audio": {"shape": [1]}}
-    (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}))
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}), encoding="utf-8")
     return Split(folder, "train", ["visual", "audio"], CPU)
 
 
@@ -133,7 +133,9 @@ def test_what_the_description_standardises_is_standardised_by_channel(tmp_path: 
     np.save(tmp_path / "val_visual.npy", pixels)
     np.save(tmp_path / "val_label.npy", np.array([[1, 0], [1, 1]], dtype=np.uint8))
     described = {"shape": [3, 2, 2], "mean": [0.0, 1.0, 2.0], "std": [1.0, 2.0, 4.0]}
-    (tmp_path / "dataset.json").write_text(json.dumps({"num_classes": 2, "modalities": {"visual": described}}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"num_classes": 2, "modalities": {"visual": described}}), encoding="utf-8"
+    )
     batch = Split(tmp_path, "val", ["visual"], CPU).batch(np.array([1]))
     # Clip 1 holds 12 to 23; of its last channel, 20 to 23, the first value is (20 - 2) / 4.
     assert batch.inputs["visual"][0, :, 0, 0].tolist() == [12.0, (16 - 1) / 2, (20 - 2) / 4]
@@ -170,5 +172,5 @@ print(most // 2**20)
 def test_resident_memory_does_not_grow_with_the_file(tmp_path: Path, release: int, least: int, most: int) -> None:
     np.lib.format.open_memmap(tmp_path / "zeros.npy", "w+", np.float16, (200, 2**19)).flush()  # 200 MiB, sparse
     command = [sys.executable, "-c", READ_ALL, str(tmp_path / "zeros.npy"), str(release)]
-    mebibytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    mebibytes = int(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
     assert least <= mebibytes <= most

@@ -21,7 +21,7 @@ def publish(folder: Path, logits: dict[str, Any], figures: dict[str, Any]) -> st
     with store.publish(folder, recipe) as out:
         arrays = {f"test_probe_{name}": np.array(values, np.float16) for name, values in logits.items()}
         np.savez(out / "predictions.npz", test_label=LABELS, **arrays)  # type: ignore[arg-type]
-        (out / "metrics.json").write_text(json.dumps(figures))
+        (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
     return str(folder)
 
 

@@ -34,7 +34,7 @@ def test_a_history_has_no_seconds_and_none_for_what_is_no_finite_number(publish_
 
 
 def test_a_run_that_was_not_trained_has_an_empty_history(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text("epoch,train_loss\n")
+    (tmp_path / "history.csv").write_text("epoch,train_loss\n", encoding="utf-8")
     assert one_run.read_history(tmp_path / "history.csv") == {}
 
 
@@ -53,9 +53,9 @@ def test_numbers_keep_four_digits(value: float, expected: float | None) -> None:
 
 def test_a_run_of_unknown_form_is_one_line(publish_run: Callable[..., str]) -> None:
     folder = Path(publish_run("run", test_logits=8))
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["recipe"] = {"version": 7}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(UserError, match=r"runs/run: has another form than this version's runs \(KeyError"):
         one_run.describe_run(folder)
 
@@ -75,7 +75,7 @@ def test_why_a_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_end_of_a_log_is_its_last_lines_as_a_terminal_shows_them(tmp_path: Path) -> None:
     log = tmp_path / "one.log"
-    log.write_text("".join(f"line {number}\n" for number in range(5000)) + "epoch 1\repoch 2\n")
+    log.write_text("".join(f"line {number}\n" for number in range(5000)) + "epoch 1\repoch 2\n", encoding="utf-8")
     said = one_run.tail(log)
     assert said == [*(f"line {number}" for number in range(4981, 5000)), "epoch 2"]
     assert one_run.tail(tmp_path / "absent.log") == []

@@ -20,4 +20,4 @@ def write(out: Path, contents: Mapping[str, str | bytes], stamp: Path, recipe: M
         unfinished = out.with_name(f".{out.name}{suffix}.unfinished")
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
         unfinished.replace(out.with_name(out.name + suffix))
-    stamp.write_text(json.dumps(recipe, indent=1) + "\n")
+    stamp.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")

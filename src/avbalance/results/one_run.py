@@ -43,7 +43,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     manifest = store.open_artifact(folder)
     made = manifest["provenance"]
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         confusion, masked = read_predictions(folder / "predictions.npz")
         return {
             "history": read_history(folder / "history.csv"),
@@ -86,7 +86,7 @@ def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 def read_history(file: Path) -> dict[str, list[float | None]]:
     """The columns of a run's history but its seconds, short enough for a page; what is no finite number is None."""
-    with file.open() as text:
+    with file.open(encoding="utf-8") as text:
         lines = list(csv.DictReader(text))
     names = [name for name in lines[0] if name != "seconds"] if lines else []
     return {name: [shorten(float(line[name])) for line in lines] for name in names}

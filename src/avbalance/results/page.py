@@ -96,8 +96,8 @@ def render(scale: str, paths: list[str]) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # short, and in the order of the files
     return environment.get_template("page.html.j2").render(
         scale=scale,
-        style=Markup((WEB / "page.css").read_text()),
-        scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
+        style=Markup((WEB / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup((WEB / name).read_text(encoding="utf-8")) for name in ("page.js", "charts.js", "panel.js")],
         vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
         **gather(paths),
     )
@@ -122,11 +122,11 @@ def main() -> None:
     recipe = load_recipe(arguments.recipe)
     page = render(recipe["settings"]["scale"], list(dict.fromkeys(recipe["inputs"].values())))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_name("index.html").write_text(forward(arguments.out))
+    arguments.out.with_name("index.html").write_text(forward(arguments.out), encoding="utf-8")
     if arguments.stamp is None:
         for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
             older.unlink()  # an older recipe's page it is not
-        arguments.out.write_text(page)
+        arguments.out.write_text(page, encoding="utf-8")
     else:
         files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
