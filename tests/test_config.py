@@ -128,6 +128,8 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "windows: {test: 3}", "windows: {test: 0}", "scales/miniature.yaml: datasets.kinetics400.prepare.windows.test: found 0; input should be greater than or equal to 1"),
         ("scales/miniature.yaml", "flow: {flow: {size: 24", "motion: {flow: {size: 24", "scales/miniature.yaml: datasets.grid_digit.prepare.views: 'motion' is not a modality; allowed: audio, flow, visual"),
         ("scales/miniature.yaml", "visual: {faces: {detector: given, size: 32", "visual: {faces: {detector: given, sise: 32", "scales/miniature.yaml: datasets.grid_digit.prepare.views.visual: 'faces' has no option 'sise'; did you mean 'size'?"),
+        ("scales/miniature.yaml", "precision: float32}", "precision: float32, augment: random_crop}", "scales/miniature.yaml: datasets.avmnist.training.augment: 'random_crop' is not an augmentation; did you mean 'random_resized_crop'?"),
+        ("scales/miniature.yaml", "precision: float32}", "precision: float32, augment: scale_jitter}", "scales/miniature.yaml: datasets.avmnist.training.augment: found 'scale_jitter', but the reader of this dataset makes arrays itself, which are not stored as pictures; leave it out"),
         ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'"),
     ],
 )  # fmt: skip

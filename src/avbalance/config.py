@@ -10,7 +10,7 @@ from avbalance.checks import check_method, member, read_yaml, validate
 from avbalance.cli import UserError
 from avbalance.references import check_references
 from avbalance.registry import Spec, nearest
-from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights
+from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights
 from avbalance.table_schema import Row, Table
 
 
@@ -68,7 +68,8 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name, chosen in scale.datasets.items():
         member(scale_file, f"datasets.{name}", "dataset", name, datasets)
         member(scale_file, f"datasets.{name}.source", "source", chosen.source, sources(datasets, name))
-        validate(Training, {**scale.training.model_dump(), **chosen.training}, scale_file, f"datasets.{name}.training")
+        training = {**scale.training.model_dump(), **chosen.training}
+        rows.check_training(training, datasets[name], scale_file, f"datasets.{name}.training")
         datasets[name] = _scaled(datasets[name], chosen, scale_file, f"datasets.{name}")
     models = {
         path.stem: validate(Weights, read_yaml(path), path) for path in sorted((config / "models").glob("*.yaml"))
