@@ -148,6 +148,8 @@ def test_a_balancer_without_its_loss_is_refused(
         ("tables/mine.yaml", "accuracy: 90.0", "accuracy: 900", "tables/mine.yaml: expected.concat.accuracy: found 900.0; allowed: 0 to 100"),
         ("tables/mine.yaml", "title:", "titel:", "tables/mine.yaml: titel: is not a key here; did you mean 'title'?"),
         ("config.yaml", "device: auto", "device: gpu", "config.yaml or --config: device: found 'gpu'; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0"),
+        ("scales/miniature.yaml", "precision: float32}", "precision: float32, augment: random_crop}", "scales/miniature.yaml: datasets.avmnist.training.augment: 'random_crop' is not an augmentation; did you mean 'random_resized_crop'?"),
+        ("scales/miniature.yaml", "precision: float32}", "precision: float32, augment: scale_jitter}", "scales/miniature.yaml: datasets.avmnist.training.augment: found 'scale_jitter', but the reader of this dataset makes arrays itself, which are not stored as pictures; leave it out"),
     ],
 )  # fmt: skip
 def test_scales_datasets_and_settings_are_checked_too(

@@ -116,6 +116,43 @@ def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, rec
         np.testing.assert_array_equal(array, resumed["weight_norms"][name])
 
 
+@pytest.fixture
+def pictures(tmp_path: Path, recipe: Make) -> Make:
+    """Recipes of runs on moving pictures of 14 x 14 pixels and their flow, of which 8 x 8 are seen."""
+    rng = np.random.default_rng(0)
+    with store.publish(tmp_path / "pictures", {"step": "prepare.media"}) as out:
+        described = {}
+        for modality, channels, vectors in (("visual", 3, False), ("flow", 2, True)):
+            for split, size in (("train", 40), ("val", 20), ("test", 20)):
+                np.save(out / f"{split}_label.npy", np.arange(size) % 3)
+                pixels = rng.integers(0, 256, (size, channels, 2, 14, 14), dtype=np.uint8)
+                np.save(out / f"{split}_{modality}.npy", pixels)
+            about = {"shape": [channels, 2, 8, 8], "mean": [128.0] * channels, "std": [64.0] * channels}
+            described[modality] = {**about, "pictures": {"whole": False, "vectors": vectors}}
+        (out / "dataset.json").write_text(json.dumps({"num_classes": 3, "modalities": described}))
+
+    def make(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        encoder = {modality: {"resnet18": {"width": 4}} for modality in described}
+        return recipe(encoder=encoder, **changes) | {"inputs": {"data": str(tmp_path / "pictures")}}
+
+    return make
+
+
+def test_augmented_training_resumes_bit_for_bit_and_differs_from_plain(pictures: Make, tmp_path: Path) -> None:
+    augment = {"augment": "random_resized_crop"}
+    augmented, half = (pictures(training={"epochs": epochs, **augment}) for epochs in (2, 1))
+    whole = train_run(augmented, tmp_path / "whole")
+    without = train_run(pictures(training={"epochs": 1}), tmp_path / "plain")
+    train_run(half, tmp_path / "parts")
+    resumed = train_run(augmented, tmp_path / "parts")
+    for name, value in whole["model"].state_dict().items():
+        assert torch.equal(value, resumed["model"].state_dict()[name]), name
+    for record, again in zip(whole["history"], resumed["history"], strict=True):
+        assert {**record, "seconds": 0} == {**again, "seconds": 0}
+    assert whole["history"][0]["train_loss"] != without["history"][0]["train_loss"]
+    assert whole["metrics"]["flops_per_clip"] == without["metrics"]["flops_per_clip"]
+
+
 def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 60, "patience": 60})
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -11,7 +11,7 @@ from avbalance.checks import Model, check_method, member, read_yaml, validate
 from avbalance.cli import UserError
 from avbalance.references import check_references
 from avbalance.registry import Spec
-from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Training, Weights, check_name
+from avbalance.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
 from avbalance.table_schema import Row, Table
 
 
@@ -121,7 +121,8 @@ def _scale_datasets(
         where = f"datasets.{dataset}"
         member(path, where, "dataset", dataset, datasets)
         member(path, f"{where}.source", "source", chosen.source, sources(datasets, dataset))
-        validate(Training, {**scale.training.model_dump(), **chosen.training}, path, f"{where}.training")
+        training = {**scale.training.model_dump(), **chosen.training}
+        rows.check_training(training, datasets[dataset], path, f"{where}.training")
         scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
     return scaled
 

@@ -26,6 +26,11 @@ KINDS = {
     "head": ("Heads", "How logits come of the streams."),
     "loss": ("Losses", "Which terms make the objective, from one batch's output and labels alone."),
     "balancer": ("Balancers", "What changes joint training, from data to gradients."),
+    "augmentation": (
+        "Augmentations",
+        "How pictures of training clips are cut and mirrored: `training: {augment: random_resized_crop}`. Sound and "
+        "the clips of validation and test stay as they are.",
+    ),
     "feature_reduction": (
         "Feature reductions",
         "What a probe takes of a layer's features: `probe: {layers: [...], reduction: {projection: {num: 1000}}}`.",

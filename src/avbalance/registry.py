@@ -17,6 +17,7 @@ FOLDERS = {
     "head": "heads",
     "loss": "losses",
     "balancer": "balancers",
+    "augmentation": "augmentations",
     "feature_reduction": "reductions",
     "data": "data",
     "view": "prepare",

@@ -28,7 +28,7 @@ def read(
             member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
         row.modalities = row.modalities or dataset.modalities
         scaling.scale(row, scale)
-        validate(Training, _training(row, scale), path, f"{where}.training")
+        check_training(_training(row, scale), dataset, path, f"{where}.training")
         _check_encoders(row, datasets, path, where)
         _check_methods(row, dataset, path, where)
         _check_pretrained(row, datasets, models, path, where)
@@ -80,6 +80,18 @@ def training(row: Row, scale: Scale) -> dict[str, Any]:
 def _training(row: Row, scale: Scale) -> dict[str, Any]:
     own = scale.datasets[row.dataset].training if row.dataset in scale.datasets else {}
     return {**scale.training.model_dump(exclude_unset=True), **own, **row.training}
+
+
+def check_training(training: Mapping[str, Any], dataset: Dataset, path: Path, where: str) -> None:
+    """Settings of training are allowed, and augmentation has pictures to cut."""
+    augment = validate(Training, training, path, where).augment
+    if augment is not None:
+        check_method("augmentation", augment, f"{path}: {where}.augment")
+        if dataset.prepare is None:
+            raise UserError(
+                f"{path}: {where}.augment: found {augment!r}, but the reader of this dataset makes arrays itself, "
+                "which are not stored as pictures; leave it out"
+            )
 
 
 def encoders(row: Row) -> dict[str, Spec]:

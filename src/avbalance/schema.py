@@ -160,6 +160,7 @@ class Training(Strict):
         decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
         select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
         moments: Numbers of steps, such as [0, 500], after which the weights are kept besides, for probes.
+        augment: How pictures of training clips are cut and mirrored; None for not at all. Sound stays as it is.
         monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
 
     A key that is left at its default is not part of a run's recipe.
@@ -177,6 +178,7 @@ class Training(Strict):
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"
     moments: list[Whole] = []
+    augment: Spec | None = None
     monitor: bool = False
 
     @model_validator(mode="after")

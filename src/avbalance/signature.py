@@ -19,6 +19,7 @@ GIVEN = {
     "head": 2,
     "loss": 2,
     "balancer": 2,
+    "augmentation": 0,
     "feature_reduction": 1,
     "data": 0,
     "view": 1,

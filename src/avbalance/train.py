@@ -71,6 +71,7 @@ def train(
         num_steps, files = state["num_steps"], state["files"]
     most_steps = training["epochs"] * len(Batches(splits["train"], batch_size))
     moments = Moments(balancer.model, training, resume, most_steps, num_steps, files)
+    augmentation = registry.load("augmentation", training["augment"]) if "augment" in training else None
     progress = Progress(resume, training["epochs"], "epoch", len(history))
     saved = time.monotonic()
     while not _is_finished(history, training):
@@ -78,7 +79,7 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         optimization.set_learning_rate(optimizer, training, epoch)
         loaders = Loaders(
-            train=Batches(splits["train"], batch_size, (seed, epoch)),
+            train=Batches(splits["train"], batch_size, (seed, epoch), augmentation=augmentation),
             plain=Batches(splits["train"], batch_size),
             val=Batches(splits["val"], batch_size),
         )

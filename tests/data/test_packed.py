@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2.functional import resized_crop
 
+from avbalance import registry
+from avbalance.augmentations import REGISTRY
+from avbalance.augmentations.random_resized_crop import RandomResizedCrop
 from avbalance.data import packed
 from avbalance.data.packed import Batches, MappedArray, Split, files_of
 
@@ -141,10 +145,77 @@ def test_what_the_description_standardises_is_standardised_by_channel(tmp_path: 
     assert batch.labels.dtype == torch.float32
 
 
+def picture_split(folder: Path) -> Split:
+    """Eight clips of 20 x 30 pixels, of which 10 x 10 are seen; the channels hold a pixel's row and its column."""
+    rows, columns = np.mgrid[:20, :30].astype(np.uint8)
+    array = np.broadcast_to(np.stack([rows, columns])[:, None], (8, 2, 3, 20, 30))
+    described = {"shape": [2, 3, 10, 10], "mean": [0.0, 0.0], "std": [1.0, 1.0]}
+    modalities = {}
+    for name, vectors in (("visual", False), ("flow", True)):
+        np.save(folder / f"train_{name}.npy", array)
+        modalities[name] = {**described, "pictures": {"whole": False, "vectors": vectors}}
+    np.save(folder / "train_label.npy", np.arange(8))
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": 8, "modalities": modalities}))
+    return Split(folder, "train", ["visual", "flow"], CPU)
+
+
+def inputs_by_clip(batches: Batches) -> dict[str, dict[int, torch.Tensor]]:
+    found: dict[str, dict[int, torch.Tensor]] = {"visual": {}, "flow": {}}
+    for batch in batches:
+        for name, inputs in batch.inputs.items():
+            found[name] |= dict(zip(batch.index.tolist(), inputs, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_augmented_clips_do_not_depend_on_their_batch_and_change_from_pass_to_pass(tmp_path: Path, name: str) -> None:
+    split, augmentation = picture_split(tmp_path), registry.load("augmentation", name)
+    whole, small = (Batches(split, size, (1, 2), augmentation=augmentation) for size in (8, 3))
+    subset = Batches(split, 2, (1, 2), np.array([6, 1]), augmentation)
+    first = inputs_by_clip(whole)
+    for other in (inputs_by_clip(small), inputs_by_clip(subset)):
+        for modality, clips in other.items():
+            for clip, inputs in clips.items():
+                assert torch.equal(inputs, first[modality][clip])
+    second = inputs_by_clip(whole)
+    assert not any(torch.equal(second["visual"][clip], first["visual"][clip]) for clip in range(8))
+
+
+def test_frames_and_flow_of_a_clip_share_a_crop_and_only_training_is_cut_at_random(tmp_path: Path) -> None:
+    split, augmentation = picture_split(tmp_path), RandomResizedCrop()
+    found = inputs_by_clip(Batches(split, 4, (0, 0), augmentation=augmentation))
+    boxes = augmentation((0, 0), np.arange(8), (20, 30), (10, 10))
+    assert 0 < boxes.mirrored.sum() < 8
+    stored = torch.from_numpy(np.load(tmp_path / "train_visual.npy")[0]).float()
+    for clip, (place, mirrored) in enumerate(zip(boxes.places.tolist(), boxes.mirrored, strict=True)):
+        expected = resized_crop(stored, *place, [10, 10], antialias=True)
+        expected = expected.flip(-1) if mirrored else expected
+        torch.testing.assert_close(found["visual"][clip], expected, atol=1e-4, rtol=0)
+        scale = torch.tensor([10 / place[3] * (-1 if mirrored else 1), 10 / place[2]]).view(2, 1, 1, 1)
+        torch.testing.assert_close(found["flow"][clip], expected * scale, atol=1e-3, rtol=0)
+    for batch in Batches(split, 4):  # as validation, test and `plain` are read
+        assert torch.equal(batch.inputs["visual"], stored[..., 5:15, 10:20].expand(4, -1, -1, -1, -1))
+        assert torch.equal(batch.inputs["flow"], batch.inputs["visual"])
+
+
+def test_pictures_stored_as_they_are_seen_come_bit_for_bit_as_arrays_do(tmp_path: Path) -> None:
+    picture_split(tmp_path)
+    described = json.loads((tmp_path / "dataset.json").read_text())
+    for modality in described["modalities"].values():
+        modality["shape"][-2:] = [20, 30]
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    seen = Split(tmp_path, "train", ["visual", "flow"], CPU).batch(np.array([0]))
+    for name, inputs in seen.inputs.items():
+        assert torch.equal(inputs[0], torch.from_numpy(np.load(tmp_path / f"train_{name}.npy")[0]).float())
+
+
 READ_ALL = """
 import mmap, sys
 from pathlib import Path
 import numpy as np
+from avbalance import registry
+from avbalance.augmentations import REGISTRY
+from avbalance.augmentations.random_resized_crop import RandomResizedCrop
 from avbalance.data import packed
 
 def resident():

@@ -11,7 +11,6 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

@@ -46,6 +46,14 @@ def test_a_shifted_texture_gives_its_shift(method: Method, shift: tuple[float, f
     np.testing.assert_allclose(interior.mean(axis=(1, 2)), shift, atol=0.1)
 
 
+def test_flow_is_found_in_what_is_stored() -> None:
+    whole, frames = Flow({}, size=48), np.stack([texture(48), texture(48, 3.0, 0.0)])
+    larger = Flow({}, size=32, stored=48)
+    assert larger.shape == (2, 32, 32)
+    seen = Pictures(frames, np.array([0.0, 0.04]))
+    np.testing.assert_array_equal(larger.render(seen).array, whole.render(seen).array)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [12, 48, 112, 224])
 def test_a_still_clip_has_no_flow(method: Method, size: int) -> None:

@@ -136,6 +136,32 @@ def test_frames_of_a_real_clip_are_what_opencv_makes_of_them(mirror: Path) -> No
     assert rendered.repairs == []
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "part"),
+    [
+        (36, 48, np.s_[:, :]),  # already 3 : 4
+        (36, 60, np.s_[:, 6:54]),  # too wide
+        (48, 48, np.s_[6:42, :]),  # too high
+    ],
+)
+def test_a_larger_picture_of_any_shape_is_stored_and_the_size_is_what_is_seen(
+    rows: int, columns: int, part: tuple[slice, slice]
+) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    view = Frames({}, size=4, stored=[18, 24], num_frames=2)
+    array = view.render(pictures(frame, frame)).array
+    assert view.shape == (3, 2, 4, 4)
+    assert array.shape == view.stored_shape == (3, 2, 18, 24)
+    halved = frame[part].reshape(18, 2, 24, 2, 3).mean(axis=(1, 3))
+    assert np.abs(array[:, 1].transpose(1, 2, 0) - halved).max() <= 0.5
+
+
+@pytest.mark.parametrize("stored", [7, [9, 7], [9, 9, 9], []])
+def test_what_is_stored_is_at_least_what_is_seen(stored: int | list[int]) -> None:
+    with pytest.raises(UserError, match=r"^frames\.stored is .*; allowed: size \(8\) or more"):
+        Frames({}, size=8, stored=stored)
+
+
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": 8, "num_frames": 0}, {"size": 8, "fps": 0.0}])
 def test_options_out_of_range_are_one_line(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"^frames\.\w+ is 0\S*; allowed: "):

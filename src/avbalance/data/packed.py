@@ -2,7 +2,8 @@
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avbalance.augmentations.base import Augmentation
+from avbalance.data.crops import Boxes, Size, cut, fixed
 from avbalance.types import Batch
 
 RELEASE_BYTES = 64 * 2**20
@@ -99,6 +102,7 @@ class Split:
             for name in modalities
             if "mean" in described[name]
         }
+        self._pictures = {name: described[name] for name in modalities if "pictures" in described[name]}
         self._mapped = {name: MappedArray(files_of(folder, split, name)) for name in modalities}
         self._resident: dict[str, Tensor] | None = None
         num_bytes = sum(mapped.nbytes for mapped in self._mapped.values())
@@ -111,8 +115,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: NDArray[np.int64]) -> Batch:
-        """The clips at these places; labels of several classes are float32 [batch, num_classes]."""
+    def batch(
+        self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
+    ) -> Batch:
+        """The clips at these places; labels of several classes are float32 [batch, num_classes].
+
+        Args:
+            index: [batch].
+            draw: Boxes to cut from these clips' pictures, by the size stored and the size seen; None for those of
+                evaluation.
+        """
         places = torch.from_numpy(index).to(self.device)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
@@ -124,6 +136,15 @@ class Split:
         for name, (mean, std) in self._standardise.items():
             shape = (-1, *[1] * (inputs[name].dim() - 2))  # one number for each channel
             inputs[name] = inputs[name].sub_(mean.view(shape)).div_(std.view(shape))
+        for name, described in self._pictures.items():
+            stored, seen = (inputs[name].shape[-2], inputs[name].shape[-1]), tuple(described["shape"][-2:])
+            if draw is not None:
+                boxes = draw(index, stored, seen)
+            elif stored != seen:
+                boxes = fixed(len(index), stored, seen, described["pictures"]["whole"])
+            else:
+                continue
+            inputs[name] = cut(inputs[name], boxes, seen, described["pictures"]["vectors"])
         labels = torch.from_numpy(self.labels[index]).to(self.device)
         return Batch(inputs, labels if labels.dim() == 1 else labels.float(), places)
 
@@ -136,6 +157,7 @@ class Batches:
         batch_size: The largest batch.
         seed: Shuffle by this seed, and anew in every later pass; None for the order on disk.
         subset: Places of the clips; None for all.
+        augmentation: How pictures are cut in each pass, by the seed of its order.
     """
 
     def __init__(
@@ -144,8 +166,9 @@ class Batches:
         batch_size: int,
         seed: tuple[int, ...] | None = None,
         subset: NDArray[np.int64] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
-        self.split = split
+        self.split, self.augmentation = split, augmentation
         self.places = np.arange(len(split)) if subset is None else subset
         self.num_batches = -(-len(self.places) // batch_size)
         self.seed = seed
@@ -156,9 +179,11 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.places.copy()
+        draw = None
         if self.seed is not None:
-            later = (self.num_passes,) if self.num_passes else ()
-            np.random.default_rng((*self.seed, *later)).shuffle(order)
+            seed = (*self.seed, self.num_passes) if self.num_passes else self.seed
+            np.random.default_rng(seed).shuffle(order)
+            draw = partial(self.augmentation, seed) if self.augmentation else None
         self.num_passes += 1
         for index in np.array_split(order, self.num_batches):
-            yield self.split.batch(index)
+            yield self.split.batch(index, draw)

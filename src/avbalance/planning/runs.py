@@ -17,11 +17,16 @@ def run_of(plan: Plan, row: Row, seed: int) -> str:
     project = plan.project
     methods = {kind: signature.resolve(kind, getattr(row, kind)) for kind in ("fusion", "head", "loss", "balancer")}
     encoders = {modality: signature.resolve("encoder", spec) for modality, spec in rows.encoders(row).items()}
+    training = rows.training(row, project.scale)
+    chosen = [("encoder", list(encoders.values())), *((kind, [method]) for kind, method in methods.items())]
+    if "augment" in training:
+        training["augment"] = signature.resolve("augmentation", training["augment"])
+        chosen.append(("augmentation", [training["augment"]]))
     settings = {
         "dataset": row.dataset,
         "encoder": encoders,
         **methods,
-        "training": rows.training(row, project.scale),
+        "training": training,
         "seed": seed,
     }
     inputs = {"data": prepared_of(plan, row.dataset)}
@@ -29,7 +34,6 @@ def run_of(plan: Plan, row: Row, seed: int) -> str:
         inputs[f"pretrained_{modality}"] = _pretrained(plan, row, modality, seed)
     if signature.describe("balancer", next(iter(methods["balancer"]))).attributes.get("uses_blend"):
         inputs["blend"] = _blend(plan, row, seed)
-    chosen = [("encoder", list(encoders.values())), *((kind, [method]) for kind, method in methods.items())]
     modules = ["avbalance.train"] + [
         registry.locate(each, name)[0] for kind, specs in chosen for each, name, _ in methods_of(kind, specs)
     ]

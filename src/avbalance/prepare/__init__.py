@@ -1,7 +1,6 @@
 """Views of a clip by name, one for each modality: `name: module:Class`."""
 
 REGISTRY = {
-    "centre_crop": "centre_crop:CentreCrop",
     "frames": "frames:Frames",
     "faces": "faces:Faces",
     "flow": "flow:Flow",

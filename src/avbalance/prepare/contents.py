@@ -111,7 +111,8 @@ def describe(
 ) -> dict[str, Any]:
     """A modality's entry in dataset.json: its shape, and how a batch of it is standardised."""
     if isinstance(view, VisualView):
-        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std)}
+        pictures = {"whole": view.whole, "vectors": view.vectors}
+        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std), "pictures": pictures}
     described: dict[str, Any] = {"shape": list(view.shape)}
     if view.normalise == "dataset":
         train = [content["sums"][modality] for shard, content in zip(planned, made, strict=True) if _is_train(shard)]

@@ -63,7 +63,7 @@ class Faces(VisualView):
             raise UserError(f"faces.margin is {margin}; allowed: 0 or more")
         if smoothing < 1 or smoothing % 2 == 0:
             raise UserError(f"faces.smoothing is {smoothing}; allowed: odd numbers of frames")
-        self.size, self.num_frames, self.fps, self.gray = size, num_frames, fps, gray
+        self.stored, self.num_frames, self.fps, self.gray = (size, size), num_frames, fps, gray
         self.margin, self.smoothing = margin, smoothing
         module, class_name = registry.locate("detector", registry.parse(detector)[0])
         weights = models.get(getattr(import_module(module), class_name).model)
@@ -94,7 +94,7 @@ class Faces(VisualView):
         landmarks = uniform_filter1d(landmarks, self.smoothing, axis=0, mode="nearest")
         crops = []
         for frame, points in zip(pictures.frames, landmarks, strict=True):
-            crop = align(frame, points, self.size, self.margin)
+            crop = align(frame, points, self.stored[0], self.margin)
             crops.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None] if self.gray else crop)
         array = np.stack(crops).transpose(3, 0, 1, 2).reshape(self.shape)
         return Rendered(np.ascontiguousarray(array), repairs)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.cli import UserError
-from avbalance.prepare.frames import check_counts, choose_frames, gray, square
+from avbalance.prepare.frames import check_counts, choose_frames, fit, gray, stored_size
 from avbalance.prepare.view import Pictures, Rendered, VisualView
 from avbalance.ranges import Count, Positive
 
@@ -42,18 +42,21 @@ class Flow(VisualView):
 
     Args:
         models: Not used.
-        size: Height and width, in pixels, >= 1; >= 12 for `dis`.
+        size: Height and width that encoders see, in pixels, >= 1; >= 12 for `dis`.
+        stored: Height and width of the squares between which flow is found, >= `size`; None for `size`.
         num_frames: How many flows, >= 1, from the frames in the middle of equal parts of the clip.
         method: Which flow.
         bound: The largest that can be told, > 0, in pixels.
     """
 
     mean, std = (128.0, 128.0), (127.0, 127.0)
+    vectors = True
 
     def __init__(
         self,
         models: Mapping[str, Path],
         size: Count,
+        stored: Count | None = None,
         num_frames: Count = 1,
         method: Literal["farneback", "dis"] = "farneback",
         bound: Positive = 20.0,
@@ -63,7 +66,8 @@ class Flow(VisualView):
             raise UserError(f"flow.size is {size}; allowed with method dis: {SMALLEST_FOR_DIS} or more")
         if not bound > 0:
             raise UserError(f"flow.bound is {bound}; allowed: more than 0")
-        self.size, self.num_frames, self.bound = size, num_frames, bound
+        self.stored = stored_size("flow", size, stored)
+        self.num_frames, self.bound = num_frames, bound
         self.dis = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM) if method == "dis" else None
         self.shape = (2, *([num_frames] if num_frames > 1 else []), size, size)
 
@@ -77,20 +81,20 @@ class Flow(VisualView):
 
     def render(self, pictures: Pictures) -> Rendered:
         """The flow of each pair; none, as a repair, where the file has one frame only."""
-        squares = [gray(square(frame, self.size)) for frame in pictures.frames]
+        squares = [gray(fit(frame, *self.stored)) for frame in pictures.frames]
         flows = [self._flow(*pair) for pair in zip(squares[::2], squares[1::2], strict=True)]
         scaled = np.clip(np.stack(flows), -self.bound, self.bound) * (127 / self.bound)
-        array = (np.rint(scaled) + 128).astype(np.uint8).transpose(3, 0, 1, 2).reshape(self.shape)
+        array = (np.rint(scaled) + 128).astype(np.uint8).transpose(3, 0, 1, 2).reshape(self.stored_shape)
         still = int((pictures.seconds[::2] == pictures.seconds[1::2]).sum())
         repairs = [f"{still} of {self.num_frames} flows are zero: there is one frame only"] if still else []
         return Rendered(np.ascontiguousarray(array), repairs)
 
     def _flow(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[size, size, 2], in pixels."""
-        flow = np.zeros((self.size, self.size, 2), dtype=np.float32)
+        """[*stored, 2], in pixels."""
+        flow = np.zeros((*self.stored, 2), dtype=np.float32)
         if self.dis is not None:
             return np.asarray(self.dis.calc(before, after, flow), dtype=np.float32)
-        rim = max(16, self.size // 4)
+        rim = max(16, self.stored[0] // 4)
         wide = [cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REPLICATE) for image in (before, after)]
         flow = np.pad(flow, ((rim, rim), (rim, rim), (0, 0)))
         flow = np.asarray(cv2.calcOpticalFlowFarneback(wide[0], wide[1], flow, **FARNEBACK), dtype=np.float32)

@@ -17,11 +17,14 @@ MEAN_GRAY, STD_GRAY = (127.5,), (127.5,)
 
 
 class Frames(VisualView):
-    """Frames, each cropped to the square in its middle and resized.
+    """Frames, each cropped in its middle to the shape of what is stored, and resized.
 
     Args:
         models: Not used.
-        size: Height and width, in pixels, >= 1.
+        size: Height and width that encoders see, in pixels, >= 1.
+        stored: Height and width of what is stored for training to cut from, [height, width] or one number for both,
+            >= `size`; None for `size`.
+        whole: Whether evaluation sees all that is stored, resized to `size`, instead of the square in its middle.
         num_frames: How many, >= 1; see `choose_frames`.
         fps: Of the grid they are chosen from, > 0; None for no grid.
         gray: Whether the colours become one channel (ITU-R BT.601).
@@ -31,14 +34,17 @@ class Frames(VisualView):
         self,
         models: Mapping[str, Path],
         size: Count,
+        stored: Count | list[Count] | None = None,
+        whole: bool = False,
         num_frames: Count = 1,
         fps: Positive | None = None,
         gray: bool = False,
     ) -> None:
         check_counts("frames", size, num_frames)
+        self.stored = stored_size("frames", size, stored)
         if fps is not None and not fps > 0:
             raise UserError(f"frames.fps is {fps}; allowed: more than 0, or null")
-        self.size, self.num_frames, self.fps, self.gray = size, num_frames, fps, gray
+        self.whole, self.num_frames, self.fps, self.gray = whole, num_frames, fps, gray
         self.mean, self.std = (MEAN_GRAY, STD_GRAY) if gray else (MEAN_RGB, STD_RGB)
         self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)
 
@@ -47,12 +53,12 @@ class Frames(VisualView):
         return choose_frames(seconds, start, end, self.num_frames, self.fps)
 
     def render(self, pictures: Pictures) -> Rendered:
-        """The squares, one after another."""
-        array = np.empty((len(self.mean), len(pictures.frames), self.size, self.size), dtype=np.uint8)
+        """The frames, one after another."""
+        array = np.empty((len(self.mean), len(pictures.frames), *self.stored), dtype=np.uint8)
         for place, frame in enumerate(pictures.frames):
             picture = gray(frame) if self.gray else frame
-            array[:, place] = cv2.split(square(picture, self.size))
-        return Rendered(array.reshape(self.shape), describe_repeats(pictures.seconds))
+            array[:, place] = cv2.split(fit(picture, *self.stored))
+        return Rendered(array.reshape(self.stored_shape), describe_repeats(pictures.seconds))
 
 
 def check_counts(view: str, size: int, num_frames: int) -> None:
@@ -60,6 +66,18 @@ def check_counts(view: str, size: int, num_frames: int) -> None:
     for option, value in {"size": size, "num_frames": num_frames}.items():
         if value < 1:
             raise UserError(f"{view}.{option} is {value}; allowed: 1 or more")
+
+
+def stored_size(view: str, size: int, stored: int | list[int] | None) -> tuple[int, int]:
+    """Height and width of what a view stores.
+
+    Raises:
+        UserError: They are no two numbers that are at least `size`.
+    """
+    sides = [size] * 2 if stored is None else [stored] * 2 if isinstance(stored, int) else stored
+    if len(sides) != 2 or min(sides) < size:
+        raise UserError(f"{view}.stored is {stored}; allowed: size ({size}) or more, or [height, width] of such")
+    return sides[0], sides[1]
 
 
 def choose_frames(
@@ -102,13 +120,14 @@ def gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def square(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The square in the middle of [height, width] or [height, width, 3], resized to `size`."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    middle = picture[top : top + side, left : left + side]
-    if size == side:
+def fit(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The largest part of this shape in the middle of [rows, columns] or [rows, columns, 3], resized."""
+    rows, columns = picture.shape[:2]
+    scale = min(rows / height, columns / width)
+    part = round(height * scale), round(width * scale)
+    top, left = (rows - part[0]) // 2, (columns - part[1]) // 2
+    middle = picture[top : top + part[0], left : left + part[1]]
+    if part == (height, width):
         return middle
-    method = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(middle, (size, size), interpolation=method), dtype=np.uint8)
+    method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(middle, (width, height), interpolation=method), dtype=np.uint8)

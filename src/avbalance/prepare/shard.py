@@ -171,7 +171,8 @@ class ArrayFiles:
 
     def __init__(self, folder: Path, views: dict[str, VisualView | AudioView]) -> None:
         self._formats = {
-            name: (tuple(view.shape), "|u1" if isinstance(view, VisualView) else "<f2") for name, view in views.items()
+            name: (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
+            for name, view in views.items()
         }
         self._files = {name: (folder / f"{name}.npy").open("wb") for name in views}
         self._counts = dict.fromkeys(views, 0)

@@ -54,13 +54,24 @@ class VisualView:
     """A view of a clip's pictures; options are the constructor's keywords.
 
     Attributes:
-        shape: (channels, frames, height, width) of a clip, uint8; without `frames` where there is one.
+        shape: (channels, frames, height, width) as an encoder sees a clip; without `frames` where there is one.
+        stored: Height and width of what is stored, uint8; larger than what is seen where training cuts from it.
+        whole: Whether evaluation sees all that is stored, resized, instead of its middle.
+        vectors: Whether the channels are x and y of motions instead of colours.
         mean, std: How a batch is standardised on the device: (x - mean) / std, one number for each channel.
     """
 
     shape: tuple[int, ...]
+    stored: tuple[int, int]
+    whole: bool = False
+    vectors: ClassVar[bool] = False
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Of a clip's array."""
+        return (*self.shape[:-2], *self.stored)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
         """Which frames the view needs.

@@ -1,0 +1,6 @@
+"""How pictures of training clips are cut and mirrored, by name: `name: module:Class`."""
+
+REGISTRY = {
+    "random_resized_crop": "random_resized_crop:RandomResizedCrop",
+    "scale_jitter": "scale_jitter:ScaleJitter",
+}
