@@ -33,7 +33,10 @@ KINDS = {
         "Fallback: share of the estimates of blend weights, one each super-epoch (offline: one in all), after which no "
         "head generalised, so that weights were equal."
     ),
-    "ogr": "OGR: a head's overfitting-to-generalisation ratio, as estimated last.",
+    "ogr": (
+        "OGR: a head's overfitting-to-generalisation ratio, offline from epoch 0 to the last, online over the last "
+        "super-epoch."
+    ),
     "gflops": "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
     "seconds": "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",
     "peak": "Peak memory: the most that was in use during training.",
