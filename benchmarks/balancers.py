@@ -60,7 +60,8 @@ def build(model: str, name: str, loss: str, device: torch.device, first: int = 1
     }
     shapes = {modality: {"shape": shape} for modality, (_, shape) in encoders.items()}
     balancer = build_balancer(settings, {"num_classes": NUM_CLASSES, "modalities": shapes}, device)
-    balancer.receive({what: dict.fromkeys(["joint", *encoders], 1 / 3) for what in ("weights", "ogr")})
+    values = dict.fromkeys(["joint", *encoders], 1 / 3)
+    balancer.receive({"weights": values, "ogr": values, "fallback": False})
     return balancer.train()
 
 

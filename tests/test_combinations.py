@@ -123,7 +123,8 @@ def build(methods: Methods, seed: int = 0, options: Mapping[str, Any] | None = N
     chosen = BALANCER_OPTIONS.get(methods.balancer, {}) if options is None else options
     balancer: Balancer = registry.load("balancer", {methods.balancer: chosen}, Model(encoders, fusion, head), loss)
     if balancer.uses_blend:
-        balancer.receive({what: dict.fromkeys(["joint", *dims], 1.0) for what in ("weights", "ogr")})
+        values = dict.fromkeys(["joint", *dims], 1.0)
+        balancer.receive({"weights": values, "ogr": values, "fallback": False})
     return balancer.train()
 
 

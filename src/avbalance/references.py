@@ -34,6 +34,7 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
         "parameters",
         "train_seconds",
         "peak_memory",
+        "fallback",
         *(f"{what}_{head}" for what in ("weight", "ogr") for head in ("joint", *modalities)),
     ]
     if dataset.task == "verification":

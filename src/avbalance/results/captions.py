@@ -33,7 +33,10 @@ KINDS = {
         "Fallback: share of the estimates of blend weights, one each super-epoch (offline: one in all), after which no "
         "head generalised, so that weights were equal."
     ),
-    "ogr": "OGR: a head's overfitting-to-generalisation ratio, as estimated last.",
+    "ogr": (
+        "OGR: a head's overfitting-to-generalisation ratio, offline from epoch 0 to the last, online over the last "
+        "super-epoch."
+    ),
     "train_accuracy": "Training accuracy: of the kept model on all training clips, in evaluation mode.",
     "train_loss": "Training loss: of the kept model on all training clips, in evaluation mode.",
     "fluctuation": "Fluctuation: median over epochs e of |L(e − 1) − 2 L(e) + L(e + 1)|, L(e) the mean training loss.",
