@@ -124,7 +124,8 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     said = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
         found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
-        counts = [f"{found[each]} {each}" for each in ("holds", "fails", "undecided") if found[each]]
+        words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
+        counts = [f"{found[each]} {word}" for each, word in words.items() if found[each]]
         said += [f"{what}: {', '.join(counts)}."] * bool(counts)
     num_generated = sum(claim["basis"] == "generated" for claim in claims)
     said += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
