@@ -107,9 +107,10 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     less = claim.get("less", 0.0)
     by = f" {'−' if less > 0 else '+'} {abs(less):g}" if less else ""
     sign = "/" if claim["relation"] == "times" else "−"
-    kind = "one" if claim["relation"] == "falls" or "at least" in claim.get("condition", "") else "weakest"
+    condition = claim.get("condition", "")
+    kind = "one" if claim["relation"] == "falls" or "at least" in condition else "weakest"
     notes = [f"{kind} of {len(claim['pairs'])}"] * (len(claim["pairs"]) > 1)
-    notes += [f"claimed: {claim['condition']}"] * bool(claim.get("condition"))
+    notes += [f"claimed: {condition}"] * bool(condition)
     rest = f" ({'; '.join(notes)})" if notes else ""
     return f"{what}: {left} {sign} {right}{by}{rest}"
 
