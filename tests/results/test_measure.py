@@ -468,7 +468,6 @@ def test_norms_grow_from_the_first_epoch_to_the_last_and_angles_are_those_of_tes
         "angle_mean_audio",
         "angle_deviation_audio",
         "norm_growth_visual",
-        "angle_mean_visual",
     ]
     found = measure({"row": [entry(run)]}, columns, Runs())["row"]
     # 1 and 2 of two classes; 60 and 80 degrees.

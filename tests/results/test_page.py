@@ -10,7 +10,7 @@ import pytest
 
 from avbalance import plan
 from avbalance.cli import UserError
-from avbalance.results import overview, page
+from avbalance.results import files, overview, page, tables
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
@@ -56,9 +56,29 @@ def test_claims_are_counted_and_shown_with_their_interval(made: list[str]) -> No
     assert "adjusted p &lt; 0.001" in shown
 
 
+def test_verdicts_on_generated_data_and_formulas_are_counted_apart(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    spec = settings["spec"]
+    spec["columns"] += ["parameters"]
+    equal = {"text": "As many.", "metric": "parameters", "relation": "times", "factor": 1.0, "tolerance": 0.0}
+    spec["claims"]["as_many"] = equal | {"left": "better", "right": "worse"}
+    for name, generated in (("demo_table1", False), ("demo_table2", True)):
+        table = Path("results/tables/laptop", name)
+        about = settings | {"table": name, "generated": generated}
+        files.write(table, tables.report(about), Path(f"{table}.0123456789ab.key"), {"settings": about})
+    shown = page.render("laptop", [PATHS[0], "results/tables/laptop/demo_table2.0123456789ab"])
+    assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
+    assert "of 1 claims 1 hold." in shown
+    assert "2 claims were evaluated on generated data alone; that is no verdict about a paper." in shown
+    first, second = shown.split('<section class="card table"')[1:]
+    assert (first.count("✓ holds"), second.count("✓ holds")) == (2, 0)
+    assert second.count('<span class="verdict generated">evaluated on generated data</span>') == 2
+
+
 def test_a_table_of_older_code_without_p_is_shown(made: list[str]) -> None:
     older = json.loads(TABLE.with_suffix(".json").read_text())
-    for key in ("p", "adjusted_p"):
+    for key in ("p", "adjusted_p", "condition", "basis", "less"):
         del older["claims"][0][key]
     TABLE.with_suffix(".json").write_text(json.dumps(older))
     shown = page.render("laptop", PATHS)

@@ -371,6 +371,28 @@ def test_a_computed_table_has_no_intervals() -> None:
     assert "±" not in report(contrastive())[".md"]
 
 
+def test_claims_of_experiments_are_counted_apart_from_formulas(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    settings["spec"]["columns"] += ["parameters"]
+    equal = {"text": "As many.", "metric": "parameters", "relation": "times", "factor": 1.0, "tolerance": 0.0}
+    settings["spec"]["claims"]["as_many"] = equal | {"left": "better", "right": "worse"}
+    made = report(settings)
+    assert "Experiments: 1 hold. Formulas and exact counts: 1 hold." in made[".md"]
+    assert "Parameters: Better_row / Worse row (claimed: 1 ± 0 times)" in made[".md"]
+    assert "1.00 times" in cells(made[".md"], "As many.")
+
+
+def test_on_generated_data_there_is_no_verdict_about_the_paper(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    made = report(settings | {"generated": True})
+    assert "Evaluated on generated data: 1; no verdicts about the paper." in made[".md"]
+    assert cells(made[".md"], "The better row")[1] == "evaluated on generated data"
+    assert "**holds**" not in made[".md"]
+    assert "evaluated on generated data" in made[".tex"]
+
+
 def test_an_unknown_formula_is_named() -> None:
     settings = contrastive()
     settings["spec"]["compute"] = "contrastive_factor"

@@ -2,5 +2,6 @@
 
 REGISTRY = {
     "contrastive_factors": "computed:contrastive_factors",
+    "inception_counts": "shapes:inception_counts",
     "inception_features": "shapes:inception_features",
 }

@@ -24,8 +24,14 @@ from typing import NamedTuple
 from avbalance.cli import UserError
 from avbalance.results import curves, layers
 
-HEADINGS = {"f_xent": "f_Xent", "f_log": "f_Log"}
-COUNTS = {"channels", "height", "width", "features"}
+HEADINGS = {
+    "f_xent": "f_Xent",
+    "f_log": "f_Log",
+    "f_xent_less_f_log": "f_Xent − f_Log",
+    "nt_xent": "NT-Xent",
+    "nt_log": "NT-Log",
+}
+COUNTS = {"channels", "height", "width", "features", "probes"}
 UNIMODAL = re.compile(r"(acc|map)_(\w+)_(alone|masked|probe)")
 SHAPLEY = re.compile(r"shapley_(\w+)")
 VERIFICATION = re.compile(r"(eer|min_dcf|min_dcf05)(?:_(\w+))?")

@@ -3,11 +3,11 @@
 import torch
 
 from avbalance.losses import nt_logistic, nt_xent
-from avbalance.ranges import Cosine
+from avbalance.ranges import Cosine, Positive
 
 
-def contrastive_factors(sim_positive: Cosine, sim_negative: Cosine) -> dict[str, float]:
-    """The factors that weigh a negative sample in the gradient of NT-Xent and of NT-Logistic at tau = 1.
+def contrastive_factors(sim_positive: Cosine, sim_negative: Cosine, tau: Positive = 1.0) -> dict[str, float]:
+    """The factors that weigh a negative sample in the gradient of NT-Xent and of NT-Logistic, and both losses.
 
     Table 2 of the AV-MNIST study (NORA.ai Summer Research School, candidate 8), after Chen et al., ICML 2020, table 2.
     The factors are found by autograd from the losses, not from the derived formulas that the paper evaluates.
@@ -15,9 +15,16 @@ def contrastive_factors(sim_positive: Cosine, sim_negative: Cosine) -> dict[str,
     Args:
         sim_positive: sim(u, v+), the anchor's cosine with its positive sample.
         sim_negative: sim(u, v-), the anchor's cosine with its negative sample.
+        tau: Temperature.
     """
-    sims = torch.tensor([sim_positive, sim_negative], dtype=torch.float64)
+    positive, negative = torch.tensor([sim_positive, sim_negative], dtype=torch.float64).split(1)
+    one = torch.ones(1, dtype=torch.float64)  # whose dot product with a similarity is that
+    f_xent = nt_xent.negative_factor(positive, negative, tau=tau).item()
+    f_log = nt_logistic.negative_factor(positive, negative, tau=tau).item()
     return {
-        "f_xent": nt_xent.negative_factor(*sims).item(),
-        "f_log": nt_logistic.negative_factor(*sims).item(),
+        "f_xent": f_xent,
+        "f_log": f_log,
+        "f_xent_less_f_log": f_xent - f_log,
+        "nt_xent": nt_xent.nt_xent(one, positive, negative, tau).item(),
+        "nt_log": nt_logistic.nt_logistic(one, positive, negative, tau).item(),
     }

@@ -108,9 +108,10 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     less = claim.get("less", 0.0)
     by = f" {'−' if less > 0 else '+'} {abs(less):g}" if less else ""
     sign = "/" if claim["relation"] == "times" else "−"
-    kind = "one" if claim["relation"] == "falls" or "at least" in claim.get("condition", "") else "weakest"
+    condition = claim.get("condition", "")
+    kind = "one" if claim["relation"] == "falls" or "at least" in condition else "weakest"
     notes = [f"{kind} of {len(claim['pairs'])}"] * (len(claim["pairs"]) > 1)
-    notes += [f"claimed: {claim['condition']}"] * bool(claim.get("condition"))
+    notes += [f"claimed: {condition}"] * bool(condition)
     rest = f" ({'; '.join(notes)})" if notes else ""
     return f"{what}: {left} {sign} {right}{by}{rest}"
 
@@ -125,7 +126,8 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     said = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
         found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
-        counts = [f"{found[each]} {each}" for each in ("holds", "fails", "undecided") if found[each]]
+        words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
+        counts = [f"{found[each]} {word}" for each, word in words.items() if found[each]]
         said += [f"{what}: {', '.join(counts)}."] * bool(counts)
     num_generated = sum(claim["basis"] == "generated" for claim in claims)
     said += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)

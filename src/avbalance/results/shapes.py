@@ -42,6 +42,15 @@ def inception_features(
     return {"channels": channels, "height": height, "width": width, "features": channels * height * width}
 
 
+def inception_counts(layers: list[str], more_than: int) -> dict[str, float]:
+    """How many of the probes on these layers of Inception v3 see more than so many features.
+
+    Alain & Bengio, 2016, appendix C.
+    """
+    features = [inception_features(layer)["features"] for layer in layers]
+    return {"probes": float(sum(number > more_than for number in features))}
+
+
 @cache
 def _shapes() -> dict[str, tuple[int, ...]]:
     """{layer: shape of one image's output}, from one pass without numbers."""
