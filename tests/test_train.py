@@ -198,9 +198,9 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     seen: set[str] = set()
     plain = Split.batch
 
-    def spy(self: Split, index: np.ndarray) -> Any:  # noqa: ANN401
+    def spy(self: Split, *arguments: Any) -> Any:  # noqa: ANN401
         seen.add({60: "train", 21: "val", 30: "test"}[len(self)])
-        return plain(self, index)
+        return plain(self, *arguments)
 
     monkeypatch.setattr(Split, "batch", spy)
     wanted = with_blend(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
