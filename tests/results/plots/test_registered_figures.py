@@ -87,6 +87,7 @@ def test_every_kind_is_rendered_on_white(name: str, rows: dict[str, Row]) -> Non
     settings = {
         "table": "demo",
         "scale": "laptop",
+        "generated": [],
         "command": "snakemake --cores",
         "spec": {
             "title": "A title",
