@@ -38,8 +38,7 @@ def settings_of(num_rows: int, num_seeds: int) -> dict[str, Any]:
         for row in rows
     }
     command = "snakemake --cores all --config scale=laptop tables=[many_rows]"
-    about = {"table": "many_rows", "scale": "laptop", "generated": False, "command": command}
-    return {**about, "spec": spec, "rows": cells}
+    return {"table": "many_rows", "scale": "laptop", "generated": [], "command": command, "spec": spec, "rows": cells}
 
 
 def write_runs(settings: Mapping[str, Any]) -> None:

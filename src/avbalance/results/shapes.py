@@ -1,12 +1,14 @@
 """A computed table: the shapes of a network's layers."""
 
 from functools import cache
+from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from avbalance.encoders.inception_v3 import InceptionV3
+from avbalance.ranges import Names, Whole
 
 
 def inception_features(
@@ -38,17 +40,22 @@ def inception_features(
     Args:
         layer: Name of a module of the encoder.
     """
-    channels, height, width = (*_shapes()[layer], 1, 1)[:3]
+    channels, height, width = _shape(layer)
     return {"channels": channels, "height": height, "width": width, "features": channels * height * width}
 
 
-def inception_counts(layers: list[str], more_than: int) -> dict[str, float]:
+def inception_counts(layers: Names, more_than: Whole) -> dict[str, float]:
     """How many of the probes on these layers of Inception v3 see more than so many features.
 
     Alain & Bengio, 2016, appendix C.
     """
-    features = [inception_features(layer)["features"] for layer in layers]
-    return {"probes": float(sum(number > more_than for number in features))}
+    return {"probes": float(sum(prod(_shape(layer)) > more_than for layer in layers))}
+
+
+def _shape(layer: str) -> tuple[int, int, int]:
+    """Channels, height and width of a layer's output."""
+    channels, height, width = (*_shapes()[layer], 1, 1)[:3]
+    return channels, height, width
 
 
 @cache
