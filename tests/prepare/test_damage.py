@@ -89,7 +89,7 @@ def test_damaged_packets_drop_the_clip_or_are_a_repair_and_whole_files_have_none
     except ClipError:
         return
     assert np.abs(frames.astype(int) - whole).mean(axis=(1, 2, 3)).max() > 3
-    assert repairs in [[f"{number} damaged packets of pictures, concealed by the decoder"] for number in (1, 2, 3)]
+    assert repairs in [[f"damaged packets of pictures, concealed by the decoder: {number}"] for number in (1, 2, 3)]
 
 
 def test_damage_behind_what_is_looked_at_or_before_the_key_frame_is_no_concern(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_damage_behind_what_is_looked_at_or_before_the_key_frame_is_no_concern(t
     for places, number in (([2, 16], 0), ([12, 17], 1), ([20], 1), ([24], 0)):
         repairs: list[str] = []
         read_frames(media, media.frame_seconds[places], repairs)
-        assert repairs == ["1 damaged packets of pictures, concealed by the decoder"] * number
+        assert repairs == ["damaged packets of pictures, concealed by the decoder: 1"] * number
 
 
 def test_damage_is_among_the_repairs_of_a_clip(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_damage_is_among_the_repairs_of_a_clip(tmp_path: Path) -> None:
     (tmp_path / "a.flv").write_bytes(content.replace(old, old[:20] + bytes(len(old) - 20)))
     views = views_of({"visual": {"frames": {"size": 8, "num_frames": 4}}}, {})
     (window,) = windows_of(Clip("a", "train", 0, visual="a.flv"), tmp_path, views, None, 1, 60)
-    assert window.repairs == ["1 damaged packets of pictures, concealed by the decoder"]
+    assert window.repairs == ["damaged packets of pictures, concealed by the decoder: 1"]
 
 
 # time stamps
@@ -147,7 +147,7 @@ def test_pictures_with_wrong_times_keep_their_order_and_rate(tmp_path: Path, cha
     stamp_flash(tmp_path / "a.flv", change)
     media = inspect(tmp_path / "a.flv")
     assert media.repairs == [
-        f"time stamps of {num_wrong} pictures are missing, repeated or go back: all are taken at 25 a second"
+        f"time stamps of pictures are missing, repeated or go back: {num_wrong}; all are taken at 25 a second"
     ]
     np.testing.assert_allclose(media.frame_seconds, np.arange(25) / 25)
     assert media.end == pytest.approx(1)
@@ -176,7 +176,7 @@ def test_a_time_that_two_pictures_out_of_order_share_shifts_none(tmp_path: Path,
                 packet.stream = stream
                 out.mux(packet)
     frames, repairs = read(tmp_path / name)
-    assert repairs == ["time stamps of 1 pictures are missing, repeated or go back: all are taken at 25 a second"]
+    assert repairs == ["time stamps of pictures are missing, repeated or go back: 1; all are taken at 25 a second"]
     np.testing.assert_array_equal(frames, whole)
     np.testing.assert_allclose(np.diff(inspect(tmp_path / name).frame_seconds), 0.04)
 
@@ -205,7 +205,7 @@ def test_breaks_in_the_times_of_sound_are_a_repair(
     media, repairs = inspect(tmp_path / "a.flv"), []
     read_audio(media, 16000, media.start, media.end, repairs)
     assert repairs == [
-        f"{number} breaks in the time stamps of sound, the longest of {longest} s" for number, longest in breaks
+        f"breaks in the time stamps of sound: {number}, the longest of {longest} s" for number, longest in breaks
     ]
 
 

@@ -182,7 +182,7 @@ def read_frames(media: Media, seconds: NDArray[np.float64], repairs: list[str] |
     assert images is not None
     if repairs is not None:
         repairs += _describe_damage("pictures", damaged, keys[-1, 0] if len(keys) else -np.inf)
-        repairs += [f"time stamps of {num_late} pictures go back"] * bool(num_late)
+        repairs += [f"time stamps of pictures go back: {num_late}"] * bool(num_late)
     return images
 
 
@@ -227,14 +227,14 @@ def read_audio(
     if repairs is not None:
         repairs += _describe_damage("sound", damaged, start)
         if breaks:
-            repairs.append(f"{len(breaks)} breaks in the time stamps of sound, the longest of {max(breaks):.2f} s")
+            repairs.append(f"breaks in the time stamps of sound: {len(breaks)}, the longest of {max(breaks):.2f} s")
     return wave
 
 
 def _describe_damage(what: str, damaged: list[float], since: float) -> list[str]:
     """The repair, if any, that some packets from a time on are damaged; earlier ones only prepare the decoder."""
     number = sum(not seconds < since for seconds in damaged)  # without a time, it counts
-    return [f"{number} damaged packets of {what}, concealed by the decoder"] if number else []
+    return [f"damaged packets of {what}, concealed by the decoder: {number}"] if number else []
 
 
 def _open(path: Path) -> InputContainer:
@@ -303,7 +303,7 @@ def _inspect_times(media: Media, stamps: list[Stamp], stream: VideoStream) -> tu
         media.keys = _keys(stamps, time_base)
         return _times(stamps, time_base)
     media.repairs.append(
-        f"time stamps of {num_wrong} pictures are missing, repeated or go back: all are taken at {float(rate):.4g} a "
+        f"time stamps of pictures are missing, repeated or go back: {num_wrong}; all are taken at {float(rate):.4g} a "
         "second"
     )
     first = next(stamp.pts for stamp in stamps if stamp.pts is not None)
