@@ -52,6 +52,7 @@ def test_a_row_that_is_not_trained_starts_from_a_run_that_is() -> None:
     assert start["settings"]["training"]["epochs"] == 4
     assert start["settings"]["encoder"] == probed["settings"]["encoder"]
     assert Path(probed["inputs"]["pretrained_visual"]).name == start["name"]
+    assert probed["inputs"]["pretrained_head"] == probed["inputs"]["pretrained_visual"]
 
 
 def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:

@@ -72,3 +72,15 @@ def test_a_row_without_probes_is_the_users_error(publish_row: PublishRow) -> Non
 def test_a_column_that_is_not_of_probes_is_the_users_error() -> None:
     with pytest.raises(UserError, match="column is 'accuracy'; allowed: probe_error"):
         Depth(column="accuracy")
+
+
+def test_the_error_of_the_model_itself_is_a_level_line(row: Row, publish_row: PublishRow) -> None:
+    right = {"test_label": [0, 1, 2, 0], "test_logits": [0, 1, 2, 0]}
+    model = publish_row("Itself", right, right | {"test_logits": [0, 2, 1, 0]}, data="others")
+    figure, caption = Depth(baseline="model").draw({"model": model, "a": row}, Runs())
+    probes, level = figure.axes[0].lines
+    np.testing.assert_allclose(level.get_ydata(), 25)
+    assert len(probes.get_xdata()) == 5
+    assert "Level line: Itself, 25.00 %." in caption
+    with pytest.raises(UserError, match="baseline has an error, and column is 'probe_loss'"):
+        Depth(column="probe_loss", baseline="model")
