@@ -74,3 +74,26 @@ def test_one_file_of_weights_is_expected(names: list[str], tmp_path: Path) -> No
     folder = published(tmp_path / "raw", "prepare.download", write)
     with pytest.raises(UserError, match=f"raw: holds {len(names)} files of weights"):
         pretrained.load(model.build(SETTINGS, DESCRIPTION), {"pretrained_audio": folder})
+
+
+def test_a_head_starts_from_the_classifier_of_torchvision_or_from_another_runs_head(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    alone = {**SETTINGS, "encoder": {"visual": SETTINGS["encoder"]["visual"]}}  # type: ignore[index]
+    reference = resnet18(weights=None, num_classes=3).eval()
+    folder = published(
+        tmp_path / "raw", "prepare.download", lambda out: torch.save(reference.state_dict(), out / "resnet18.pth")
+    )
+    built = model.build(alone, DESCRIPTION).eval()
+    pretrained.load(built, {"pretrained_visual": folder, "pretrained_head": folder})
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(built({"visual": images}).logits, reference(images))
+    weights = published(
+        tmp_path / "weights", "train", lambda out: save_file(built.state_dict(), out / "model.safetensors")
+    )
+    again = model.build(alone, DESCRIPTION)
+    pretrained.load(again, {"pretrained_head": weights})
+    assert torch.equal(again.head.linear.weight, built.head.linear.weight)  # type: ignore[union-attr]
+    four = model.build(alone, {**DESCRIPTION, "num_classes": 4})
+    with pytest.raises(UserError, match=r"does not fit the head: .*size mismatch for linear.weight"):
+        pretrained.load(four, {"pretrained_head": weights})

@@ -52,6 +52,7 @@ def test_a_row_that_is_not_trained_starts_from_a_run_that_is() -> None:
     assert start["settings"]["training"]["epochs"] == 4
     assert start["settings"]["encoder"] == probed["settings"]["encoder"]
     assert Path(probed["inputs"]["pretrained_visual"]).name == start["name"]
+    assert probed["inputs"]["pretrained_head"] == probed["inputs"]["pretrained_visual"]
 
 
 GENERATED = "avmnist: {source: generated,"

@@ -1,4 +1,4 @@
-"""Encoders that start from trained weights."""
+"""Encoders and heads that start from trained weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pickle import UnpicklingError
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from avbalance import store
 from avbalance.cli import UserError
@@ -13,27 +14,32 @@ from avbalance.model import Model
 
 
 def load(model: Model, inputs: Mapping[str, str]) -> None:
-    """Start encoders from a run's inputs `pretrained_<modality>`: weights of a uni-modal run, or a model's files.
+    """Start encoders, and the head, from a run's inputs `pretrained_<modality or head>`.
+
+    Each is the weights of a uni-modal run, or a model's files.
 
     Raises:
-        UserError: Weights do not fit their encoder, or a model has no file of weights, or several.
+        UserError: Weights do not fit their encoder or the head, or a model has no file of weights, or several.
     """
-    for modality, encoder in model.encoders.items():
-        if f"pretrained_{modality}" not in inputs:
+    parts: dict[str, tuple[nn.Module, str]] = {
+        modality: (encoder, f"encoders.{modality}.") for modality, encoder in model.encoders.items()
+    }
+    for name, (part, prefix) in {**parts, "head": (model.head, "head.")}.items():
+        if f"pretrained_{name}" not in inputs:
             continue
-        folder = Path(inputs[f"pretrained_{modality}"])
+        folder = Path(inputs[f"pretrained_{name}"])
         manifest = store.open_artifact(folder)
         if manifest["recipe"]["step"] == "train":
-            prefix = f"encoders.{modality}."
             whole = load_file(folder / "model.safetensors")
-            state = {name.removeprefix(prefix): value for name, value in whole.items() if name.startswith(prefix)}
+            state = {key.removeprefix(prefix): value for key, value in whole.items() if key.startswith(prefix)}
         else:
             state = _read(folder, list(manifest["files"]))
         try:
-            encoder.load_state(state)  # type: ignore[operator]
+            part.load_state(state)  # type: ignore[operator]
         except RuntimeError as error:
             why = " ".join(str(error).split())
-            raise UserError(f"{folder}: does not fit the encoder of {modality!r}: {why}") from error
+            what = "the head" if name == "head" else f"the encoder of {name!r}"
+            raise UserError(f"{folder}: does not fit {what}: {why}") from error
 
 
 def _read(folder: Path, files: list[str]) -> dict[str, torch.Tensor]:

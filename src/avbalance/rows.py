@@ -10,7 +10,7 @@ from avbalance.cli import UserError
 from avbalance.probing import checks as probing
 from avbalance.registry import Spec
 from avbalance.schema import Dataset, Scale, Training, Weights
-from avbalance.table_schema import Row, Table
+from avbalance.table_schema import HEAD, Row, Table
 
 
 def read(
@@ -177,12 +177,14 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
 def _check_pretrained(
     row: Row, datasets: Mapping[str, Dataset], models: Mapping[str, Weights], path: Path, where: str
 ) -> None:
-    """Every encoder starts from something that has its modality."""
+    """Every encoder starts from something that has its modality; the head too, where there is one modality."""
     for modality, start in row.pretrained.items() if isinstance(row.pretrained, dict) else ():
-        member(path, f"{where}.pretrained", "modality of this row", modality, row.modalities)
+        modalities = row.modalities or []
+        heads = [HEAD] if len(modalities) == 1 else []
+        member(path, f"{where}.pretrained", "modality of this row", modality, [*modalities, *heads])
         key = f"{where}.pretrained.{modality}"
         member(path, key, "data set or model", start, [*datasets, *models])
-        if start in datasets:
+        if start in datasets and modality != HEAD:
             member(
                 path,
                 key,

@@ -20,6 +20,10 @@ OPTIONS: dict[Relation, tuple[set[str], set[str]]] = {
 """{relation: (keys that it needs, keys that it may have)}, of a claim."""
 
 
+HEAD = "head"
+"""Among the modalities of `pretrained`: the head of a row of one modality."""
+
+
 class Probing(Strict):
     """Linear probes on layers of one of a run's encoders.
 
@@ -45,7 +49,8 @@ class Row(Strict):
     Attributes:
         probe: Linear probes on layers, for the columns `probe_...` and for figures.
         pretrained: Whether encoders start from uni-modal runs on the same data; or {modality: another data set, or a
-            name in `config/models`, whose trained weights its encoder starts from}.
+            name in `config/models`, whose trained weights its encoder starts from}; with `head` instead of a modality
+            a uni-modal row's head does too.
     """
 
     label: str | None = None

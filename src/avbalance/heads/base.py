@@ -1,5 +1,7 @@
 """What every head promises."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -15,6 +17,10 @@ class Head(nn.Module):
     def forward(self, streams: dict[str, Tensor]) -> Tensor:
         """{stream: [batch, dim]} -> logits [batch, num_classes], float32."""
         raise NotImplementedError
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Start from trained weights, such as another run's head; a head may know a published classifier's too."""
+        self.load_state_dict(state)
 
     def split(self, streams: dict[str, Tensor]) -> dict[str, Tensor] | None:
         """Each stream's share of the logits, {stream: [batch, num_classes]}; the shares sum to the logits.

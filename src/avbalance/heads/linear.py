@@ -1,5 +1,7 @@
 """The linear head."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,11 @@ class Linear(Head):
         """W_s, {stream: [num_classes, dim]}."""
         blocks = self.linear.weight.split(list(self.dims.values()), dim=1)
         return dict(zip(self.dims, blocks, strict=True))
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Start from the classifier `fc` of a network of torchvision, or from another run's head."""
+        classifier = {f"linear.{name}": state[f"fc.{name}"] for name in ("weight", "bias") if f"fc.{name}" in state}
+        self.load_state_dict(classifier or state)
 
     def forward(self, streams: dict[str, Tensor]) -> Tensor:
         """{stream: [batch, dim]} -> [batch, num_classes]."""

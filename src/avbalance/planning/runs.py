@@ -9,7 +9,7 @@ from avbalance import registry, rows, signature
 from avbalance.artifacts import Plan, weights
 from avbalance.planning.data import methods_of, model_of, prepared_of
 from avbalance.registry import Spec
-from avbalance.table_schema import Row
+from avbalance.table_schema import HEAD, Row
 
 
 def run_of(plan: Plan, row: Row, seed: int) -> str:
@@ -62,8 +62,12 @@ def alone(row: Row, modality: str, head: Spec = "linear") -> Row:
 
 
 def _pretrained(plan: Plan, row: Row, modality: str, seed: int) -> str:
-    """Trained weights that an encoder starts from: of a uni-modal run, on the row's own or other data, or a model's."""
-    start = alone(row.model_copy(update={"pretrained": False}), modality)
+    """Trained weights that an encoder starts from: of a uni-modal run, on the row's own or other data, or a model's.
+
+    So does the head of a row of one modality.
+    """
+    of_head = (row.modalities or [])[:1] if modality == HEAD else []
+    start = alone(row.model_copy(update={"pretrained": False}), *(of_head or [modality]))
     start.training = {
         key: value for key, value in row.training.items() if key != "moments" and (key, value) != ("epochs", 0)
     }

@@ -61,3 +61,15 @@ def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
 def test_the_moment_is_told_beside_the_label(row: Row) -> None:
     figure, _ = Depth().draw({"a": row}, Runs())
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A network (7 steps)"]
+
+
+def test_the_error_of_the_model_itself_is_a_level_line(row: Row, publish_row: PublishRow) -> None:
+    right = {"test_label": [0, 1, 2, 0], "test_logits": [0, 1, 2, 0]}
+    model = publish_row("Itself", right, right | {"test_logits": [0, 2, 1, 0]}, data="others")
+    figure, caption = Depth(baseline="model").draw({"model": model, "a": row}, Runs())
+    probes, level = figure.axes[0].lines
+    np.testing.assert_allclose(level.get_ydata(), 25)
+    assert len(probes.get_xdata()) == 5
+    assert "Level line: Itself, 25.00 %." in caption
+    with pytest.raises(UserError, match="baseline has an error, and column is 'probe_loss'"):
+        Depth(column="probe_loss", baseline="model")

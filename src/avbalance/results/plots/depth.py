@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from avbalance.cli import UserError
+from avbalance.metrics import accuracy
 from avbalance.results import layers
 from avbalance.results.columns import describe
 from avbalance.results.plots.base import Plot, Row
-from avbalance.results.plots.style import WIDTH, colours_of, in_legend
+from avbalance.results.plots.style import GREY, WIDTH, colours_of, in_legend
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
 
@@ -28,29 +29,37 @@ class Line(NamedTuple):
 class Depth(Plot):
     """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
 
-    Alain & Bengio, 2016, Figs. 3, 5, 6 and 9.
+    Alain & Bengio, 2016, Figs. 3, 4b, 5, 6 and 9.
 
     Args:
         column: Which figure of the probes, named like a column of tables.
+        baseline: A row whose model's own error is drawn, a level line.
         branch: Layers whose names begin so form a branch, drawn dashed and with hollow points.
     """
 
     several_rows: ClassVar[bool] = True
     reads_probes: ClassVar[bool] = True
 
-    def __init__(self, column: str = "probe_error", branch: str | None = None) -> None:
+    def __init__(self, column: str = "probe_error", branch: str | None = None, baseline: str | None = None) -> None:
+        if baseline is not None and column != "probe_error":
+            raise UserError(f"figure depth: baseline has an error, and column is {column!r}; leave one of them out")
         self.column = describe(column)
         self.branch = branch
+        self.baseline = baseline
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Read every row's probes."""
-        lines = [self._read(name, row, runs) for name, row in rows.items()]
+        lines = [self._read(name, row, runs) for name, row in rows.items() if name != self.baseline]
         several_seeds = any(each.n > 1 for line in lines for each in line.errors.values())
         spread = "bands: 95 % t-interval of the mean over seeds" if several_seeds else "one seed, so no intervals"
-        dashed = " Dashed: the auxiliary branch." if self.branch else ""
-        return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch), (
-            f"A point is a linear probe, fitted to its optimum on one layer of the frozen encoder; {spread}.{dashed}"
-        )
+        caption = f"A point is a linear probe, fitted to its optimum on one layer of the frozen encoder; {spread}."
+        caption += " Dashed: the auxiliary branch." * bool(self.branch)
+        figure = draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch)
+        if self.baseline is not None and self.baseline in rows:
+            level = error_of(rows[self.baseline], runs)
+            figure.axes[0].axhline(level, color=GREY, lw=1.5, ls="-.", zorder=1)
+            caption += f" Level line: {rows[self.baseline].label}, {level:.2f} %."
+        return figure, caption
 
     def _read(self, name: str, row: Row, runs: Runs) -> Line:
         found = layers.read(row.entries, runs)
@@ -63,6 +72,12 @@ class Depth(Plot):
             row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
             {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
         )
+
+
+def error_of(row: Row, runs: Runs) -> float:
+    """The test error of a row's models, in per cent, mean over seeds."""
+    said = [found for folder in row.runs.values() if (found := runs.predictions(folder)) is not None]
+    return 100 * (1 - float(np.mean([accuracy(found["test_logits"], found["test_label"]) for found in said])))
 
 
 def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figure:
