@@ -54,7 +54,7 @@ method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`;
 anything runs. How to add one: [adding.md](adding.md).
 
 Numbers of type `Count` are 1, 2, ...; `Whole` 0, 1, 2, ...; `Sixteens` 16, 32, ...; `Positive` above 0; `NotNegative` 0
-or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any. None is above 10^9 in size.
+or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any; `Names` are texts, each once.
 """
 
 

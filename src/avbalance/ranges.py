@@ -9,7 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 LARGEST = 10**9
-"""A larger number is a typing error: no count of clips, units, hertz or steps comes near."""
+"""A larger whole number is a typing error: no count of clips, units, hertz or steps comes near."""
+FLOAT32 = 3.4e38
+"""What float32 can hold."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """How many: 1, 2, ..."""
@@ -18,9 +20,9 @@ Whole = Annotated[int, Field(ge=0, le=LARGEST)]
 Even = Annotated[int, Field(ge=2, le=LARGEST, multiple_of=2)]
 Sixteens = Annotated[int, Field(ge=16, le=LARGEST, multiple_of=16)]
 """16, 32, 48, ..."""
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
-NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
-Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=FLOAT32)]
+NotNegative = Annotated[float, Field(ge=0, le=FLOAT32)]
+Real = Annotated[float, Field(ge=-FLOAT32, le=FLOAT32)]
 """Any number, such as decibels."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """0 to 1, both included."""

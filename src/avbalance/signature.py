@@ -1,6 +1,7 @@
 """What a method takes and declares, read from its source: a configuration is checked without importing torch."""
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -81,6 +82,7 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
 def found(error: ErrorDetails) -> str:
     """What was found, and what is allowed."""
     allowed = error["msg"].removeprefix("Value error, ")
+    allowed = re.sub(r"\d{10,}", lambda digits: f"{float(digits[0]):g}", allowed)
     return f"found {error['input']!r}; {allowed[0].lower()}{allowed[1:]}"
 
 

@@ -57,4 +57,4 @@ def test_a_method_that_is_registered_is_in_the_catalogue(extended: Checkout) -> 
     extended.run("python", "-m", "avbalance.docs", PYTHONPATH="src")
     said = (extended.path / "docs/methods.md").read_text()
     assert "### `balancer: head_first`\n\n**Head first, encoders later.** Encoders rest in the first epochs" in said
-    assert "| `epochs` | `int` | `1` | In which encoders rest. |" in said
+    assert "| `epochs` | `Count` | `1` | In which encoders rest. |" in said
