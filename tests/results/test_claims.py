@@ -30,7 +30,7 @@ def rows(**accuracies: float) -> Values:
 
 
 def claim(left: str | list[str], relation: str, right: str | list[str], metric: str = "accuracy") -> dict[str, Any]:
-    return {"text": "", "metric": metric, "relation": relation, "left": left, "right": right}
+    return {"text": "A sentence.", "metric": metric, "relation": relation, "left": left, "right": right}
 
 
 def verdict(
@@ -107,7 +107,7 @@ def test_rows_are_compared_by_all_their_seeds_and_columns_by_those_of_both() -> 
     values["right"]["loss"] = clips(0.6)
     # 90 three times and 0 once, less 60
     assert verdict(values, "left", ">", "right").difference == pytest.approx(67.5 - 60)
-    of_columns = {"text": "", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "left"}
+    of_columns = {"text": "A sentence.", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "left"}
     (result,) = judge({"claim": of_columns}, values, COLUMNS, {})
     assert (result.difference, result.verdict) == (pytest.approx(30), "holds")
 
@@ -130,7 +130,7 @@ def test_a_column_without_values_for_clips_is_compared_over_seeds() -> None:
 
 def test_two_columns_of_one_row_can_be_compared() -> None:
     values: Values = {"row": {"accuracy": clips(0.9), "loss": clips(0.6)}}
-    of_columns = {"text": "", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "row"}
+    of_columns = {"text": "A sentence.", "metric": "accuracy", "right_metric": "loss", "relation": ">", "left": "row"}
     (result,) = judge({"claim": of_columns}, values, COLUMNS, {})
     assert result.verdict == "holds"
 
@@ -138,7 +138,7 @@ def test_two_columns_of_one_row_can_be_compared() -> None:
 @pytest.mark.parametrize(("tolerance", "expected"), [(0.0005, "holds"), (0.0003, "fails")])
 def test_equals_paper_looks_at_the_largest_deviation(tolerance: float, expected: str) -> None:
     values = {row: {"f": Measured({0: np.array([value])}, 1, exact=True)} for row, value in (("a", 0.1), ("b", 0.2004))}
-    equal = {"text": "", "metric": "f", "relation": "equals_paper", "tolerance": tolerance}
+    equal = {"text": "A sentence.", "metric": "f", "relation": "equals_paper", "tolerance": tolerance}
     paper = {"a": {"f": 0.1}, "b": {"f": 0.2}}
     (result,) = judge({"claim": equal}, values, {"f": computed("f")}, paper)
     assert result.verdict == expected
@@ -206,7 +206,7 @@ def test_columns_of_clips_and_of_videos_are_compared_by_their_means() -> None:
 
 
 def falling(*left: str, metric: str = "accuracy") -> dict[str, Any]:
-    return {"text": "", "metric": metric, "relation": "falls", "left": list(left)}
+    return {"text": "A sentence.", "metric": metric, "relation": "falls", "left": list(left)}
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def exact(metric: str, **numbers: float) -> Values:
 
 def judged(values: Values, metric: str, **keys: Any) -> Result:  # noqa: ANN401
     """The verdict on one claim, which has to be one that a table may hold."""
-    said = Claim(text="", metric=metric, **keys).model_dump(exclude_none=True)
+    said = Claim(text="A sentence.", metric=metric, **keys).model_dump(exclude_none=True)
     column = describe(metric) if metric in ("accuracy", "probe_gap", "parameters") else computed(metric)
     (result,) = judge({"claim": said}, values, {metric: column}, {})
     return result
@@ -397,4 +397,4 @@ def test_a_verdict_says_whether_it_rests_on_data_on_none_or_on_generated_ones() 
 )
 def test_a_claim_that_is_not_complete_is_an_error(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(said)):
-        Claim(text="", metric="accuracy", **keys)
+        Claim(text="A sentence.", metric="accuracy", **keys)

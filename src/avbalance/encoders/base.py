@@ -13,12 +13,12 @@ class Encoder(nn.Module):
 
     Attributes:
         feature_dim: Length of the feature vector.
-        layers: Names of its modules at any of its options, `{a,b}` being one of both and `{0..3}` a number, by which
+        layer_names: Of its modules at any of its options, `{a,b}` being one of both and `{0..3}` a number, by which
             probes of other layers are refused before anything runs; empty where it does not say.
         has_maps: Whether `cut` is there, so that a fusion inside the encoders can be used.
     """
 
-    layers: ClassVar[tuple[str, ...]] = ()
+    layer_names: ClassVar[tuple[str, ...]] = ()
     has_maps: ClassVar[bool] = False
     feature_dim: int
 

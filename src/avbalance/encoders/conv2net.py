@@ -28,7 +28,7 @@ class Conv2Net(Encoder):
     """
 
     feature_dim = 128
-    layers = ("conv{1,2}", "linear", "dropout")
+    layer_names = ("conv{1,2}", "linear", "dropout")
 
     def __init__(self, shape: Sequence[int], dropout: Rate = 0.5) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ class InceptionV3(Encoder):
         branch_dim: Its features, 24 * width; only there with the branch.
     """
 
-    layers = (
+    layer_names = (
         "Conv2d_{1a_3x3,2a_3x3,2b_3x3,3b_1x1,4a_3x3}{,.conv,.bn}",
         "Mixed_{5b,5c,5d,6a,6b,6c,6d,6e,7a,7b,7c}{,.pool}",
         "Mixed_{5b,5c,5d,6b,6c,6d,6e,7b,7c}.{branch1x1,branch_pool}{,.conv,.bn}",

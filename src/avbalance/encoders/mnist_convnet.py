@@ -31,7 +31,7 @@ class MNISTConvNet(Encoder):
         dropout: Probability that a feature is dropped in training, behind fc1_postact.
     """
 
-    layers = ("conv{1,2}_{preact,postact,postpool}", "flatten", "fc1_{preact,postact}", "dropout")
+    layer_names = ("conv{1,2}_{preact,postact,postpool}", "flatten", "fc1_{preact,postact}", "dropout")
 
     def __init__(self, shape: Sequence[int], width: Count = 32, dropout: Rate = 0.5) -> None:
         super().__init__()

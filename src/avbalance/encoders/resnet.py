@@ -80,7 +80,7 @@ class ResNet(Residual):
             first convolution sees motion.
     """
 
-    layers = (
+    layer_names = (
         "{conv1,bn1,maxpool,linear}",
         "layer{1..4}{,.0.downsample.0,.0.downsample.1}",
         "layer{1..4}.{0..35}{,.conv1,.bn1,.conv2,.bn2,.conv3,.bn3,.downsample}",

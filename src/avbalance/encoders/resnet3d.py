@@ -36,7 +36,7 @@ class ResNet3D(Residual):
         width: Channels of the first stage; 64 in the paper.
     """
 
-    layers = (
+    layer_names = (
         "stem{,.0,.1,.2,.3,.4,.5}",
         "layer{1..4}{,.0.downsample.0,.0.downsample.1}",
         "layer{1..4}.{0..35}{,.conv1,.conv2,.conv3,.downsample}",

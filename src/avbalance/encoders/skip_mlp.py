@@ -34,7 +34,7 @@ class SkipMLP(Encoder):
         skip: Whether the connection is there.
     """
 
-    layers = ("{first,second}", "{first,second}.{0..7}", "{first,second}.{0..7}.{0..63}{,.0,.1}")
+    layer_names = ("{first,second}", "{first,second}.{0..7}", "{first,second}.{0..7}.{0..63}{,.0,.1}")
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ def check(
 def _check_layers(layers: list[str], encoder: Spec, where: str) -> None:
     """The encoder has the layers; one from outside has any, for it may inherit the names and add modules."""
     name, _ = registry.parse(encoder)
-    templates = () if ":" in name else signature.describe("encoder", name).attributes["layers"]
+    templates = () if ":" in name else signature.describe("encoder", name).attributes["layer_names"]
     known = {INPUT, OUTPUT, *spread(templates)}
     for layer in layers if templates else ():
         if layer not in known:
