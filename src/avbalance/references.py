@@ -135,13 +135,14 @@ def _check_figure(table: Table, path: Path, rows: Mapping[str, Row], used: set[s
         raise UserError(f"{path}: figure: {kind!r} shows one row, found {len(table.rows)}")
     if used - set(declared["tasks"]):
         raise UserError(f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {tasks}")
-    if "baseline" in options:
-        member(path, "figure.baseline", "row", options["baseline"], table.rows)
+    baseline = options.get("baseline")
+    if baseline is not None:
+        member(path, "figure.baseline", "row", baseline, table.rows)
         if len(table.rows) < 2 or len({row.dataset for row in rows.values()}) > 1:
             raise UserError(f"{path}: figure: {kind!r} compares rows of one data set with the baseline; give others")
     if declared["reads_probes"]:
         for name, row in rows.items():
-            if row.probe is None:
+            if row.probe is None and name != baseline:
                 raise UserError(f"{path}: rows.{name}: {kind!r} shows probes; write probe: {{layers: [...]}}")
         member(path, "figure.column", "column of probes", options["column"], OF_LAYERS)
         layers = sorted({layer for row in rows.values() if row.probe is not None for layer in row.probe.layers})

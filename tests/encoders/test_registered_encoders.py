@@ -73,7 +73,7 @@ def test_the_layers_that_an_encoder_declares_are_those_of_its_modules(name: str)
     for options in ANY_OF_FAMILY.get(name, [{}]):
         with torch.device("meta"):
             real |= {layer for layer, _ in load("encoder", {name: options}, shape).named_modules()} - {""}
-    templates = describe("encoder", name).attributes["layers"]
+    templates = describe("encoder", name).attributes["layer_names"]
     assert real <= set(spread(templates))
     for template in templates if not name.startswith("resnet") or name == "resnet152" else ():
         assert real & set(spread((template,))), template  # none is of another network

@@ -51,8 +51,6 @@ class GBlendOnline(GBlend):
 
     def __init__(self, model: Model, loss: Unimodal, first: Count = 10, then: Count = 5) -> None:
         super().__init__(model, loss)
-        if min(first, then) < 1:
-            raise UserError(f"balancer GBlendOnline: a super-epoch has at least one epoch, found {first} and {then}")
         self.first, self.then = first, then
         self.register_buffer("super_epoch", torch.tensor(0))
         for name in ("naive_val_loss", "naive_val_accuracy"):
