@@ -1,17 +1,19 @@
 """How much does augmentation cost in training?
 
-An epoch of the project's batches alone and with training (SGD), on generated pictures, for the two recipes of scale
-paper:
+A pass over the project's batches with and without, and a training step (SGD) on one of them, on generated pictures, for
+the two recipes of scale paper:
 
     CREMA-D    one frame of 360 x 480, random_resized_crop to 224 x 224, ResNet-18
     Kinetics   16 frames of 256 x 256, scale_jitter to 224 x 224, ResNet3D-50
 
-with `augment`, and without on pictures that are stored as they are seen.
+Without augmentation pictures are stored as they are seen. Times are of the processor, so that other work beside it
+counts little; one thread.
 """
 
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -19,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import alternate, print_conditions, print_table, ratio
+from measure import print_conditions, print_table
 
 from avbalance import optimization, registry
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.train import build_balancer
 
 SIZE, NUM_CLASSES = 224, 10
-TRAINING = {"optimizer": "sgd", "learning_rate": 0.001}
 RECIPES: dict[str, tuple[tuple[int, ...], tuple[int, int], str, Any]] = {
     "CREMA-D": ((3,), (360, 480), "random_resized_crop", "resnet18"),
     "Kinetics": ((3, 16), (256, 256), "scale_jitter", {"r3d": {"depth": 50}}),
@@ -35,6 +36,7 @@ RECIPES: dict[str, tuple[tuple[int, ...], tuple[int, int], str, Any]] = {
 
 def write(folder: Path, channels: tuple[int, ...], stored: tuple[int, int], num_clips: int) -> Split:
     """Random pixels as a prepared data set."""
+    folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (num_clips, *channels, *stored), dtype=np.uint8)
     np.save(folder / "train_visual.npy", pixels)
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
@@ -44,57 +46,51 @@ def write(folder: Path, channels: tuple[int, ...], stored: tuple[int, int], num_
     return Split(folder, "train", ["visual"], torch.device("cpu"))
 
 
-def reading(batches: Batches) -> Callable[[], int]:
-    """A pass over the batches."""
-    return lambda: sum(len(batch.labels) for batch in batches)
-
-
-def training(batches: Batches, folder: Path, encoder: object) -> Callable[[], int]:
-    """An epoch of training steps."""
+def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], object]:
+    """A step on all clips, which are in memory."""
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
     balancer = build_balancer(settings, describe(folder), torch.device("cpu")).train()
-    optimizer = optimization.make(balancer.parameters(), TRAINING)
+    optimizer = optimization.make(balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001})
+    batch = split.batch(np.arange(len(split)))
+    return lambda: balancer.step(batch, optimizer)
 
-    def epoch() -> int:
-        num_clips = 0
-        for batch in batches:
-            balancer.step(batch, optimizer)
-            num_clips += len(batch.labels)
-        return num_clips
 
-    return epoch
+def milliseconds(work: Callable[[], object], repetitions: int, num_clips: int) -> float:
+    """Processor time a clip: the median of the repetitions after a first one that does not count."""
+    times = []
+    for _ in range(1 + repetitions):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return 1000 * median(times[1:]) / num_clips
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
-    parser.add_argument("--clips", type=int, default=8, help="clips an epoch")
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clips", type=int, default=4, help="clips a batch; there is one")
+    parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print_conditions(clips=arguments.clips, batch=arguments.batch_size, repetitions=arguments.repetitions)
-    for name in arguments.recipes:
-        channels, stored, augmentation, encoder = RECIPES[name]
+    torch.set_num_threads(1)
+    print_conditions(clips=arguments.clips, repetitions=arguments.repetitions)
+    rows = []
+    for name, (channels, stored, augmentation, encoder) in RECIPES.items():
         with tempfile.TemporaryDirectory() as folder:
-            ways: dict[str, Callable[[], int]] = {}
-            for way, size in (("plain", (SIZE, SIZE)), ("augmented", stored)):
-                place = Path(folder) / way
-                place.mkdir()
-                split = write(place, channels, size, arguments.clips)
-                augment = registry.load("augmentation", augmentation) if way == "augmented" else None
-                batches = Batches(split, arguments.batch_size, (0, 0), augmentation=augment)
-                ways |= {f"batches, {way}": reading(batches), f"training, {way}": training(batches, place, encoder)}
-            rates = alternate(ways, arguments.repetitions)
-        rows = []
-        for what in ("batches", "training"):
-            plain, augmented = (rates[f"{what}, {way}"] for way in ("plain", "augmented"))
-            times = [f"{1000 / median(each):.1f}" for each in (plain, augmented)]
-            rows.append([what, *times, f"{ratio(plain, augmented):.2f}"])
-        print_table([name, "plain, ms a clip", "augmented, ms a clip", "augmented / plain"], rows)
+            seen = write(Path(folder) / "seen", channels, (SIZE, SIZE), arguments.clips)
+            larger = write(Path(folder) / "larger", channels, stored, arguments.clips)
+            plain = Batches(seen, arguments.clips, (0, 0))
+            augmented = Batches(
+                larger, arguments.clips, (0, 0), augmentation=registry.load("augmentation", augmentation)
+            )
+            step = training_step(seen, Path(folder) / "seen", encoder)
+            ways = (lambda: list(plain), lambda: list(augmented), step)  # noqa: B023
+            read, cut, trained = (milliseconds(work, arguments.repetitions, arguments.clips) for work in ways)
+        rows.append(
+            [name, *(f"{each:,.1f}" for each in (read, cut, trained)), f"{(trained + cut) / (trained + read):.3f}"]
+        )
+    columns = ["ms a clip", "batch, plain", "batch, augmented", "step", "training, augmented / plain"]
+    print_table(columns, rows)
 
 
 if __name__ == "__main__":
