@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from avbalance.balancers.base import Balancer
 from avbalance.balancers.blending import Losses, blend_weights, measure, ogr
 from avbalance.balancers.g_blend import GBlend
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
 from avbalance.fusions.concat import Concat
 from avbalance.heads.base import Head

@@ -26,6 +26,13 @@ class Line(NamedTuple):
     errors: dict[str, Estimate]
 
 
+class Level(NamedTuple):
+    """The error of a row's model itself, in per cent."""
+
+    label: str
+    error: float
+
+
 class Depth(Plot):
     """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
 
@@ -54,12 +61,11 @@ class Depth(Plot):
         spread = "bands: 95 % t-interval of the mean over seeds" if several_seeds else "one seed, so no intervals"
         caption = f"A point is a linear probe, fitted to its optimum on one layer of the frozen encoder; {spread}."
         caption += " Dashed: the auxiliary branch." * bool(self.branch)
-        figure = draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch)
+        level = None
         if self.baseline is not None and self.baseline in rows:
-            level = error_of(rows[self.baseline], runs)
-            figure.axes[0].axhline(level, color=GREY, lw=1.5, ls="-.", zorder=1)
-            caption += f" Level line: {rows[self.baseline].label}, {level:.2f} %."
-        return figure, caption
+            level = Level(rows[self.baseline].label, error_of(rows[self.baseline], runs))
+            caption += f" Level line: {level.label}, {level.error:.2f} %."
+        return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch, level), caption
 
     def _read(self, name: str, row: Row, runs: Runs) -> Line:
         found = layers.read(row.entries, runs)
@@ -80,7 +86,7 @@ def error_of(row: Row, runs: Runs) -> float:
     return 100 * (1 - float(np.mean([accuracy(found["test_logits"], found["test_label"]) for found in said])))
 
 
-def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figure:
+def draw_depth(lines: Sequence[Line], heading: str, branch: str | None, level: Level | None = None) -> Figure:
     """Layers along the horizontal axis in network order, errors above them."""
     names = list(dict.fromkeys(layer for line in lines for layer in line.errors))
     places = {name: place for place, name in enumerate(names)}
@@ -100,9 +106,12 @@ def draw_depth(lines: Sequence[Line], heading: str, branch: str | None) -> Figur
             axes.plot(at, means, dashes, marker="o", mfc=fill, ms=4, lw=1.5, color=colours[line.label], zorder=2)
             axes.fill_between(at, means - half_widths, means + half_widths, color=colours[line.label], alpha=0.18, lw=0)
     axes.set_xticks(range(len(names)), names, rotation=90)
+    handles = {line.label: Line2D([], [], color=colours[line.label], marker="o", ms=4) for line in lines}
+    if level is not None:
+        axes.axhline(level.error, color=GREY, lw=1.5, ls="-.", zorder=1)
+        handles[level.label] = Line2D([], [], color=GREY, lw=1.5, ls="-.")
     axes.set_ylim(0, None)
     axes.set_ylabel(heading)
     axes.grid(axis="x", visible=False)
-    handles = {line.label: Line2D([], [], color=colours[line.label], marker="o", ms=4) for line in lines}
     figure.legend(list(handles.values()), list(map(in_legend, handles)), loc="outside upper left", ncols=2)
     return figure
