@@ -9,12 +9,17 @@ import pytest
 
 from avbalance import plan
 from avbalance.cli import UserError
+from avbalance.config import Project
+from avbalance.registry import parse
+from avbalance.rows import training
+from avbalance.signature import describe
+from avbalance.table_schema import Table
 
 ROOT = Path(__file__).parents[1]
 TABLE = """
 title: Two rows
 paper: ours
-defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}, training: {optimizer: sgd}}
 rows:
   concat: {}
   film: {fusion: film, head: {cosine: {scale: 12.0}}, balancer: {ogm_ge: {alpha: 0.5}}}
@@ -207,6 +212,35 @@ def test_the_shipped_configuration_is_right_at_every_scale(scale: str, tmp_path:
                 (path.parent / name).write_text(f"{'0' * 64}  recorded\n")
     made = plan.make(tmp_path, {"scale": scale, "tables": "all"})
     assert len(made.targets) == len(made.project.tables) + 1 + len(made.prepared)  # the page, an audit a data set
+    assert_gradients_are_scaled_under_sgd_alone(made.project)
+
+
+def assert_gradients_are_scaled_under_sgd_alone(project: Project) -> None:
+    """A table with a balancer that scales gradients has one optimiser, SGD, with one setting for each data set.
+
+    All but the table of which this is the subject, whose rows name their optimisers themselves.
+    """
+    keys = ("optimizer", "momentum", "weight_decay", "learning_rate")
+    with_scaling = set()
+    for name, table in project.rows.items():
+        scales = [describe("balancer", parse(row.balancer)[0]).attributes["scales_gradients"] for row in table.values()]
+        if any(scales) and not all("optimizer" in row for row in named(project.tables[name])):
+            with_scaling.add(name)
+            used = {(row.dataset, *map(training(row, project.scale).get, keys)) for row in table.values()}
+            assert {optimizer for _, optimizer, *_ in used} == {"sgd"}, name
+            assert len(used) == len({row.dataset for row in table.values()}), name
+    assert with_scaling >= {
+        "avmnist_balancers",
+        "grid_balancers",
+        "balancers_ranks",
+        "mmcosine_table3",
+        "mmcosine_fig1",
+    }
+
+
+def named(table: Table) -> list[dict[str, Any]]:
+    """What each row of a table, apart from its defaults, says of its training."""
+    return [row.get("training", {}) for row in table.rows.values()]
 
 
 def test_the_same_row_in_two_tables_is_one_run(project: Path) -> None:

@@ -54,6 +54,8 @@ def runs_of(made: Plan) -> list[dict[str, Any]]:
         ("balancer: g_blend_online, loss: {unimodal: {weight: 0.5}}", "accuracy", "balancer: 'g_blend_online' weighs the heads itself; leave the weight of 'unimodal' at 1, found 0.5"),
         (f"{GRID}, fusion: film", "accuracy", "fusion: 'film' is defined for exactly two modalities, found audio, flow, visual"),
         ("dataset: mini_audioset, encoder: {resnet18: {width: 8}}, balancer: ogm_ge", "map", "balancer: 'ogm_ge' is defined for single_label and verification data, and 'mini_audioset' is multi_label"),
+        ("balancer: ogm", "accuracy", "balancer: 'ogm' scales gradients, which optimizer 'adam' undoes; train the table with optimizer: sgd, or"),
+        ("balancer: ogm_ge, training: {learning_rate: 0.1}", "accuracy", "balancer: 'ogm_ge' scales gradients, which optimizer 'adam' undoes"),
         ("balancer: auxiliary_branch", "accuracy", "balancer: 'auxiliary_branch' needs an encoder with an auxiliary branch"),
         ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' reads feature maps, and encoder 'conv1net' of 'audio' has none"),
         (f"{GRID}, fusion: mid_concat, pretrained: true", "accuracy", "pretrained: fusion 'mid_concat' cuts its encoders"),
@@ -124,6 +126,16 @@ def test_a_key_of_training_at_its_default_is_not_part_of_a_recipe(planned: Calla
     plain = planned("{}").targets
     assert planned("{training: {optimizer: adam, monitor: false, select: best, momentum: 0.0}}").targets == plain
     assert planned("{training: {monitor: true}}").targets != plain
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kept"), [("adam", {}), ("adagrad", {"optimizer": "adagrad"}), ("sgd", {"optimizer": "sgd"})]
+)
+def test_a_row_that_names_its_optimiser_may_scale_gradients_under_it(
+    planned: Callable[..., Plan], optimizer: str, kept: dict[str, str]
+) -> None:
+    (run,) = runs_of(planned(f"{{balancer: ogm, training: {{optimizer: {optimizer}}}}}"))
+    assert {key: value for key, value in run["settings"]["training"].items() if key == "optimizer"} == kept
 
 
 def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan], tmp_path: Path) -> None:

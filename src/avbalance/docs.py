@@ -127,6 +127,8 @@ def _needs(kind: str, name: str) -> Iterator[str]:
         yield f"loss {' or '.join(f'`{loss}`' for loss in required)}{weight}"
     if declared.get("needs_branch"):
         yield "an encoder with an auxiliary branch, its option `branch` true"
+    if declared.get("scales_gradients"):
+        yield "optimizer `sgd`"
     if declared.get("uses_blend"):
         yield "the row's uni-modal and joint runs, which are trained first"
     if (tasks := declared.get("tasks")) and len(tasks) < len(get_args(Task)):

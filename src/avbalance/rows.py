@@ -31,6 +31,8 @@ def read(
         check_training(_training(row, scale), dataset, path, f"{where}.training")
         _check_encoders(row, datasets, path, where)
         _check_methods(row, dataset, path, where)
+        if "optimizer" not in own.get("training", {}):
+            _check_optimizer(row, training(row, scale), path, where)
         _check_pretrained(row, datasets, models, path, where)
         probing.check(table, row, encoders(row), training(row, scale), datasets, path, where)
         changed = scale.methods
@@ -171,6 +173,16 @@ def _check_pairing(row: Row, chosen: Mapping[str, Spec], task: str) -> None:
         raise UserError(
             f"balancer: {names['balancer']!r} weighs the heads itself; leave the weight of {names['loss']!r} at 1, "
             f"found {weight}"
+        )
+
+
+def _check_optimizer(row: Row, training: Mapping[str, Any], path: Path, where: str) -> None:
+    """A balancer that scales gradients is trained with SGD; a row that names its optimiser itself may show why."""
+    name, optimizer = registry.parse(row.balancer)[0], training.get("optimizer", "adam")
+    if optimizer != "sgd" and signature.describe("balancer", name).attributes.get("scales_gradients"):
+        raise UserError(
+            f"{path}: {where}.balancer: {name!r} scales gradients, which optimizer {optimizer!r} undoes; train the "
+            f"table with optimizer: sgd, or, to show this, give the row its own training: {{optimizer: {optimizer}}}"
         )
 
 

@@ -135,6 +135,14 @@ def test_gradients_are_modulated_from_start_to_the_epoch_before_end() -> None:
     assert modulated == [False, True, True, False, False]
 
 
+def test_by_default_the_epochs_0_to_50_are_modulated_as_in_the_authors_code() -> None:
+    # main.py of GeWu-Lab/OGM-GE_CVPR2022: modulation_starts 0 <= epoch <= modulation_ends 50
+    plain = gradients(Balancer(build(), Joint({}, 2)), epoch=0)["encoders.audio.linear.weight"]
+    balancer = fix_coefficients(OGM(build(), Joint({}, 2)), 1.0, 0.5)
+    found = [gradients(balancer, epoch)["encoders.audio.linear.weight"] for epoch in range(55)]
+    assert [torch.equal(gradient, 0.5 * plain) for gradient in found] == [True] * 51 + [False] * 4
+
+
 def test_curves_are_the_mean_coefficients_of_the_epoch() -> None:
     balancer = OGM(build(), Joint({}, 2), start=1)
     optimizer = torch.optim.SGD(balancer.parameters(), lr=0.0)

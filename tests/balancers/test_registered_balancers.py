@@ -139,6 +139,19 @@ def test_joint_training_descends_the_sum_of_all_terms() -> None:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
+def test_gradients_are_those_of_the_objective_unless_the_method_declares_that_it_scales_them(name: str) -> None:
+    balancer, batch = build(name).train(), random_batch()
+    balancer.start_epoch(0, Loaders([batch], [batch], [batch]), torch.optim.SGD(balancer.parameters(), lr=0.1))
+    output = balancer(batch)
+    losses = balancer.losses(output, batch)
+    weights = list(balancer.parameters())
+    plain = torch.autograd.grad(sum(losses.values()), weights, retain_graph=True)
+    balancer.backward(losses, output, batch)
+    same = all(torch.equal(weight.grad, grad) for weight, grad in zip(weights, plain, strict=True))
+    assert same != balancer.scales_gradients
+
+
+@pytest.mark.parametrize("name", REGISTRY)
 def test_losses_compute_in_float32_under_autocast(name: str) -> None:
     balancer, batch = build(name), random_batch()
     train_one_step(balancer, batch)

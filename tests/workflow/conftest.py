@@ -12,7 +12,7 @@ SCALE = """
 seeds: [0]
 threads: 1
 tables: [two_rows, one_figure]
-training: {epochs: 2, batch_size: 32, learning_rate: 0.001, patience: 2, precision: float32}
+training: {epochs: 2, batch_size: 32, learning_rate: 0.01, optimizer: sgd, patience: 2, precision: float32}
 datasets:
   avmnist: {source: generated, reader: {num_train: 100, num_test: 50}}
 """

@@ -25,6 +25,8 @@ class Balancer(nn.Module):
         two_modalities: Whether the method is defined for exactly two modalities.
         weighs_heads: Whether the method weighs the heads' losses itself, so that the loss's own weight stays 1.
         needs_branch: Whether an encoder must have an auxiliary branch, its option `branch`.
+        scales_gradients: Whether the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
+            its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
         uses_blend: Whether it is given blend weights, estimated on the row's own uni-modal and joint runs.
     """
 
@@ -34,6 +36,7 @@ class Balancer(nn.Module):
     two_modalities: ClassVar[bool] = False
     weighs_heads: ClassVar[bool] = False
     needs_branch: ClassVar[bool] = False
+    scales_gradients: ClassVar[bool] = False
     uses_blend: ClassVar[bool] = False
 
     def __init__(self, model: Model, loss: Loss) -> None:

@@ -21,7 +21,8 @@ class OGM(Balancer):
         k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1
         g_m  <- k_m g_m                               every weight of encoder m with more than one dimension
 
-    The authors modulate convolutions only; here linear layers of an encoder count as well. Departs from the
+    Adam and Adagrad undo k_m, so a row is trained with SGD; another optimiser has to be named in the row itself. The
+    authors modulate convolutions only; here linear layers of an encoder count as well. Departs from the
     paper for more than two modalities: s_n is the mean over the others. A modality that is sure of wrong
     classes alone has s_n = 0; it counts as the smallest step of float32 above 1, so that rho is finite.
     Masked logits are taken in evaluation mode: no dropout, and no running mean sees features that are masked.
@@ -31,15 +32,16 @@ class OGM(Balancer):
         loss: Its objective.
         alpha: Strength of the modulation, > 0.
         start: First epoch (from 0) with modulated gradients.
-        end: First epoch without them again.
+        end: First epoch without them again. The authors' code modulates the epochs 0 to 50, both included.
     """
 
     tasks = ("single_label", "verification")
     several_modalities = True
+    scales_gradients = True
     sum_k: Tensor
     num_steps: Tensor
 
-    def __init__(self, model: Model, loss: Loss, alpha: Positive = 0.8, start: Whole = 0, end: Whole = 50) -> None:
+    def __init__(self, model: Model, loss: Loss, alpha: Positive = 0.8, start: Whole = 0, end: Whole = 51) -> None:
         super().__init__(model, loss)
         self.alpha, self.start, self.end = alpha, start, end
         self.modulates = False  # not read from a buffer in every step, which would wait for the device

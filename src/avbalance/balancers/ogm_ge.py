@@ -14,7 +14,7 @@ class OGMGE(OGM):
         g_m  <- k_m g_m + h,  h ~ N(0, std(g_m)^2)    std: over the elements of one weight's gradient, before k_m
 
     The standard deviation divides by the number of elements, so that a weight with one element gets no noise.
-    The options are those of OGM.
+    The options are those of OGM. Under Adam the noise acts and k_m hardly does.
     """
 
     def modulate(self, gradients: list[Tensor], k: Tensor) -> None:
