@@ -42,7 +42,9 @@ def write(folder: Path, channels: tuple[int, ...], stored: tuple[int, int], num_
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
     pictures = {"whole": False, "vectors": False}
     visual = {"shape": [*channels, SIZE, SIZE], "mean": [128.0] * 3, "std": [64.0] * 3, "pictures": pictures}
-    (folder / "dataset.json").write_text(json.dumps({"num_classes": NUM_CLASSES, "modalities": {"visual": visual}}))
+    (folder / "dataset.json").write_text(
+        json.dumps({"num_classes": NUM_CLASSES, "modalities": {"visual": visual}}), encoding="utf-8"
+    )
     return Split(folder, "train", ["visual"], torch.device("cpu"))
 
 

@@ -24,7 +24,7 @@ class DecodedClips(Dataset[tuple[dict[str, Tensor], int]]):
     """
 
     def __init__(self, raw: Path, packed: Path, reader: AVMNIST, modalities: list[str]) -> None:
-        with (packed / "clips.csv").open() as file:
+        with (packed / "clips.csv").open(encoding="utf-8") as file:
             self.clips = [clip for clip in csv.DictReader(file) if clip["split"] == "train"]
         self.pixels, _ = read_mnist(raw, "train")
         assert reader.audio_snr_db is not None

@@ -194,7 +194,7 @@ def write(folder: Path, num_clips: int) -> None:
     )
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
     modalities = {"audio": {"shape": SHAPES["audio"]}, "visual": {"shape": SHAPES["visual"], "mean": MEAN, "std": STD}}
-    (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}))
+    (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}), encoding="utf-8")
 
 
 def measure_loops(device: torch.device, num_clips: int, batch_size: int, repetitions: int, num_workers: int) -> None:

@@ -102,7 +102,7 @@ def write_config(project: Path, num_clips: int) -> None:
     """The project's configuration, with one table and, after the model of Kinetics-400, a data set for every level."""
     config = project / "config"
     shutil.copytree(ROOT / "config", config, ignore=lambda folder, names: names if folder.endswith("tables") else [])
-    kinetics = yaml.safe_load((config / "datasets/kinetics400.yaml").read_text())
+    kinetics = yaml.safe_load((config / "datasets/kinetics400.yaml").read_text(encoding="utf-8"))
     for level in LEVELS:
         generated = {"generator": {"kinetics_miniature": options_of(level, num_clips)}}
         changed = {
@@ -111,7 +111,9 @@ def write_config(project: Path, num_clips: int) -> None:
             "prepare": {"views": VIEWS, "clip_seconds": SECONDS, "val_fraction": 0.2},
             "sources": {"generated": generated},
         }
-        (config / f"datasets/{name_of(level)}.yaml").write_text(yaml.safe_dump({**kinetics, **changed}))
+        (config / f"datasets/{name_of(level)}.yaml").write_text(
+            yaml.safe_dump({**kinetics, **changed}), encoding="utf-8"
+        )
     table = {
         "title": "Informativeness",
         "paper": "none",
@@ -120,7 +122,7 @@ def write_config(project: Path, num_clips: int) -> None:
         "rows": ROWS,
         "columns": ["accuracy", "acc_audio_alone", "acc_visual_alone", "acc_audio_probe", "acc_visual_probe"],
     }
-    (config / "tables" / f"{TABLE}.yaml").write_text(yaml.safe_dump(table))
+    (config / "tables" / f"{TABLE}.yaml").write_text(yaml.safe_dump(table), encoding="utf-8")
 
 
 def make(artifact: Artifact) -> None:
@@ -135,12 +137,12 @@ def make(artifact: Artifact) -> None:
 
 def read(folder: str, figure: str) -> Any:  # noqa: ANN401
     """A figure of a run or probe, or of one of its modalities."""
-    return json.loads((Path(folder) / "metrics.json").read_text())[figure]
+    return json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))[figure]
 
 
 def shares_of(run: str) -> list[float]:
     """A run's mean coefficients, or its blend weights, where it has either."""
-    with (Path(run) / "history.csv").open(newline="") as file:
+    with (Path(run) / "history.csv").open(newline="", encoding="utf-8") as file:
         history = list(csv.DictReader(file))
     names = [f"{kind}_{head}" for kind in ("coefficient", "weight") for head in (*MODALITIES, "joint")]
     return [float(np.mean([float(epoch[name]) for epoch in history])) for name in names if name in history[0]]

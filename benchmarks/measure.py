@@ -52,7 +52,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
 def run_command(command: Sequence[str], folder: Path) -> Usage:
     """Run a command in a folder, this interpreter's programs first; an error ends the measurement."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
         _, status, used = os.wait4(process.pid, 0)

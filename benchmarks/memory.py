@@ -43,7 +43,7 @@ def write_packed(folder: Path, num_clips: int) -> int:
                 chunk = rng.standard_normal((CHUNK, *shape), dtype=np.float32)
                 write_array(out / f"{split}_{modality}.npy", (size, *shape), repeated(chunk, size))
         description = {"num_classes": 10, "modalities": {name: {"shape": shape} for name, shape in SHAPES.items()}}
-        (out / "dataset.json").write_text(json.dumps(description))
+        (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     return sum(path.stat().st_size for path in folder.glob("*.npy"))
 
 
@@ -55,7 +55,7 @@ def repeated(chunk: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float
 
 def resident(field: str) -> int:
     """Resident bytes of this process: VmRSS now, VmHWM at its peak."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
 

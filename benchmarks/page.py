@@ -56,8 +56,10 @@ def write_runs(settings: Mapping[str, Any]) -> None:
         with store.publish(Path(entry["run"]), recipe) as out:
             np.savez(out / "predictions.npz", test_label=labels, **logits)
             lines = [",".join(map(str, [epoch, *generator.random(len(names))])) for epoch in range(1, 31)]
-            (out / "history.csv").write_text("\n".join([",".join(["epoch", *names]), *lines, ""]))
-            (out / "metrics.json").write_text(json.dumps({"num_parameters": 1_000_000, "train_seconds": 60.0}))
+            (out / "history.csv").write_text("\n".join([",".join(["epoch", *names]), *lines, ""]), encoding="utf-8")
+            (out / "metrics.json").write_text(
+                json.dumps({"num_parameters": 1_000_000, "train_seconds": 60.0}), encoding="utf-8"
+            )
 
 
 def make_page(settings: Mapping[str, Any]) -> tuple[Path, float]:
@@ -68,7 +70,7 @@ def make_page(settings: Mapping[str, Any]) -> tuple[Path, float]:
     text = page.render("laptop", [f"{table}.0123456789ab"])
     seconds = time.perf_counter() - start
     file = Path("page.html").absolute()
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     return file, seconds
 
 

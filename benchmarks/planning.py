@@ -36,7 +36,7 @@ def write_table(project: Path, num_rows: int) -> None:
     for table in tables.iterdir():
         table.unlink()
     rows = (ROW.format(row, (row + 1) / (num_rows + 1)) for row in range(num_rows))
-    (tables / "many_rows.yaml").write_text(TABLE + "".join(rows))
+    (tables / "many_rows.yaml").write_text(TABLE + "".join(rows), encoding="utf-8")
 
 
 def write_artifacts(project: Path) -> int:
@@ -45,7 +45,7 @@ def write_artifacts(project: Path) -> int:
     for artifact in artifacts:
         for product in artifact.products:
             (project / product).parent.mkdir(parents=True, exist_ok=True)
-            (project / product).write_text(json.dumps({"recipe": artifact.recipe, "files": {}}))
+            (project / product).write_text(json.dumps({"recipe": artifact.recipe, "files": {}}), encoding="utf-8")
     return len(artifacts)
 
 

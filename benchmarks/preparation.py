@@ -38,9 +38,9 @@ def make_raw(folder: Path, num_clips: int, changed: bool = False) -> Path:
     mirror = Path(os.environ["AVBALANCE_MIRROR"])
     with store.publish(folder, {"step": "prepare.download"}) as out:
         archives.unpack(mirror / "grid_s1/clips.tar", out / "grid_s1")
-        head, *lines = (mirror / METADATA).read_text().splitlines()
+        head, *lines = (mirror / METADATA).read_text(encoding="utf-8").splitlines()
         kept = lines[:: len(lines) // num_clips][:num_clips]
-        (out / METADATA).write_text("\n".join([head, *kept]) + "\n")
+        (out / METADATA).write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")
         if changed:
             first, second = (out / "grid_s1" / line.split(",")[0] for line in kept[:2])
             shutil.copyfile(second, first)
@@ -81,7 +81,7 @@ def clocked(function: Callable[..., Any], total: list[float]) -> Callable[..., A
 
 def measure(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
     """Seconds and the peak MiB of the largest process, of a call in a fresh process."""
-    (folder / "recipe.json").write_text(json.dumps(make_recipe(raw, OWN)))
+    (folder / "recipe.json").write_text(json.dumps(make_recipe(raw, OWN)), encoding="utf-8")
     step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
     used = run_command([*step, "--threads", str(workers)], folder)
     shutil.rmtree(folder / "prep")

@@ -82,7 +82,7 @@ def write_packed(folder: Path, inputs: NDArray[np.float32], labels: NDArray[np.i
     """Splits: a fifth validation, a tenth test."""
     folder.mkdir()
     shape = list(inputs.shape[1:])
-    (folder / "dataset.json").write_text(json.dumps({"modalities": {"visual": {"shape": shape}}}))
+    (folder / "dataset.json").write_text(json.dumps({"modalities": {"visual": {"shape": shape}}}), encoding="utf-8")
     ends = {"val": len(labels) // 5, "test": len(labels) * 3 // 10, "train": len(labels)}
     start = 0
     for split, end in ends.items():

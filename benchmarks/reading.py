@@ -61,7 +61,7 @@ def write(paths: list[Path], num_frames: int, folder: Path) -> None:
     np.save(folder / "train_audio.npy", view.render(torch.from_numpy(waves)).half().numpy())
     np.save(folder / "train_label.npy", np.arange(len(paths)) % 10)
     modalities = {"visual": {"shape": visual.shape[1:], "mean": MEAN, "std": STD}, "audio": {"shape": view.shape}}
-    (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}))
+    (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}), encoding="utf-8")
 
 
 class DecodedClips(Dataset[tuple[Tensor, Tensor, int]]):

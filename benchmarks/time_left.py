@@ -27,7 +27,7 @@ def measure(
         copy_project(project)
         planned = plan.make(project, config)
         start = time.monotonic()
-        with (project / "snakemake.log").open("w") as log:
+        with (project / "snakemake.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(command, cwd=project, stdout=log, stderr=log)
             while process.poll() is None:
                 time.sleep(every)
@@ -35,7 +35,7 @@ def measure(
                 samples.append((time.monotonic() - start, seconds, ", ".join(unknown)))
             total = time.monotonic() - start
             if process.returncode != 0:
-                raise SystemExit((project / "snakemake.log").read_text()[-2000:])
+                raise SystemExit((project / "snakemake.log").read_text(encoding="utf-8")[-2000:])
     return total, samples
 
 

@@ -39,7 +39,7 @@ def prepared(tmp_path: Path) -> Path:
                 np.save(out / f"{split}_{modality}.npy", clips.astype(np.float16))
         shapes = {modality: {"shape": pattern.shape[1:]} for modality, pattern in patterns.items()}
         description = {"name": "patterns", "num_classes": 3, "modalities": shapes, "splits": sizes}
-        (out / "dataset.json").write_text(json.dumps(description))
+        (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     return tmp_path / "prep"
 
 

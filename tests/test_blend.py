@@ -29,12 +29,14 @@ def recipe_of(head: str, recipe: Make, **changes: Any) -> dict[str, Any]:  # noq
 
 def estimate(inputs: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """blend.json of runs."""
-    (folder / "recipe.json").write_text(json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}))
+    (folder / "recipe.json").write_text(
+        json.dumps({"step": "blend", "name": "b", "settings": {}, "inputs": inputs}), encoding="utf-8"
+    )
     places = [f"--recipe={folder / 'recipe.json'}", f"--out={folder / 'blend'}", f"--resume={folder / 'resume'}"]
     monkeypatch.setattr(sys, "argv", ["blend", "--device=cpu", *places])
     blend.main()
     store.open_artifact(folder / "blend")
-    found: dict[str, Any] = json.loads((folder / "blend" / "blend.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "blend" / "blend.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -46,7 +48,7 @@ def blended(recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.Mo
         with store.publish(tmp_path / head, recipe_of(head, recipe)) as out:
             last = {f"last_{name}_loss": loss for name, loss in zip(("train", "val"), ENDS[head], strict=True)}
             chosen = {"train_loss": 0.5, "val_loss": 0.5}  # those of the epoch that is kept
-            (out / "metrics.json").write_text(json.dumps(last | chosen))
+            (out / "metrics.json").write_text(json.dumps(last | chosen), encoding="utf-8")
         inputs[f"run_{head}"] = str(tmp_path / head)
     return estimate(inputs, tmp_path, monkeypatch)
 
@@ -92,7 +94,7 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
         made["inputs"]["data"] = inputs["data"]
         figures[head] = run(made, CPU, tmp_path / f"r-{head}", 1e9)["metrics"]
         with store.publish(tmp_path / head, made) as out:
-            (out / "metrics.json").write_text(json.dumps(figures[head]))
+            (out / "metrics.json").write_text(json.dumps(figures[head]), encoding="utf-8")
         inputs[f"run_{head}"] = str(tmp_path / head)
     found = estimate(inputs, tmp_path, monkeypatch)
     for head, losses in found["losses"].items():

@@ -34,7 +34,7 @@ claims:
 def project(tmp_path: Path) -> Path:
     """The project's configuration with one table of its own."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
     return tmp_path
 
 
@@ -44,9 +44,9 @@ def message(project: Path) -> Callable[..., str]:
 
     def edit(old: str, new: str, file: str = "tables/mine.yaml", **overrides: Any) -> str:  # noqa: ANN401
         path = project / "config" / file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(UserError) as error:
             plan.make(project, {"tables": "mine", **overrides})
         said = str(error.value)
@@ -113,7 +113,8 @@ def test_a_balancer_without_its_loss_is_refused(
     message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "needy.py").write_text(
-        "from avbalance.balancers.base import Balancer\nclass Needy(Balancer):\n    requires_loss = ('unimodal',)\n"
+        "from avbalance.balancers.base import Balancer\nclass Needy(Balancer):\n    requires_loss = ('unimodal',)\n",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     said = message("concat: {}", "concat: {balancer: 'needy:Needy'}")
@@ -207,9 +208,9 @@ def test_a_folder_without_configuration_says_what_belongs_there(tmp_path: Path) 
 def test_the_shipped_configuration_is_right_at_every_scale(scale: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     for path in tmp_path.glob("config/[dm]*/*.yaml"):  # lists that users record themselves
-        for name in re.findall(r"(?:list|contents): (\S+.sha256)", path.read_text()):
+        for name in re.findall(r"(?:list|contents): (\S+.sha256)", path.read_text(encoding="utf-8")):
             if not (path.parent / name).exists():
-                (path.parent / name).write_text(f"{'0' * 64}  recorded\n")
+                (path.parent / name).write_text(f"{'0' * 64}  recorded\n", encoding="utf-8")
     made = plan.make(tmp_path, {"scale": scale, "tables": "all"})
     assert len(made.targets) == len(made.project.tables) + 1 + len(made.prepared)  # the page, an audit a data set
     assert_gradients_are_scaled_under_sgd_alone(made.project)
@@ -246,7 +247,7 @@ def named(table: Table) -> list[dict[str, Any]]:
 def test_the_same_row_in_two_tables_is_one_run(project: Path) -> None:
     other = TABLE.replace("  concat: {}", "  plain: {head: linear, label: Plain}")
     (project / "config" / "tables" / "twin.yaml").write_text(
-        other.replace("concat:", "plain:").replace("right: concat", "right: plain")
+        other.replace("concat:", "plain:").replace("right: concat", "right: plain"), encoding="utf-8"
     )
     made = plan.make(project, {"tables": ["mine", "twin"]})
     runs = [artifact for artifact in made.artifacts.values() if artifact.folder == "runs"]
@@ -257,9 +258,10 @@ def test_a_default_written_out_is_the_same_run(project: Path) -> None:
     before = set(plan.make(project, {"tables": "mine"}).artifacts)
     file = project / "config" / "tables" / "mine.yaml"
     file.write_text(
-        file.read_text().replace(
+        file.read_text(encoding="utf-8").replace(
             "concat: {}", "concat: {encoder: {visual: {conv2net: {dropout: 0.5}}, audio: conv1net}}"
-        )
+        ),
+        encoding="utf-8",
     )
     after = set(plan.make(project, {"tables": "mine"}).artifacts)
     assert {path for path in before if "/runs/" in path} == {path for path in after if "/runs/" in path}
@@ -268,7 +270,7 @@ def test_a_default_written_out_is_the_same_run(project: Path) -> None:
 def test_an_edited_row_renames_its_own_artifacts_alone(project: Path) -> None:
     before = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     file = project / "config" / "tables" / "mine.yaml"
-    file.write_text(file.read_text().replace("alpha: 0.5", "alpha: 0.6"))
+    file.write_text(file.read_text(encoding="utf-8").replace("alpha: 0.5", "alpha: 0.6"), encoding="utf-8")
     after = set(plan.make(project, {"tables": "mine", "seeds": [0]}).artifacts)
     changed = sorted(path.split("/")[1] for path in after - before)
     assert changed == ["page", "probes", "runs", "tables"]
@@ -280,7 +282,9 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
     )
     table = table.replace("expected: {concat:", "expected: {avmnist: {concat:").replace("90.0}}", "90.0}}}")
     assert "each" in table
-    (project / "config" / "tables" / "mine.yaml").write_text(table.replace("conv1net", "{resnet18: {width: 8}}"))
+    (project / "config" / "tables" / "mine.yaml").write_text(
+        table.replace("conv1net", "{resnet18: {width: 8}}"), encoding="utf-8"
+    )
     made = plan.make(project, {"tables": "mine"})
     rows = made.project.rows["mine"]
     assert {name: row.dataset for name, row in rows.items()} == {
@@ -301,7 +305,7 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
 def test_numbers_expected_for_no_value_of_each_are_an_error(project: Path, expected: str, message: str) -> None:
     table = TABLE.replace("rows:", "each: {dataset: [avmnist, mnist]}\nrows:")
     path = project / "config" / "tables" / "mine.yaml"
-    path.write_text(table.replace("{concat: {accuracy: 90.0}}", expected))
+    path.write_text(table.replace("{concat: {accuracy: 90.0}}", expected), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         plan.make(project, {"tables": "mine"})
 
@@ -312,7 +316,9 @@ def test_numbers_by_value_need_each(message: Callable[..., str]) -> None:
 
 
 def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) -> None:
-    (project / "config/datasets/fsdd.sha256").write_text("\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n")
+    (project / "config/datasets/fsdd.sha256").write_text(
+        "\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n", encoding="utf-8"
+    )
     with pytest.raises(UserError, match=r"fsdd.sha256: line 2: is no sha256 and path"):
         plan.make(project, {"scale": "laptop", "tables": "mine"})
 
@@ -338,7 +344,12 @@ def test_a_scale_plans_what_it_can_and_lists_what_has_to_be_recorded_first(proje
     with pytest.raises(UserError, match=r"kinetics400_archives.sha256: no such list"):
         plan.make(project, asked)
     scale = project / "config/scales/paper.yaml"
-    scale.write_text(scale.read_text().replace("tables: all", "tables: [avmnist_mmcosine, gblend_fig1, gblend_table5]"))
+    scale.write_text(
+        scale.read_text(encoding="utf-8").replace(
+            "tables: all", "tables: [avmnist_mmcosine, gblend_fig1, gblend_table5]"
+        ),
+        encoding="utf-8",
+    )
     made = plan.make(project, {"scale": "paper"})
     assert [target.split("/")[1:] for target in sorted(made.targets)] == [
         ["audit", "paper", ANY],

@@ -17,7 +17,7 @@ def section(page: str, method: str) -> str:
 
 
 def test_the_catalogue_is_what_the_docstrings_say(page: str) -> None:
-    assert (ROOT / "docs" / "methods.md").read_text() == page, "make it anew: python -m avbalance.docs"
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == page, "make it anew: python -m avbalance.docs"
 
 
 def test_every_kind_of_method_is_in_the_catalogue() -> None:

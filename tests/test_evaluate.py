@@ -150,7 +150,7 @@ def shout(labels: NDArray[Any], task: str, folder: Path) -> tuple[Model, dict[st
     shown = labels if labels.ndim == 2 else np.eye(3, dtype=int)[labels]
     clips = (2.0 * shown - 1).astype(np.float16)
     description = {"task": task, "num_classes": 3, "modalities": {m: {"shape": [3]} for m in ("audio", "visual")}}
-    (folder / "dataset.json").write_text(json.dumps(description))
+    (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     for split in ("train", "val", "test"):
         np.save(folder / f"{split}_label.npy", labels)
         np.save(folder / f"{split}_video.npy", np.arange(300) // 2)
@@ -204,7 +204,9 @@ def test_a_mean_loss_is_that_of_all_clips_whatever_the_batches() -> None:
 
 
 def test_trials_are_read_by_list(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n")
+    (tmp_path / "trials.csv").write_text(
+        "list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n", encoding="utf-8"
+    )
     trials = read_trials(tmp_path / "trials.csv")
     assert {name: pairs.tolist() for name, pairs in trials.items()} == {
         "vc1": [[0, 3, 1], [1, 2, 0]],
@@ -213,6 +215,6 @@ def test_trials_are_read_by_list(tmp_path: Path) -> None:
 
 
 def test_a_file_without_trials_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n")
+    (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trials.csv: holds no trial"):
         read_trials(tmp_path / "trials.csv")

@@ -11,11 +11,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package in which step imports helper, helper imports deep, and nobody imports other."""
     folder = tmp_path / "pkg"
     folder.mkdir()
-    (folder / "__init__.py").write_text("")
-    (folder / "step.py").write_text("from pkg.helper import f\nimport json\n")
-    (folder / "helper.py").write_text("from . import deep\n\ndef f(x):\n    return deep.g(x) + 1\n")
-    (folder / "deep.py").write_text("def g(x):\n    return x\n")
-    (folder / "other.py").write_text("y = 1\n")
+    (folder / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "step.py").write_text("from pkg.helper import f\nimport json\n", encoding="utf-8")
+    (folder / "helper.py").write_text("from . import deep\n\ndef f(x):\n    return deep.g(x) + 1\n", encoding="utf-8")
+    (folder / "deep.py").write_text("def g(x):\n    return x\n", encoding="utf-8")
+    (folder / "other.py").write_text("y = 1\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "pkg", raising=False)
     forget()
@@ -46,13 +46,13 @@ def test_code_is_every_project_module_reached_by_imports(package: Path) -> None:
 )
 def test_comments_layout_and_docstrings_change_nothing(package: Path, cosmetic: str) -> None:
     before = code()
-    (package / "deep.py").write_text(cosmetic)
+    (package / "deep.py").write_text(cosmetic, encoding="utf-8")
     assert code() == before
 
 
 def test_an_edit_in_an_imported_module_changes_its_hash_alone(package: Path) -> None:
     before = code()
-    (package / "deep.py").write_text("def g(x):\n    return 2 * x\n")
+    (package / "deep.py").write_text("def g(x):\n    return 2 * x\n", encoding="utf-8")
     after = code()
     assert [module for module in before if before[module] != after[module]] == ["pkg.deep"]
 
@@ -65,20 +65,20 @@ def test_a_renamed_module_counts_as_what_it_was(package: Path) -> None:
 
 def test_an_edit_elsewhere_changes_nothing(package: Path) -> None:
     before = code()
-    (package / "other.py").write_text("y = 2\n")
+    (package / "other.py").write_text("y = 2\n", encoding="utf-8")
     assert code() == before
 
 
 def test_an_edit_judged_harmless_keeps_the_old_hash(package: Path) -> None:
     before = code()
-    (package / "deep.py").write_text("def g(x):\n    return x + 0\n")
+    (package / "deep.py").write_text("def g(x):\n    return x + 0\n", encoding="utf-8")
     after = code()["pkg.deep"]
     assert code(**{after: before["pkg.deep"]}) == before
 
 
 def test_a_new_module_judged_harmless_does_not_count(package: Path) -> None:
     before = code()
-    (package / "deep.py").write_text("import pkg.other\n\ndef g(x):\n    return x\n")
+    (package / "deep.py").write_text("import pkg.other\n\ndef g(x):\n    return x\n", encoding="utf-8")
     after = code()
     assert code(**{after["pkg.deep"]: before["pkg.deep"], after["pkg.other"]: None}) == before
 
@@ -110,7 +110,7 @@ def test_registries_hold_names_and_nothing_else() -> None:
     import ast
 
     for file in (Path(keys.__file__).parent).rglob("__init__.py"):
-        for statement in ast.parse(file.read_text()).body:
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
             assert isinstance(statement, ast.Expr | ast.Assign), file
             ast.literal_eval(statement.value)
 
@@ -124,7 +124,9 @@ def test_a_key_is_twelve_digits_and_ignores_the_order_of_settings() -> None:
 def test_the_code_of_an_outside_method_includes_what_it_inherits_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "heir.py").write_text("from avbalance.balancers.ogm_ge import OGMGE\nclass Mine(OGMGE): pass\n")
+    (tmp_path / "heir.py").write_text(
+        "from avbalance.balancers.ogm_ge import OGMGE\nclass Mine(OGMGE): pass\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     forget()
     assert {"heir", "avbalance.balancers.ogm_ge"} <= set(keys.code_of(["avbalance.train", "heir"], {}))

@@ -78,7 +78,7 @@ def slips() -> list[tuple[Scalar, str]]:
     chance = random.Random(0)
     everywhere = []
     for file in sorted((ROOT / "config").rglob("*.yaml")):
-        node = yaml.compose(file.read_text(), yaml.CSafeLoader)
+        node = yaml.compose(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
         everywhere += list({id(each.node): each for each in scalars(file, node)}.values())
     chance.shuffle(everywhere)
     made = ((each, slip(each, chance)) for each in everywhere)
@@ -90,15 +90,17 @@ def test_a_slip_is_refused_in_one_line(
     slips: list[tuple[Scalar, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = cache(lambda text, path: checks.read_yaml(path))
-    monkeypatch.setattr(config, "read_yaml", lambda path: read(path.read_text(), path))  # one of 88 differs
+    monkeypatch.setattr(
+        config, "read_yaml", lambda path: read(path.read_text(encoding="utf-8"), path)
+    )  # one of 88 differs
     shutil.copytree(ROOT / "config", tmp_path / "config")
     accepted = []
     for found, text in slips:
         file = tmp_path / found.file.relative_to(ROOT)
-        before = file.read_text()
+        before = file.read_text(encoding="utf-8")
         start, end = found.node.start_mark.index, found.node.end_mark.index
         quote = found.node.style or ""
-        file.write_text(before[:start] + quote + text + quote + before[end:])
+        file.write_text(before[:start] + quote + text + quote + before[end:], encoding="utf-8")
         try:
             config.load(tmp_path, {})
         except UserError as error:
@@ -109,5 +111,5 @@ def test_a_slip_is_refused_in_one_line(
         else:
             accepted.append(f"{found.file.name}: {found.where}: {found.node.value!r} -> {text!r}")
         finally:
-            file.write_text(before)
+            file.write_text(before, encoding="utf-8")
     assert accepted == []

@@ -30,7 +30,7 @@ columns: [accuracy, acc_audio_probe]
 def planned(tmp_path: Path) -> Plan:
     """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
     return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
 
 
@@ -44,7 +44,9 @@ def finish(planned: Plan, path: str, seconds: float) -> None:
     for product in artifact.products:
         file = planned.project.root / product
         file.parent.mkdir(parents=True)
-        file.write_text(json.dumps({"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}))
+        file.write_text(
+            json.dumps({"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}), encoding="utf-8"
+        )
 
 
 def record(planned: Plan, path: str, start: float, end: float) -> None:
@@ -53,7 +55,9 @@ def record(planned: Plan, path: str, start: float, end: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = f"{path.replace('results', 'results/logs', 1)}.log"
     times = {"log": [log], "starttime": start, "endtime": end, "incomplete": False}
-    (folder / urlsafe_b64encode(planned.artifacts[path].products[0].encode()).decode()).write_text(json.dumps(times))
+    (folder / urlsafe_b64encode(planned.artifacts[path].products[0].encode()).decode()).write_text(
+        json.dumps(times), encoding="utf-8"
+    )
 
 
 def seconds_of(planned: Plan) -> dict[str, dict[str, float]]:
@@ -146,7 +150,7 @@ def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_don
     folder = planned.project.root / "results" / "resume" / run
     folder.mkdir(parents=True)
     state = {"pid": os.getpid(), "host": socket.gethostname(), "started": 100.0, "first": 2, "time": 130.0}
-    (folder / "progress.json").write_text(json.dumps({**state, "done": 5, "total": 10}))
+    (folder / "progress.json").write_text(json.dumps({**state, "done": 5, "total": 10}), encoding="utf-8")
     # Three parts in 30 s: ten take 100 s. Half of this run is left, and three others: 350 s on one core.
     pace.begin(planned.project.root, cores=1)
     assert time_left(planned, survey(planned)).startswith("about 6 min left, not counting raw, prep, probes, tables")
@@ -157,11 +161,11 @@ def test_a_step_that_snakemake_runs_is_running_though_it_has_written_nothing_but
     root = planned.project.root
     log = root / f"{table.replace('results', 'results/logs', 1)}.log"
     log.parent.mkdir(parents=True)
-    log.write_text("")
+    log.write_text("", encoding="utf-8")
     marker = urlsafe_b64encode(f"{table}.key".encode()).decode()
     folder = root / ".snakemake" / "incomplete" / f"@{marker[:10]}"  # as Snakemake divides a long name
     folder.mkdir(parents=True)
-    (folder / marker[10:]).write_text("{}")
+    (folder / marker[10:]).write_text("{}", encoding="utf-8")
     assert len(survey(planned)["tables/miniature"].failed) == 1  # no workflow runs
     pace.begin(root, cores=1)
     assert pace.running_jobs(root) == {f"{table}.key"}
@@ -177,12 +181,12 @@ def test_a_workflow_that_has_ended_runs_no_more(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     file = tmp_path / pace.WORKFLOW
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": process.pid}))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"pid": process.pid}), encoding="utf-8")
     assert pace.running_workflow(tmp_path) is None
 
 
 def test_a_damaged_artifact_is_named(planned: Plan) -> None:
     finish(planned, paths(planned, "runs")[0], 20)
-    (planned.project.root / paths(planned, "runs")[0] / store.MANIFEST).write_text("{")
+    (planned.project.root / paths(planned, "runs")[0] / store.MANIFEST).write_text("{", encoding="utf-8")
     with pytest.raises(Exception, match=r"manifest.json is no manifest"):
         seconds_of(planned)

@@ -29,12 +29,12 @@ EXAMPLES = {"src/avbalance/balancers/half.py", "config/datasets/birds.sha256"}
 
 def blocks(page: str) -> list[tuple[str, str]]:
     """(language, code) of every block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def text(page: str) -> str:
     """The page without blocks."""
-    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def code(page: str) -> set[str]:
@@ -84,7 +84,7 @@ def test_files_that_are_named_exist(page: str) -> None:
 
 
 def test_the_numbers_in_the_readme_are_those_of_the_table() -> None:
-    table = (ROOT / "results/tables/laptop/avmnist_table1.csv").open(newline="")
+    table = (ROOT / "results/tables/laptop/avmnist_table1.csv").open(newline="", encoding="utf-8")
     with table:
         cells = {row["label"]: row for row in csv.DictReader(table) if row["column"] == "accuracy"}
     shown = re.findall(
@@ -103,8 +103,8 @@ def test_every_data_set_is_on_the_page_about_data() -> None:
 
 
 def test_the_citation_file_says_what_the_project_says() -> None:
-    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert cited.keys() >= {"cff-version", "message", "title", "authors"}  # what the schema of CFF 1.2.0 requires
     assert cited["cff-version"] == "1.2.0"
     assert (cited["title"], cited["version"], cited["license"]) == (
@@ -128,7 +128,7 @@ def test_commands_are_understood(command: list[str]) -> None:
     elif program == "dvc":
         get_main_parser().parse_args(words)
     elif program == "make":
-        assert words[0] in re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert words[0] in re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif program == "pytest":
         assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
     elif words[0] == "-m" and "<" not in words[1]:

@@ -33,7 +33,7 @@ def planned(tmp_path: Path) -> Callable[..., Plan]:
 
     def make(row: str, column: str = "accuracy", **overrides: Any) -> Plan:  # noqa: ANN401
         text = TABLE.replace("ROW", row).replace("COLUMN", column)
-        (tmp_path / "config" / "tables" / "mine.yaml").write_text(text)
+        (tmp_path / "config" / "tables" / "mine.yaml").write_text(text, encoding="utf-8")
         return plan.make(tmp_path, {"tables": "mine", "seeds": 0, **overrides})
 
     return make
@@ -76,7 +76,10 @@ def test_what_does_not_fit_is_refused(planned: Callable[..., Plan], row: str, co
 
 def test_verification_without_lists_of_trials_is_refused(planned: Callable[..., Plan], tmp_path: Path) -> None:
     path = tmp_path / "config" / "datasets" / "ssw60_images.yaml"
-    path.write_text(path.read_text().replace("num_classes: 60", "num_classes: 60\ntask: verification"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("num_classes: 60", "num_classes: 60\ntask: verification"),
+        encoding="utf-8",
+    )
     with pytest.raises(UserError, match=r"ssw60_images.yaml: reader: 'ssw60_images' gives no lists of trials"):
         planned("{}")
 
@@ -140,7 +143,11 @@ def test_a_row_that_names_its_optimiser_may_scale_gradients_under_it(
 
 def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan], tmp_path: Path) -> None:
     path = tmp_path / "config" / "scales" / "paper.yaml"
-    path.write_text(path.read_text() + "\nmethods: {encoder: {resnet18: {width: 4}}, head: {cosine: {scale: 3.0}}}\n")
+    path.write_text(
+        path.read_text(encoding="utf-8")
+        + "\nmethods: {encoder: {resnet18: {width: 4}}, head: {cosine: {scale: 3.0}}}\n",
+        encoding="utf-8",
+    )
     (recipe,) = runs_of(
         planned(
             "{dataset: grid_digit, encoder: {resnet18: {width: 64}}, head: cosine, modalities: [audio]}", scale="paper"
@@ -152,7 +159,9 @@ def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan],
 
 def test_a_scales_unknown_option_is_refused(planned: Callable[..., Plan], tmp_path: Path) -> None:
     path = tmp_path / "config" / "scales" / "paper.yaml"
-    path.write_text(path.read_text() + "\nmethods: {encoder: {resnet18: {with: 4}}}\n")
+    path.write_text(
+        path.read_text(encoding="utf-8") + "\nmethods: {encoder: {resnet18: {with: 4}}}\n", encoding="utf-8"
+    )
     with pytest.raises(
         UserError, match=r"paper.yaml: methods.encoder.resnet18: 'resnet18' has no option 'with'; did you"
     ):

@@ -67,7 +67,7 @@ def test_a_file_that_could_run_code_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [[], ["a.pth", "b.pt"]])
 def test_one_file_of_weights_is_expected(names: list[str], tmp_path: Path) -> None:
     def write(out: Path) -> None:
-        (out / "about.txt").write_text("about")
+        (out / "about.txt").write_text("about", encoding="utf-8")
         for name in names:
             torch.save({}, out / name)
 

@@ -43,13 +43,13 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
         )
     inputs = {"weights": str(tmp_path / "weights"), "data": str(prepared)}
     (tmp_path / "recipe.json").write_text(
-        json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs})
+        json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs}), encoding="utf-8"
     )
     places = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={tmp_path / 'out'}", f"--resume={tmp_path / 'resume'}"]
     subprocess.run([sys.executable, "-m", "avbalance.probe", "--device=cpu", *places], check=True, capture_output=True)
     store.open_artifact(tmp_path / "out")
     predictions = dict(np.load(tmp_path / "out" / "predictions.npz"))
-    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert set(predictions) == {"test_label", "test_probe_audio", "test_probe_visual"}
     labels = np.load(prepared / "test_label.npy")
     np.testing.assert_array_equal(predictions["test_label"], labels)
@@ -90,20 +90,20 @@ def test_the_step_probes_clips_of_several_classes(
                 np.save(folder / file.name.replace("label", "video"), np.arange(len(array)))
             np.save(folder / file.name, array)
         description = describe(prepared) | {"task": "multi_label"}
-        (folder / "dataset.json").write_text(json.dumps(description))
+        (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     settings = recipe()["settings"]
     with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
         state = build(settings, description).state_dict()
         save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
     inputs = {"weights": str(tmp_path / "weights"), "data": str(tmp_path / "several")}
     (tmp_path / "recipe.json").write_text(
-        json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs})
+        json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs}), encoding="utf-8"
     )
     places = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={tmp_path / 'out'}", f"--resume={tmp_path / 'resume'}"]
     monkeypatch.setattr(sys, "argv", ["probe", "--device=cpu", *places])
     main()
     predictions = dict(np.load(tmp_path / "out" / "predictions.npz"))
-    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert set(predictions) == {"test_label", "test_video", "test_probe_audio", "test_probe_visual"}
     for modality in ("audio", "visual"):
         logits = predictions[f"test_probe_{modality}"]
@@ -143,7 +143,7 @@ def probe(
         chosen = {"modality": "visual", "layers": LAYERS, "moments": [None], "reduction": {"mean": {}}, **settings}
         inputs = {"weights": str(weights), "data": str(data), "trained_on": str(prepared)}
         made = {"step": "probe", "name": "probe-0", "settings": chosen, "inputs": inputs}
-        (tmp_path / "recipe.json").write_text(json.dumps(made))
+        (tmp_path / "recipe.json").write_text(json.dumps(made), encoding="utf-8")
         out, resume = tmp_path / "out", tmp_path / "resume"
         arguments = [f"--recipe={tmp_path / 'recipe.json'}", f"--out={out}", f"--resume={resume}", "--device=cpu"]
         monkeypatch.setattr(sys, "argv", ["probe", *arguments, *options])
@@ -152,7 +152,7 @@ def probe(
         finally:
             assert not list(resume.glob("*"))  # whatever happens, the features are gone
         store.open_artifact(out)
-        return json.loads((out / "metrics.json").read_text()), dict(np.load(out / "predictions.npz"))
+        return json.loads((out / "metrics.json").read_text(encoding="utf-8")), dict(np.load(out / "predictions.npz"))
 
     return run
 
@@ -212,7 +212,7 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
                 np.save(out / file.name, array % 2 if file.stem.endswith("label") else array)
             description = describe(prepared) | {"num_classes": 2, "name": "parity"}
             description["modalities"]["visual"]["shape"] = shape
-            (out / "dataset.json").write_text(json.dumps(description))
+            (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
         return folder
 
     figures, predictions = probe(data=relabel(tmp_path / "parity", [1, 8, 8]), layers=["linear"])

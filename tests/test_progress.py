@@ -14,7 +14,7 @@ from avbalance.progress import FILE, Progress
 
 
 def read(folder: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((folder / FILE).read_text())
+    state: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     return state
 
 
@@ -32,7 +32,7 @@ def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path) -> None:
 
 
 def test_the_file_is_gone_and_nothing_else_is_touched_when_the_step_has_finished(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_text("")
+    (tmp_path / "checkpoint.pt").write_text("", encoding="utf-8")
     progress = Progress(tmp_path, 1, "epoch")
     progress.advance()
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", FILE}
@@ -47,13 +47,13 @@ def test_a_log_has_a_line_for_each_part(tmp_path: Path) -> None:
         "print(open(sys.argv[2]).read(), end=''); p.close()"
     )
     log = tmp_path / "run-0.log"
-    with log.open("w") as opened:
+    with log.open("w", encoding="utf-8") as opened:
         command = [sys.executable, "-c", code, str(tmp_path / "run-0"), str(log)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=opened, text=True, check=True)
-    first, second = log.read_text().splitlines()
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=opened, encoding="utf-8", check=True)
+    first, second = log.read_text(encoding="utf-8").splitlines()
     assert first == "run-0: 11 of at most 60 epochs are done"
     assert re.fullmatch(r"epoch 12 of 60, train_loss 0.1235, val_loss 2, \d+\.\d s", second)
-    assert done.stdout == log.read_text()  # at once, not when the step ends
+    assert done.stdout == log.read_text(encoding="utf-8")  # at once, not when the step ends
 
 
 def test_a_terminal_shows_the_step_and_its_figures(tmp_path: Path) -> None:

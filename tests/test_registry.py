@@ -68,9 +68,9 @@ class Base(nn.Module):
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package `outside` that is nowhere installed."""
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "__init__.py").write_text("")
-    (tmp_path / "outside" / "base.py").write_text(BASE)
-    (tmp_path / "outside" / "methods.py").write_text(OUTSIDE)
+    (tmp_path / "outside" / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "outside" / "base.py").write_text(BASE, encoding="utf-8")
+    (tmp_path / "outside" / "methods.py").write_text(OUTSIDE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "outside", raising=False)
 
@@ -287,14 +287,14 @@ def test_a_whole_plan_is_made_without_torch() -> None:
         "made = plan.make(Path(sys.argv[1]), {'scale': 'miniature', 'tables': 'all'}); "
         "print(len(made.artifacts), 'torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(ROOT)], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT)], check=True, capture_output=True, encoding="utf-8")
     num_artifacts, imported = done.stdout.split()
     assert int(num_artifacts) > 10
     assert imported == "False"
 
 
 def write_outside(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / f"{name}.py").write_text(text)
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
 
 

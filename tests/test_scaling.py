@@ -66,15 +66,16 @@ def test_the_source_of_data_says_whether_they_are_generated_and_not_the_name_of_
     tmp_path: Path, source: str, expected: list[str]
 ) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    scale = (tmp_path / "config/scales/miniature.yaml").read_text()
+    scale = (tmp_path / "config/scales/miniature.yaml").read_text(encoding="utf-8")
     assert GENERATED in scale
     reader = ", reader: {num_train: 400, num_test: 200, image_noise: 0.3, audio_snr_db: 10.0}"  # options of a generator
     mine = scale.replace(GENERATED, source).replace(reader, reader if source == GENERATED else "", 1)
-    (tmp_path / "config/scales/mine.yaml").write_text(mine)
+    (tmp_path / "config/scales/mine.yaml").write_text(mine, encoding="utf-8")
     (tmp_path / "config/tables/mixed.yaml").write_text(
         "title: Mixed\npaper: ours\ndefaults: {fusion: concat}\ncolumns: [accuracy]\nrows:\n"
         "  digits: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}\n"
-        "  letters: {dataset: grid_letter, modalities: [audio, visual], encoder: resnet18}\n"
+        "  letters: {dataset: grid_letter, modalities: [audio, visual], encoder: resnet18}\n",
+        encoding="utf-8",
     )
     planned = plan.make(tmp_path, {"scale": "mine", "tables": "mixed"})
     (table,) = (each for each in planned.artifacts.values() if each.folder == "tables/mine")
@@ -84,7 +85,10 @@ def test_the_source_of_data_says_whether_they_are_generated_and_not_the_name_of_
 def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     scale = tmp_path / "config/scales/miniature.yaml"
-    scale.write_text(scale.read_text().replace("resnet50_imagenet: imagenet}", "resnet50_imagenet: imagnet}"))
+    scale.write_text(
+        scale.read_text(encoding="utf-8").replace("resnet50_imagenet: imagenet}", "resnet50_imagenet: imagnet}"),
+        encoding="utf-8",
+    )
     with pytest.raises(
         UserError, match=r"starts\.resnet50_imagenet: 'imagnet' is not a dataset; did you mean 'imagenet'"
     ):

@@ -34,7 +34,7 @@ columns: [accuracy, acc_audio_probe]
 def planned(tmp_path: Path) -> Plan:
     """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE)
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
     return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
 
 
@@ -55,7 +55,9 @@ def finish(planned: Plan, name: str, seconds: float = 1.0) -> None:
         file = planned.project.root / product
         file.parent.mkdir(parents=True, exist_ok=True)
         manifest = {"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}
-        file.write_text(json.dumps(manifest if file.name == store.MANIFEST else {**artifact.recipe, "files": {}}))
+        file.write_text(
+            json.dumps(manifest if file.name == store.MANIFEST else {**artifact.recipe, "files": {}}), encoding="utf-8"
+        )
 
 
 def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> None:  # noqa: ANN401
@@ -63,14 +65,14 @@ def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> No
     folder = planned.project.root / "results" / "resume" / name
     folder.mkdir(parents=True)
     state = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), "done": done, "total": total}
-    (folder / "progress.json").write_text(json.dumps({**state, **changes}))
+    (folder / "progress.json").write_text(json.dumps({**state, **changes}), encoding="utf-8")
     log(planned, name)
 
 
 def log(planned: Plan, name: str) -> None:
     file = planned.project.root / "results" / "logs" / find(planned, name).folder / f"{name}.log"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("")
+    file.write_text("", encoding="utf-8")
 
 
 def dead_pid() -> int:
@@ -183,7 +185,7 @@ def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> di
     change(older)
     stamp = (planned.project.root / artifact.path).with_name("mine.000000000000.key")
     stamp.parent.mkdir(parents=True)
-    stamp.write_text(json.dumps(older))
+    stamp.write_text(json.dumps(older), encoding="utf-8")
     return artifact.recipe
 
 
@@ -213,7 +215,7 @@ def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
     recipe["settings"]["training"] = {**training, "epochs": 99}
     folder = planned.project.root / "results" / "runs" / older_run
     folder.mkdir(parents=True)
-    (folder / store.MANIFEST).write_text(json.dumps({"recipe": recipe, "files": {}}))
+    (folder / store.MANIFEST).write_text(json.dumps({"recipe": recipe, "files": {}}), encoding="utf-8")
     found = stale(planned.project.root)["miniature"]["mine"]
     assert f"setting training: { {**training, 'epochs': 99} } -> {training}" in found
 
@@ -277,8 +279,8 @@ def test_watching_ends_when_nothing_is_left(
 def test_watching_ends_with_its_workflow(half_way: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     pace.begin(half_way.project.root, cores=1)
     workflow = half_way.project.root / pace.WORKFLOW
-    ended = json.loads(workflow.read_text()) | {"pid": dead_pid()}
-    monkeypatch.setattr(time, "sleep", lambda seconds: workflow.write_text(json.dumps(ended)))
+    ended = json.loads(workflow.read_text(encoding="utf-8")) | {"pid": dead_pid()}
+    monkeypatch.setattr(time, "sleep", lambda seconds: workflow.write_text(json.dumps(ended), encoding="utf-8"))
     status.watch(half_way, Console())
 
 
@@ -297,7 +299,7 @@ def test_a_watch_is_ended_by_ctrl_c(
 
 def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest = half_way.project.root / "results" / "runs" / names(half_way, "runs")[0] / store.MANIFEST
-    manifest.write_text("{")
+    manifest.write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
         time_left(half_way, survey(half_way))
 
@@ -305,11 +307,11 @@ def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
 def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
     unplannable = planned.project.root / "config" / "tables" / "unplannable.yaml"
     text = TABLE.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
-    unplannable.write_text(text)
+    unplannable.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="no such list of checksums"):
         plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})
     stamp = planned.project.root / "results" / "tables" / "laptop" / "mine.000000000000.key"
     stamp.parent.mkdir(parents=True)
     made = plan.make(planned.project.root, {"scale": "laptop", "tables": "mine"})
-    stamp.write_text(json.dumps(find(made, *names(made, "tables/laptop")).recipe))
+    stamp.write_text(json.dumps(find(made, *names(made, "tables/laptop")).recipe), encoding="utf-8")
     assert stale(planned.project.root) == {"laptop": {"mine": ["its rows, seeds or settings"]}}

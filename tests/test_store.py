@@ -14,7 +14,7 @@ from avbalance.cli import UserError
 
 def make(path: Path) -> Path:
     with store.publish(path, {"step": "x"}) as out:
-        (out / "numbers.txt").write_text("1 2 3")
+        (out / "numbers.txt").write_text("1 2 3", encoding="utf-8")
     return path
 
 
@@ -28,7 +28,7 @@ def test_a_manifest_holds_recipe_files_and_provenance(tmp_path: Path) -> None:
 
 def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), store.publish(tmp_path / "a", {}) as out:
-        (out / "half").write_text("")
+        (out / "half").write_text("", encoding="utf-8")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -47,13 +47,13 @@ def test_what_a_killed_step_left_goes_and_what_a_living_one_fills_stays(tmp_path
 
 
 def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> None:
-    (make(tmp_path / "a") / "numbers.txt").write_text("1 2")
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2", encoding="utf-8")
     with pytest.raises(UserError, match=r"numbers.txt has 3 bytes instead of 5.*dvc checkout --force .*/a'"):
         store.read_manifest(tmp_path / "a")
 
 
 def test_a_file_of_the_same_size_but_other_bytes_is_refused(tmp_path: Path) -> None:
-    (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4")
+    (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4", encoding="utf-8")
     store.read_manifest(tmp_path / "a")
     with pytest.raises(UserError, match=r"numbers.txt has other bytes"):
         store.open_artifact(tmp_path / "a")
@@ -63,7 +63,7 @@ def test_a_missing_file_and_a_broken_manifest_are_named(tmp_path: Path) -> None:
     (make(tmp_path / "a") / "numbers.txt").unlink()
     with pytest.raises(UserError, match=r"numbers.txt is missing"):
         store.open_artifact(tmp_path / "a")
-    (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2])
+    (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2], encoding="utf-8")
     with pytest.raises(UserError, match=r"manifest.json is no manifest"):
         store.open_artifact(tmp_path / "b")
 

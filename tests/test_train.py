@@ -48,13 +48,15 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
                 clean = np.tensordot(shown.astype(float), pattern, 1)
                 np.save(out / f"{split}_{modality}.npy", (clean + noise * rng.normal(size=clean.shape)).astype("<f2"))
         shapes = {modality: {"shape": shape} for modality, shape in PATTERNS.items()}
-        (out / "dataset.json").write_text(json.dumps({"task": task, "num_classes": num_classes, "modalities": shapes}))
+        (out / "dataset.json").write_text(
+            json.dumps({"task": task, "num_classes": num_classes, "modalities": shapes}), encoding="utf-8"
+        )
         if task == "verification":
             label = labels["test"].argmax(axis=1)
             pairs = [(i, j, int(label[i] == label[j])) for i in range(len(label)) for j in range(i)]
             listed = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
             lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in listed)]
-            (out / "trials.csv").write_text("\n".join(lines) + "\n")
+            (out / "trials.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(folder)
 
 
@@ -74,7 +76,7 @@ def with_blend(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
             "fallback": False,
         }
         with store.publish(folder / "blend", {"step": "blend"}) as out:
-            (out / "blend.json").write_text(json.dumps(blend))
+            (out / "blend.json").write_text(json.dumps(blend), encoding="utf-8")
         wanted["inputs"]["blend"] = str(folder / "blend")
     return wanted
 
@@ -85,7 +87,7 @@ def train_run(recipe: dict[str, Any], resume: Path) -> dict[str, Any]:
 
 def step(recipe: dict[str, Any], folder: Path, *more: str) -> list[str]:
     """The command line of a training step that keeps everything below `folder`."""
-    (folder / "recipe.json").write_text(json.dumps(recipe))
+    (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     places = [f"--{name}={folder / name}" for name in ("out", "weights", "resume")]
     return [sys.executable, "-m", "avbalance.train", f"--recipe={folder / 'recipe.json'}", *places, *more]
 
@@ -129,7 +131,7 @@ def pictures(tmp_path: Path, recipe: Make) -> Make:
                 np.save(out / f"{split}_{modality}.npy", pixels)
             about = {"shape": [channels, 2, 8, 8], "mean": [128.0] * channels, "std": [64.0] * channels}
             described[modality] = {**about, "pictures": {"whole": False, "vectors": vectors}}
-        (out / "dataset.json").write_text(json.dumps({"num_classes": 3, "modalities": described}))
+        (out / "dataset.json").write_text(json.dumps({"num_classes": 3, "modalities": described}), encoding="utf-8")
 
     def make(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
         encoder = {modality: {"resnet18": {"width": 4}} for modality in described}
@@ -208,7 +210,7 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
     built = build_balancer(settings, describe(prepared), CPU)
     if "blend" in wanted["inputs"]:
-        built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text()))
+        built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text(encoding="utf-8")))
     train(built, splits, {}, settings["training"], 0, tmp_path, 1e9)
     assert seen == {"train", "val"}
 
@@ -252,7 +254,7 @@ def test_a_test_clip_that_gives_no_finite_logits_is_a_failure_of_one_line(
 def test_a_loss_that_is_not_finite_names_epoch_step_and_term(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"learning_rate": 1e30})
     (tmp_path / "x").mkdir()
-    done = subprocess.run(step(wanted, tmp_path / "x"), capture_output=True, text=True, check=False)
+    done = subprocess.run(step(wanted, tmp_path / "x"), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 1
     assert "the loss term 'joint' is " in done.stderr
     assert "epoch 1, step " in done.stderr
@@ -292,7 +294,8 @@ def test_an_outside_method_is_found_by_module_and_class(
         "from avbalance.balancers.base import Balancer\n"
         "class Halved(Balancer):\n"
         "    def losses(self, output, batch):\n"
-        "        return {k: 0.5 * v for k, v in super().losses(output, batch).items()}\n"
+        "        return {k: 0.5 * v for k, v in super().losses(output, batch).items()}\n",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     result = train_run(recipe(balancer="halving:Halved"), tmp_path / "r")
@@ -436,7 +439,7 @@ def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -
     for file in ("model.safetensors", file_of(0)):
         for name, value in load_file(tmp_path / "all" / "weights" / file).items():
             assert torch.equal(value, start[name]), name
-    figures = json.loads((tmp_path / "all" / "out" / "metrics.json").read_text())
+    figures = json.loads((tmp_path / "all" / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert figures["best_epoch"] == figures["num_epochs"] == 0
     assert np.isfinite(figures["test_loss"])
 
@@ -511,9 +514,9 @@ def spoil(prepared: Path, split: str, name: str, change: Callable[[np.ndarray], 
     """Change an array of the prepared data, whose manifest then tells its new bytes."""
     file = prepared / f"{split}_{name}.npy"
     np.save(file, change(np.load(file)))
-    manifest = json.loads((prepared / "manifest.json").read_text())
+    manifest = json.loads((prepared / "manifest.json").read_text(encoding="utf-8"))
     manifest["files"][file.name] = {"size": file.stat().st_size, "sha256": store.sha256(file)}
-    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    (prepared / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def assert_finite(result: dict[str, Any]) -> None:

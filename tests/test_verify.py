@@ -19,7 +19,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["verify"])
     with store.publish(RUN, {"step": "train"}) as out:
-        (out / "numbers.txt").write_text("1 2 3")
+        (out / "numbers.txt").write_text("1 2 3", encoding="utf-8")
     files.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "results.page", "inputs": {}})
 
 
@@ -44,7 +44,7 @@ def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, content: str | None, said: str) -> None:
-    file.unlink() if content is None else file.write_text(content)
+    file.unlink() if content is None else file.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
         verify.main()
     assert str(error.value).startswith(said)
@@ -54,4 +54,4 @@ def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, conte
 def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
     recipe = files.read(STAMP)
     assert (recipe["step"], recipe["files"]) == ("results.page", {"laptop.html": store.describe(PAGE)})
-    assert json.loads(STAMP.read_text()) == recipe
+    assert json.loads(STAMP.read_text(encoding="utf-8")) == recipe

@@ -32,7 +32,7 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
     model = build_balancer(settings, describe(data), device).model
     pretrained.load(model, inputs)
     batch_size, precision = settings["training"]["batch_size"], getattr(torch, settings["training"]["precision"])
-    end = json.loads((run / "metrics.json").read_text())
+    end = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     losses = {}
     for name in ("train", "val"):
         split = Split(data, name, list(settings["encoder"]), device)
@@ -70,7 +70,7 @@ def main() -> None:
             "losses": {head: asdict(each) for head, each in losses.items()},
             "fallback": fallback,
         }
-        (out / "blend.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        (out / "blend.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ _UniqueKeys.add_implicit_resolver(
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; errors name the file and the line."""
     try:
-        content = yaml.load(path.read_text(), _UniqueKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except yaml.MarkedYAMLError as error:

@@ -211,7 +211,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/methods.md"), help="the file to write")
-    parser.parse_args().out.write_text(page())
+    parser.parse_args().out.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

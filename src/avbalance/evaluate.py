@@ -61,7 +61,7 @@ def read_trials(file: Path) -> dict[str, NDArray[np.int64]]:
         UserError: The file holds no trial.
     """
     trials: dict[str, list[list[int]]] = {}
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8") as lines:
         for line in csv.DictReader(lines):
             trials.setdefault(line["list"], []).append([int(line[key]) for key in ("enrol", "test", "is_target")])
     if not trials:

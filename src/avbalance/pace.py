@@ -39,13 +39,13 @@ def begin(root: Path, cores: int) -> None:
     file = root / WORKFLOW
     file.parent.mkdir(parents=True, exist_ok=True)
     workflow = Workflow(os.getpid(), socket.gethostname(), time.time(), cores)
-    file.write_text(json.dumps(asdict(workflow)) + "\n")
+    file.write_text(json.dumps(asdict(workflow)) + "\n", encoding="utf-8")
 
 
 def running_workflow(root: Path) -> Workflow | None:
     """The workflow that runs now."""
     file = root / WORKFLOW
-    workflow = Workflow(**json.loads(file.read_text())) if file.exists() else None
+    workflow = Workflow(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
     return workflow if workflow is not None and workflow.is_alive else None
 
 
@@ -75,7 +75,7 @@ def steps_here(planned: Plan) -> list[Step]:
     """The plan's artifacts that Snakemake has made here, in the order in which they were finished."""
     steps = {}  # a run has two records
     for file in _files(planned.project.root / ".snakemake" / "metadata"):
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
         path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
         if path in planned.artifacts and not record["incomplete"] and record["endtime"] is not None:
             artifact = planned.artifacts[path]
@@ -129,7 +129,7 @@ def projected(planned: Plan, names: Iterable[str]) -> dict[str, float]:
     for name in names:
         file = planned.project.root / "results" / "resume" / name / progress.FILE
         if file.exists():
-            state = json.loads(file.read_text())
+            state = json.loads(file.read_text(encoding="utf-8"))
             parts = state["done"] - state["first"]
             if parts:
                 seconds[name] = (state["time"] - state["started"]) / parts * state["total"]

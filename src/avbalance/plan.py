@@ -76,7 +76,7 @@ def num_gpus(device: str) -> int:
     """How many GPUs a workflow may use with this setting of `device`."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = (
         listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name and name != "-1"])

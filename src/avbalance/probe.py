@@ -160,7 +160,9 @@ def main() -> None:
             step = Step(recipe, device, scratch, arguments.memory * MIB)
             step.run()
             np.savez_compressed(out / "predictions.npz", **step.predictions)  # type: ignore[arg-type]
-            (out / "metrics.json").write_text(json.dumps(store.finite(step.figures), indent=1, allow_nan=False) + "\n")
+            (out / "metrics.json").write_text(
+                json.dumps(store.finite(step.figures), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

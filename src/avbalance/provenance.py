@@ -30,7 +30,7 @@ def commit() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=True)
     return done.stdout.strip()
 
 
@@ -38,7 +38,7 @@ def processor() -> str:
     """The CPU's model name."""
     with_names = Path("/proc/cpuinfo")
     if with_names.exists():
-        for line in with_names.read_text().splitlines():
+        for line in with_names.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -24,7 +24,7 @@ def source_of(module: str) -> Path:
 def tree_of(module: str) -> ast.Module:
     """The syntax tree of a module."""
     try:
-        return ast.parse(source_of(module).read_text())
+        return ast.parse(source_of(module).read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"module {module!r}: line {error.lineno}: {error.msg}") from error
 

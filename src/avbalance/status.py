@@ -72,7 +72,7 @@ def survey(planned: Plan) -> dict[str, State]:
 def _running(file: Path) -> tuple[int, int] | None:
     """(parts done, parts in all) of a step that is alive; None where there is no such file, or a damaged one."""
     try:
-        state = json.loads(file.read_text())
+        state = json.loads(file.read_text(encoding="utf-8"))
         if state["host"] == socket.gethostname():
             alive = store.is_alive(state["pid"])
         else:
@@ -127,7 +127,7 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
 def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
     """One line each: a module whose hash differs, or a setting, in the recipes of the table and of its inputs."""
     lines: list[str] = []
-    waiting = [(json.loads(stamp.read_text()), artifact.recipe)]
+    waiting = [(json.loads(stamp.read_text(encoding="utf-8")), artifact.recipe)]
     seen: set[str] = set()
     while waiting:
         old, new = waiting.pop()

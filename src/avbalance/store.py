@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 
 def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe of one step: {"step", "name", "settings", "inputs": {role: path}, "code"}."""
-    recipe: dict[str, Any] = json.loads(path.read_text())
+    recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return recipe
 
 
@@ -109,7 +109,7 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
                 digest = (known or {}).get(name) or sha256(path)
                 files[name] = {"size": path.stat().st_size, "sha256": digest}
             manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             if out.exists():
                 shutil.rmtree(out)
             unfinished.rename(out)
@@ -150,7 +150,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not manifest.exists():
         raise UserError(f"{path}: no such artifact; get it with 'dvc pull' or make it with 'snakemake --cores'")
     try:
-        content: dict[str, Any] = json.loads(manifest.read_text())
+        content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         sizes = {name: entry["size"] for name, entry in content["files"].items()}
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(manifest, f"is no manifest ({error})") from error

@@ -243,7 +243,7 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
     if "blend" in recipe["inputs"]:
         blend = Path(recipe["inputs"]["blend"])
         store.open_artifact(blend)
-        balancer.receive(json.loads((blend / "blend.json").read_text()))
+        balancer.receive(json.loads((blend / "blend.json").read_text(encoding="utf-8")))
     training, seed = settings["training"], settings["seed"]
     history, norms, best = train(balancer, splits, trials, training, seed, resume, checkpoint_seconds)
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
@@ -302,14 +302,16 @@ def main() -> None:
             (weights / "model.safetensors").write_bytes(save(state))
             for moment in recipe["settings"]["training"].get("moments", []):
                 shutil.copy(resume / file_of(moment), weights)
-        with (out / "history.csv").open("w", newline="") as file:
+        with (out / "history.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, trained["history"][0].keys() if trained["history"] else ["epoch"])
             writer.writeheader()
             writer.writerows(trained["history"])
         np.savez_compressed(out / "predictions.npz", **trained["predictions"])
         if trained["weight_norms"]:
             np.savez_compressed(out / "weight_norms.npz", **trained["weight_norms"])
-        (out / "metrics.json").write_text(json.dumps(trained["metrics"], indent=1, allow_nan=False) + "\n")
+        (out / "metrics.json").write_text(
+            json.dumps(trained["metrics"], indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
     shutil.rmtree(resume, ignore_errors=True)
 
 

@@ -110,7 +110,7 @@ def test_the_state_holds_all_tensors_of_the_method(name: str) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_balancer_cannot_open_a_split(name: str) -> None:
-    source = Path(import_module(locate("balancer", name)[0]).__file__ or "").read_text()
+    source = Path(import_module(locate("balancer", name)[0]).__file__ or "").read_text(encoding="utf-8")
     imported = {
         module.removeprefix("avbalance.")
         for node in ast.walk(ast.parse(source))

@@ -22,9 +22,9 @@ def write(raw: Path, balanced: str, unbalanced: str, test: str) -> Path:
     (raw / "audioset/csv").mkdir(parents=True)
     (raw / "audioset/clips").mkdir()
     classes = "".join(f'{index},/m/{index},"Class {index}, so called"\n' for index in range(5))
-    (raw / "audioset/csv/class_labels_indices.csv").write_text("index,mid,display_name\n" + classes)
+    (raw / "audioset/csv/class_labels_indices.csv").write_text("index,mid,display_name\n" + classes, encoding="utf-8")
     for name, lines in zip(LISTS, (balanced, unbalanced, test), strict=True):
-        (raw / f"audioset/csv/{name}").write_text(COMMENT + lines)
+        (raw / f"audioset/csv/{name}").write_text(COMMENT + lines, encoding="utf-8")
     return raw
 
 
@@ -87,7 +87,7 @@ def test_official_lists_are_read(mirror: Path, tmp_path: Path) -> None:
     shutil.copy(mirror / "splits/audioset/class_labels_indices.csv", folder)
     (folder / LISTS[2]).write_bytes(gzip.decompress((mirror / f"splits/audioset/{LISTS[2]}.gz").read_bytes()))
     for name in LISTS[:2]:
-        (folder / name).write_text(COMMENT)
+        (folder / name).write_text(COMMENT, encoding="utf-8")
     (classes, *_) = read_yaml(CONFIG / "audioset.yaml")["sources"]["official"]["files"]
     assert hashlib.sha256((tmp_path / classes["path"]).read_bytes()).hexdigest() == classes["sha256"]
     clips = AudioSet().clips(tmp_path)

@@ -46,7 +46,7 @@ def packed(raw: Path, out: Path, **options: object) -> dict[str, NDArray[Any]]:
 
 
 def clips(out: Path) -> list[dict[str, str]]:
-    with (out / "clips.csv").open() as file:
+    with (out / "clips.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -266,7 +266,7 @@ def test_an_unusable_recording_is_reported_dropped_and_never_used(own_raw: Path,
     name = "fsdd/recordings/3_annie_7.wav"
     damage(own_raw / name, why)
     arrays = packed(own_raw, tmp_path / "out")
-    report = json.loads((tmp_path / "out/report.json").read_text())
+    report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
     assert [entry["file"] for entry in report["dropped"]] == [name]
     assert report["dropped"][0]["why"].startswith(why)
     assert name not in {row["recording"] for row in clips(tmp_path / "out")}
@@ -277,7 +277,7 @@ def test_a_recording_longer_than_a_second_is_cut_and_reported(own_raw: Path, tmp
     name = "fsdd/recordings/3_annie_7.wav"
     write_wav(own_raw / name, (1000 * np.sin(np.arange(18000))).astype(np.int16))
     packed(own_raw, tmp_path / "out")
-    report = json.loads((tmp_path / "out/report.json").read_text())
+    report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
     assert report == {"dropped": [], "repaired": [{"file": name, "why": "cut from 2.25 s to 1 s"}]}
 
 
@@ -286,7 +286,7 @@ def test_too_many_unusable_recordings_are_an_error_with_a_full_report(own_raw: P
         damage(own_raw / f"fsdd/recordings/{take}_annie_7.wav", "silent")
     with pytest.raises(UserError, match=r"^4 of 300 files cannot be used, at most 1% .*0_annie_7\.wav: silent"):
         packed(own_raw, tmp_path / "out")
-    assert len(json.loads((tmp_path / "out/report.json").read_text())["dropped"]) == 4
+    assert len(json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))["dropped"]) == 4
 
 
 def test_a_wav_with_a_foreign_name_is_reported(own_raw: Path) -> None:
@@ -333,11 +333,11 @@ def test_an_impossible_option_is_an_error_that_names_it(option: dict[str, Any]) 
 @pytest.mark.parametrize("name", ["avmnist", "avmnist_spectrogram"])
 def test_the_official_files_are_fetched_from_a_mirror_and_packed(name: str, mirror: Path, tmp_path: Path) -> None:
     config = Path(__file__).parents[2] / "config/datasets"
-    dataset = yaml.safe_load((config / f"{name}.yaml").read_text())
-    files = yaml.safe_load((config / "avmnist.yaml").read_text())["sources"]["official"]["files"]
+    dataset = yaml.safe_load((config / f"{name}.yaml").read_text(encoding="utf-8"))
+    files = yaml.safe_load((config / "avmnist.yaml").read_text(encoding="utf-8"))["sources"]["official"]["files"]
     for file in files:
         if "contents" in file:
-            lines = (config / file["contents"]).read_text().splitlines()
+            lines = (config / file["contents"]).read_text(encoding="utf-8").splitlines()
             entries = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
             assert len(entries) == 3000
             file["contents"] = {"list": file["contents"], "entries": entries}
@@ -348,7 +348,7 @@ def test_the_official_files_are_fetched_from_a_mirror_and_packed(name: str, mirr
     options = dataset["reader"]["avmnist"] | {"num_train": 2000, "num_test": 300}
     described = AVMNIST(**options).pack(tmp_path / "raw", tmp_path / "out")
     assert described["splits"] == {"train": 1600, "val": 400, "test": 300}
-    assert json.loads((tmp_path / "out/report.json").read_text())["dropped"] == []
+    assert json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))["dropped"] == []
     assert {Path(row["recording"]).stem.split("_")[1] for row in clips(tmp_path / "out")} == {
         "george",
         "jackson",

@@ -78,7 +78,7 @@ def test_byte_order_marks_and_line_ends_change_nothing(lists: Path, encoding: st
     ],
 )
 def test_a_clip_without_a_sure_label_has_a_problem(lists: Path, line: str, problem: str) -> None:
-    with (lists / LISTS["train"]).open("a") as file:
+    with (lists / LISTS["train"]).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     for split in ("paper", "speakers"):
         found = [clip for clip in CREMAD(split).clips(lists) if clip.problem]  # type: ignore[arg-type]
@@ -86,14 +86,14 @@ def test_a_clip_without_a_sure_label_has_a_problem(lists: Path, line: str, probl
 
 
 def test_a_clip_of_an_unknown_actor_has_a_problem_in_the_split_by_speakers(lists: Path) -> None:
-    with (lists / LISTS["train"]).open("a") as file:
+    with (lists / LISTS["train"]).open("a", encoding="utf-8") as file:
         file.write("1099_IEO_NEU_XX,NEU\n")
     assert CREMAD("paper").clips(lists)[3].problem == ""
     assert CREMAD("speakers").clips(lists)[3].problem == "VideoDemographics.csv has no actor 1099"
 
 
 def test_a_list_that_is_none_names_file_and_line(lists: Path) -> None:
-    (lists / LISTS["test"]).write_text("1001_IEO_ANG_HI,ANG\n1001_IEO_NEU_XX\n")
+    (lists / LISTS["test"]).write_text("1001_IEO_ANG_HI,ANG\n1001_IEO_NEU_XX\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"splits_ogm_ge/test\.csv: line 2 has 1 fields instead of 2"):
         CREMAD().clips(lists)
     (lists / CLASSES).unlink()
@@ -102,16 +102,16 @@ def test_a_list_that_is_none_names_file_and_line(lists: Path) -> None:
 
 
 def test_too_few_actors_cannot_be_divided(lists: Path) -> None:
-    lines = (lists / DEMOGRAPHICS).read_text().splitlines()[:-2]  # five of each sex: a tenth is none
-    (lists / DEMOGRAPHICS).write_text("\n".join(lines))
+    lines = (lists / DEMOGRAPHICS).read_text(encoding="utf-8").splitlines()[:-2]  # five of each sex: a tenth is none
+    (lists / DEMOGRAPHICS).write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UserError, match="5 actors of sex 'Female'; the split by speakers needs 6 or more"):
         CREMAD("speakers").clips(lists)
 
 
 def test_the_order_of_the_demographics_does_not_matter(lists: Path) -> None:
     expected = divide_actors(lists / DEMOGRAPHICS)
-    header, *lines = (lists / DEMOGRAPHICS).read_text().splitlines()
-    (lists / DEMOGRAPHICS).write_text("\n".join([header, *reversed(lines)]))
+    header, *lines = (lists / DEMOGRAPHICS).read_text(encoding="utf-8").splitlines()
+    (lists / DEMOGRAPHICS).write_text("\n".join([header, *reversed(lines)]), encoding="utf-8")
     assert divide_actors(lists / DEMOGRAPHICS) == expected
     assert Counter(expected.values()) == {"train": 8, "val": 2, "test": 2}
 
@@ -175,13 +175,15 @@ def test_the_real_lists_are_those_of_both_papers(official: Path, mirror: Path) -
     assert not any(clip.problem for clip in clips)
     assert {config["classes"][int(str(clip.label))] == clip.name[9:12] for clip in clips} == {True}
     for split, found in by_split(clips).items():
-        with (mirror / f"cremad/splits_mmcosine/{split}.csv").open(newline="") as file:
+        with (mirror / f"cremad/splits_mmcosine/{split}.csv").open(newline="", encoding="utf-8") as file:
             assert [row[0] for row in csv.reader(file)] == [clip.name for clip in found]
 
 
 def test_every_listed_file_has_a_checksum_and_no_other(official: Path, mirror: Path) -> None:
-    pinned = dict(reversed(line.split("  ")) for line in (CONFIG / "cremad.sha256").read_text().splitlines())
-    with (mirror / "cremad/lfs_manifest.csv").open(newline="") as file:
+    pinned = dict(
+        reversed(line.split("  ")) for line in (CONFIG / "cremad.sha256").read_text(encoding="utf-8").splitlines()
+    )
+    with (mirror / "cremad/lfs_manifest.csv").open(newline="", encoding="utf-8") as file:
         assert pinned == {row["path"]: row["sha256"] for row in csv.DictReader(file)}
     clips = CREMAD().clips(official)
     assert {file for clip in clips for file in (clip.visual, clip.audio)} == set(pinned)
@@ -196,7 +198,7 @@ def test_every_listed_file_has_a_checksum_and_no_other(official: Path, mirror: P
 
 
 def test_no_real_actor_is_in_two_splits_and_the_sexes_are_balanced(official: Path) -> None:
-    with (official / DEMOGRAPHICS).open() as file:
+    with (official / DEMOGRAPHICS).open(encoding="utf-8") as file:
         sexes = {row["ActorID"]: row["Sex"] for row in csv.DictReader(file)}
     splits = by_split(CREMAD("speakers").clips(official))
     actors = {split: {clip.name[:4] for clip in found} for split, found in splits.items()}

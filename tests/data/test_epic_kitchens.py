@@ -22,16 +22,18 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "epic_kitchens"
     folder.mkdir()
     (folder / "EPIC_verb_classes.csv").write_text(
-        "verb_id,class_key,verbs\n0,take,['take']\n1,put,['put']\n2,cut,['cut']\n"
+        "verb_id,class_key,verbs\n0,take,['take']\n1,put,['put']\n2,cut,['cut']\n", encoding="utf-8"
     )
-    (folder / "EPIC_noun_classes.csv").write_text("noun_id,class_key,nouns\n0,pan,['pan']\n1,knife,['knife']\n")
+    (folder / "EPIC_noun_classes.csv").write_text(
+        "noun_id,class_key,nouns\n0,pan,['pan']\n1,knife,['knife']\n", encoding="utf-8"
+    )
     lines = [
         "7,P25,P25_02,take pan,00:00:01.50,00:00:03.00,1,2,take,0,pan,0,['pan'],[0]",
         "8,P25,P25_02,cut,00:59:59.00,01:00:02.25,1,2,cut,2,knife,1,\"['knife', 'pan']\",\"[1, 0]\"",
         "9,P26,P26_01,take pan,00:00:00.00,00:00:01.00,1,2,take,0,pan,0,['pan'],[0]",
         "10,P26,P26_01,take spoon,00:00:02.00,00:00:03.00,1,2,take,0,spoon,2,['spoon'],[2]",
     ]
-    (folder / "EPIC_train_action_labels.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    (folder / "EPIC_train_action_labels.csv").write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return tmp_path
 
 
@@ -55,13 +57,16 @@ def test_class_that_is_not_listed_is_a_problem_of_the_clip(raw: Path) -> None:
 
 def test_segment_that_ends_before_it_starts_is_a_problem_of_the_clip(raw: Path) -> None:
     path = raw / "epic_kitchens/EPIC_train_action_labels.csv"
-    path.write_text(path.read_text().replace("00:00:03.00,1,2,take,0,pan", "00:00:00.50,1,2,take,0,pan"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("00:00:03.00,1,2,take,0,pan", "00:00:00.50,1,2,take,0,pan"),
+        encoding="utf-8",
+    )
     assert EPICKitchens("verb").clips(raw)[0].problem == "ends at 0.5 s, but starts at 1.5 s"
 
 
 def test_time_that_is_none_is_named_by_line(raw: Path) -> None:
     path = raw / "epic_kitchens/EPIC_train_action_labels.csv"
-    path.write_text(path.read_text().replace("00:59:59.00", "59:59"))
+    path.write_text(path.read_text(encoding="utf-8").replace("00:59:59.00", "59:59"), encoding="utf-8")
     with pytest.raises(UserError, match=r"labels\.csv: line 3: '59:59' is no time"):
         EPICKitchens("verb").clips(raw)
 
@@ -98,7 +103,7 @@ def test_official_lists_of_edition_100_are_read(mirror: Path, tmp_path: Path) ->
 
 
 def test_addresses_are_those_of_the_272_videos_with_public_labels() -> None:
-    addresses = (CONFIG / "epic_kitchens_videos.urls").read_text().split()
+    addresses = (CONFIG / "epic_kitchens_videos.urls").read_text(encoding="utf-8").split()
     names = {address.rpartition("/")[2] for address in addresses}
     assert len(names) == len(addresses) == 272
     assert len({name[:3] for name in names}) == 28

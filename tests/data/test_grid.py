@@ -25,7 +25,7 @@ def test_the_real_sentences_and_their_split(mirror: Path) -> None:
     assert len(clips) == 1000
     assert Counter(clip.split for clip in clips) == {"train": 800, "test": 200}
     assert set(Counter(clip.label for clip in clips).values()) == {100}
-    with (mirror / METADATA).open() as file:
+    with (mirror / METADATA).open(encoding="utf-8") as file:
         given = {row["id"]: row["split"] for row in csv.DictReader(file)}  # made by the same rule, for digits
     assert {clip.name: clip.split for clip in clips} == given
     letters = Counter((clip.label, clip.split) for clip in GRID("letter").clips(mirror))

@@ -30,9 +30,11 @@ def raw(tmp_path: Path) -> Path:
         (tmp_path / "kinetics400" / name).mkdir(parents=True)
     annotations = tmp_path / "kinetics400/annotations"
     (annotations / "train.csv").write_text(
-        HEADER + "zumba,bbbbbbbbbbb,7,17,train,0\nabseiling,-aaaaaaaaaa,0,10,train,0\n"
+        HEADER + "zumba,bbbbbbbbbbb,7,17,train,0\nabseiling,-aaaaaaaaaa,0,10,train,0\n", encoding="utf-8"
     )
-    (annotations / "val.csv").write_text(HEADER + "zumba,ccccccccccc,120,130,val,0\nyodelling,ddddddddddd,1,11,val,0\n")
+    (annotations / "val.csv").write_text(
+        HEADER + "zumba,ccccccccccc,120,130,val,0\nyodelling,ddddddddddd,1,11,val,0\n", encoding="utf-8"
+    )
     (tmp_path / "kinetics400/train/bbbbbbbbbbb_000007_000017.mp4").touch()
     return tmp_path
 
@@ -62,14 +64,14 @@ def test_replacement_goes_before_the_broken_clip(raw: Path) -> None:
 
 def test_line_twice_is_one_clip_but_not_under_two_labels(raw: Path) -> None:
     path = raw / "kinetics400/annotations/train.csv"
-    path.write_text(path.read_text() + "zumba,bbbbbbbbbbb,7,17,train,0\n")
+    path.write_text(path.read_text(encoding="utf-8") + "zumba,bbbbbbbbbbb,7,17,train,0\n", encoding="utf-8")
     assert len(Kinetics().clips(raw)) == 4
-    path.write_text(path.read_text() + "abseiling,bbbbbbbbbbb,7,17,train,0\n")
+    path.write_text(path.read_text(encoding="utf-8") + "abseiling,bbbbbbbbbbb,7,17,train,0\n", encoding="utf-8")
     assert [clip.label for clip in Kinetics().clips(raw) if clip.name.startswith("bbb")] == [1, 0]  # refused by select
 
 
 def test_time_that_is_no_number_is_named_by_line(raw: Path) -> None:
-    (raw / "kinetics400/annotations/val.csv").write_text(HEADER + "zumba,ccccccccccc,,130,val,0\n")
+    (raw / "kinetics400/annotations/val.csv").write_text(HEADER + "zumba,ccccccccccc,,130,val,0\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"val\.csv: line 2: time_start and time_end are no whole seconds"):
         Kinetics().clips(raw)
 

@@ -30,7 +30,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, delimiter: str, end: str,
 
 
 def test_comment_is_passed_over_and_lines_keep_their_numbers(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("# made by, hand, today, at last\na,1\n# b\nc,2\n")
+    (tmp_path / "list.csv").write_text("# made by, hand, today, at last\na,1\n# b\nc,2\n", encoding="utf-8")
     assert list(read_rows(tmp_path / "list.csv", 2, comment="#")) == [(2, ["a", "1"]), (4, ["c", "2"])]
 
 

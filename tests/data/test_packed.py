@@ -24,7 +24,7 @@ def make_split(folder: Path, num_clips: int) -> Split:
     np.save(folder / "train_visual.npy", np.stack([places, places + 0.5], axis=1)[:, None].astype(np.float16))
     np.save(folder / "train_audio.npy", -places[:, None].astype(np.float16))
     shapes = {"visual": {"shape": [1, 2]}, "audio": {"shape": [1]}}
-    (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}))
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}), encoding="utf-8")
     return Split(folder, "train", ["visual", "audio"], CPU)
 
 
@@ -137,7 +137,9 @@ def test_what_the_description_standardises_is_standardised_by_channel(tmp_path: 
     np.save(tmp_path / "val_visual.npy", pixels)
     np.save(tmp_path / "val_label.npy", np.array([[1, 0], [1, 1]], dtype=np.uint8))
     described = {"shape": [3, 2, 2], "mean": [0.0, 1.0, 2.0], "std": [1.0, 2.0, 4.0]}
-    (tmp_path / "dataset.json").write_text(json.dumps({"num_classes": 2, "modalities": {"visual": described}}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"num_classes": 2, "modalities": {"visual": described}}), encoding="utf-8"
+    )
     batch = Split(tmp_path, "val", ["visual"], CPU).batch(np.array([1]))
     # Clip 1 holds 12 to 23; of its last channel, 20 to 23, the first value is (20 - 2) / 4.
     assert batch.inputs["visual"][0, :, 0, 0].tolist() == [12.0, (16 - 1) / 2, (20 - 2) / 4]
@@ -155,7 +157,7 @@ def picture_split(folder: Path) -> Split:
         np.save(folder / f"train_{name}.npy", array)
         modalities[name] = {**described, "pictures": {"whole": False, "vectors": vectors}}
     np.save(folder / "train_label.npy", np.arange(8))
-    (folder / "dataset.json").write_text(json.dumps({"num_classes": 8, "modalities": modalities}))
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": 8, "modalities": modalities}), encoding="utf-8")
     return Split(folder, "train", ["visual", "flow"], CPU)
 
 
@@ -200,10 +202,10 @@ def test_frames_and_flow_of_a_clip_share_a_crop_and_only_training_is_cut_at_rand
 
 def test_pictures_stored_as_they_are_seen_come_bit_for_bit_as_arrays_do(tmp_path: Path) -> None:
     picture_split(tmp_path)
-    described = json.loads((tmp_path / "dataset.json").read_text())
+    described = json.loads((tmp_path / "dataset.json").read_text(encoding="utf-8"))
     for modality in described["modalities"].values():
         modality["shape"][-2:] = [20, 30]
-    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    (tmp_path / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
     seen = Split(tmp_path, "train", ["visual", "flow"], CPU).batch(np.array([0]))
     for name, inputs in seen.inputs.items():
         assert torch.equal(inputs[0], torch.from_numpy(np.load(tmp_path / f"train_{name}.npy")[0]).float())
@@ -241,5 +243,5 @@ print(most // 2**20)
 def test_resident_memory_does_not_grow_with_the_file(tmp_path: Path, release: int, least: int, most: int) -> None:
     np.lib.format.open_memmap(tmp_path / "zeros.npy", "w+", np.float16, (200, 2**19)).flush()  # 200 MiB, sparse
     command = [sys.executable, "-c", READ_ALL, str(tmp_path / "zeros.npy"), str(release)]
-    mebibytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    mebibytes = int(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
     assert least <= mebibytes <= most

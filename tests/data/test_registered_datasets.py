@@ -16,7 +16,7 @@ from avbalance.prepare import audit, media, pack
 from avbalance.prepare.download import download
 
 ROOT = Path(__file__).parents[2]
-MINIATURE = yaml.safe_load((ROOT / "config/scales/miniature.yaml").read_text())["datasets"]
+MINIATURE = yaml.safe_load((ROOT / "config/scales/miniature.yaml").read_text(encoding="utf-8"))["datasets"]
 DATASETS = sorted(path.stem for path in (ROOT / "config/datasets").glob("*.yaml"))
 MADE_HERE = [name for name in DATASETS if name in MINIATURE]
 CPU = torch.device("cpu")
@@ -69,7 +69,7 @@ def test_a_miniature_becomes_batches_and_an_audit(
         elif (spec.task, split) != ("verification", "test"):
             assert found <= classes
     assert classes <= set(range(spec.num_classes))
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert all(entry["why"] for entry in report["dropped"])
     assert spec.title in audit.render(recipe)
 

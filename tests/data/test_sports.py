@@ -12,10 +12,10 @@ def write(raw: Path, train: list[str], test: list[str], present: list[str]) -> P
     """Lists of `id labels`, and empty videos."""
     (raw / "sports1m/original").mkdir(parents=True)
     (raw / "sports1m/videos").mkdir()
-    (raw / "sports1m/labels.txt").write_text("archery\nbowling\nboxing\n")
+    (raw / "sports1m/labels.txt").write_text("archery\nbowling\nboxing\n", encoding="utf-8")
     for split, lines in (("train", train), ("test", test)):
         text = "".join(f"https://www.youtube.com/watch?v={line}\n" for line in lines)
-        (raw / f"sports1m/original/{split}_partition.txt").write_text(text)
+        (raw / f"sports1m/original/{split}_partition.txt").write_text(text, encoding="utf-8")
     for name in present:
         (raw / f"sports1m/videos/{name}.mp4").touch()
     return raw

@@ -43,7 +43,7 @@ asset_id,label,split,fps,frame_count,duration_seconds,frame_height,frame_width,f
     }
     (tmp_path / "ssw60").mkdir()
     for name, text in texts.items():
-        (tmp_path / f"ssw60/{name}.csv").write_text(text)
+        (tmp_path / f"ssw60/{name}.csv").write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def test_videos_are_seen_and_heard_and_the_unpaired_parts_one_of_both(lists: Pat
 def test_byte_order_marks_line_ends_and_the_order_of_columns_change_nothing(lists: Path) -> None:
     expected = SSW60().clips(lists)
     path = lists / "ssw60/video_ml.csv"
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row[::-1] for row in csv.reader(file)]
     text = "".join(",".join(row) + "\r\n" for row in rows)
     path.write_bytes(text.encode("utf-8-sig"))
@@ -75,7 +75,7 @@ def test_byte_order_marks_line_ends_and_the_order_of_columns_change_nothing(list
 
 @pytest.mark.parametrize("label", ["2", "-1", "", "goose"])
 def test_an_unknown_label_is_a_problem_of_its_clip(lists: Path, label: str) -> None:
-    with (lists / "ssw60/audio_ml.csv").open("a") as file:
+    with (lists / "ssw60/audio_ml.csv").open("a", encoding="utf-8") as file:
         file.write(f"1,{label},test,22050,1,220500,10\n")
     assert [clip.problem for clip in SSW60Audio().clips(lists)] == ["", f"label {label!r} is not in taxa.csv"]
 
@@ -93,7 +93,7 @@ def test_a_list_that_is_none_names_file_and_line(lists: Path, text: str | None, 
     path = lists / "ssw60/video_ml.csv"
     path.unlink()
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         SSW60().clips(lists)
 

@@ -203,7 +203,7 @@ def test_the_same_clip_is_the_same_bytes_without_date_or_version(tmp_path: Path,
 def test_the_sidecar_has_a_line_a_frame(tmp_path: Path) -> None:
     landmarks = np.arange(20.0).reshape(2, 5, 2)
     write_landmarks(tmp_path / "deep/a.csv", [0, 1 / 3], landmarks)
-    rows = list(csv.reader((tmp_path / "deep/a.csv").open()))
+    rows = list(csv.reader((tmp_path / "deep/a.csv").open(encoding="utf-8")))
     assert ",".join(rows[0]) == (
         "seconds,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,"
         "mouth_right_x,mouth_right_y,mouth_left_x,mouth_left_y"

@@ -42,12 +42,12 @@ def test_official_splits_are_read(official: Path, split: Literal[1, 2, 3], num_t
 
 
 def test_the_configured_classes_are_those_of_the_list(official: Path) -> None:
-    configured = yaml.safe_load((Path(__file__).parents[2] / "config/datasets/ucf101.yaml").read_text())
+    configured = yaml.safe_load((Path(__file__).parents[2] / "config/datasets/ucf101.yaml").read_text(encoding="utf-8"))
     assert UCF101().class_names(official) == configured["classes"]
 
 
 def test_labels_of_folders_are_the_numbers_that_the_training_list_gives(official: Path) -> None:
-    lines = (official / "ucf101/ucfTrainTestlist/trainlist01.txt").read_text().split("\n")
+    lines = (official / "ucf101/ucfTrainTestlist/trainlist01.txt").read_text(encoding="utf-8").split("\n")
     numbers = {line.split()[0].partition("/")[2]: int(line.split()[1]) for line in lines if line.strip()}
     clips = UCF101(1).clips(official)
     assert {f"{clip.name}.avi": clip.label for clip in clips if clip.split != "test"} == {
@@ -80,7 +80,7 @@ def test_handstand_pushups_are_found_however_they_are_spelt(official: Path, tmp_
 def test_entry_that_is_no_clip_is_named_by_line(generated: Path, tmp_path: Path) -> None:
     shutil.copytree(generated / "ucf101/ucfTrainTestlist", tmp_path / "ucf101/ucfTrainTestlist")
     (tmp_path / "ucf101/ucfTrainTestlist/testlist01.txt").write_text(
-        "Archery/v_Archery_g01_c01.avi\nArchery/readme.md\n"
+        "Archery/v_Archery_g01_c01.avi\nArchery/readme.md\n", encoding="utf-8"
     )
     with pytest.raises(UserError, match=r"testlist01\.txt: line 2: 'Archery/readme\.md' is no"):
         UCF101(1).clips(tmp_path)

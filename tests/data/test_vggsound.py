@@ -10,7 +10,7 @@ from avbalance.data.vggsound_miniature import VGGSoundMiniature
 def test_lines_of_the_official_form_are_read(tmp_path: Path) -> None:
     (tmp_path / "vggsound").mkdir()
     lines = ['-x,30,"sea waves, surf",train', "b,300,bark,train", "c,0,bark,test", "d,1,quack,test"]
-    (tmp_path / "vggsound/vggsound.csv").write_text("\n".join(lines))
+    (tmp_path / "vggsound/vggsound.csv").write_text("\n".join(lines), encoding="utf-8")
     clips = VGGSound().clips(tmp_path)
     assert [(clip.name, clip.split, clip.label) for clip in clips][:3] == [
         ("-x_000030", "train", 1),
@@ -23,7 +23,7 @@ def test_lines_of_the_official_form_are_read(tmp_path: Path) -> None:
 
 def test_unknown_split_is_named_by_line(tmp_path: Path) -> None:
     (tmp_path / "vggsound").mkdir()
-    (tmp_path / "vggsound/vggsound.csv").write_text("a,1,bark,train\nb,2,bark,val\n")
+    (tmp_path / "vggsound/vggsound.csv").write_text("a,1,bark,train\nb,2,bark,val\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"vggsound\.csv: line 2 "):
         VGGSound().clips(tmp_path)
 

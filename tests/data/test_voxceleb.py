@@ -44,7 +44,7 @@ def small(tmp_path: Path) -> Path:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     for name, text in texts.items():
-        (tmp_path / PATHS[name]).write_text(text)
+        (tmp_path / PATHS[name]).write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -81,7 +81,7 @@ def test_trials_name_the_test_clips(small: Path) -> None:
 def test_byte_order_marks_and_line_ends_change_nothing(small: Path) -> None:
     expected = VoxCeleb().trials(small)
     for path in PATHS.values():
-        text = (small / path).read_text().replace("\n", "\r\n")
+        text = (small / path).read_text(encoding="utf-8").replace("\n", "\r\n")
         (small / path).write_bytes(text.encode("utf-8-sig"))
     assert VoxCeleb().trials(small) == expected
 
@@ -96,7 +96,7 @@ def test_byte_order_marks_and_line_ends_change_nothing(small: Path) -> None:
     ],
 )
 def test_what_is_no_trial_is_an_error_that_names_file_and_line(small: Path, line: str) -> None:
-    with (small / PATHS["vc1"]).open("a") as file:
+    with (small / PATHS["vc1"]).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(UserError, match=r"veri_test\.csv: line 2: is not 1 or 0 and two files"):
         VoxCeleb().clips(small)

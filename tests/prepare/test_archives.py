@@ -220,7 +220,8 @@ def test_what_bsdtar_writes_is_read_to_its_end_and_its_failure_is_seen(
     stand_in = tmp_path / "bin/bsdtar"
     stand_in.parent.mkdir()
     stand_in.write_text(
-        f"#!/bin/sh\n/bin/cat {tar(tmp_path, dict(FILES))}\n/usr/bin/head -c 1000000 /dev/zero\nexit {code}\n"
+        f"#!/bin/sh\n/bin/cat {tar(tmp_path, dict(FILES))}\n/usr/bin/head -c 1000000 /dev/zero\nexit {code}\n",
+        encoding="utf-8",
     )
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")

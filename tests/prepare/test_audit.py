@@ -122,7 +122,8 @@ def make(tmp_path: Path) -> Make:
             columns = "split,index,label,clip,start_seconds,seconds,num_frames,visual_sha256,audio_sha256,repairs"
             pd.DataFrame(rows, columns=columns.split(",")).to_csv(out / "clips.csv", index=False)
             (out / "report.json").write_text(
-                json.dumps({"num_clips": 20, "dropped": [], "repaired": [], "unused": []} | (report or {}))
+                json.dumps({"num_clips": 20, "dropped": [], "repaired": [], "unused": []} | (report or {})),
+                encoding="utf-8",
             )
             shapes: dict[str, dict[str, Any]] = {name: {"shape": array.shape} for name, array in single.items()}
             shapes["visual"] |= {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
@@ -134,10 +135,10 @@ def make(tmp_path: Path) -> Make:
             }
             described |= {"modalities": shapes, "splits": dict(zip(SPLITS, map(len, labels), strict=True))}
             if trials:
-                (out / "trials.csv").write_text(trials)
+                (out / "trials.csv").write_text(trials, encoding="utf-8")
                 described |= {"task": "verification"}
                 described["trials"] = {"1": {"used": 3, "dropped": 2}, "E": {"used": 1, "dropped": 0}}
-            (out / "dataset.json").write_text(json.dumps(described))
+            (out / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
         files = [
             {"list": "talk.sha256", "urls": ["https://a.example/{path}", "https://b.example/{path}"]},
             {"path": "talk.zip", "request": "Ask Jane Doe", "md5": 32 * "d"},
@@ -275,17 +276,17 @@ def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch
     recipe = make(
         names=lambda split, index: f"{odd}{split}{index}", classes=("<i>", "&amp;", '"'), report={"dropped": dropped}
     )
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     out, stamp = tmp_path / "audit" / "talk.html", tmp_path / "audit" / "talk.0123.key"
     monkeypatch.setattr("sys.argv", ["x", *f"--recipe {tmp_path}/recipe.json --out {out} --stamp {stamp}".split()])
     audit.main()
-    assert json.loads(stamp.read_text()) == recipe | {
+    assert json.loads(stamp.read_text(encoding="utf-8")) == recipe | {
         "files": {file.name: store.describe(file) for file in (out, out.with_suffix(".json"))}
     }
-    assert json.loads(out.with_suffix(".json").read_text())["classes"] == ["<i>", "&amp;", '"']
-    page = Page(out.read_text())
+    assert json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))["classes"] == ["<i>", "&amp;", '"']
+    page = Page(out.read_text(encoding="utf-8"))
     assert page.values("script", "src") == []
-    assert "<script" not in out.read_text()
+    assert "<script" not in out.read_text(encoding="utf-8")
     assert page.tables["Dropped: names"][1:] == [[f"{odd}\\udcff", "<b>no</b> sound"]]
     assert [row[0] for row in page.tables["Clips of each class"][1:4]] == ["<i>", "&amp;", '"']
     assert any(f"visual of {odd}train" in text for text in page.values("img", "alt"))
@@ -340,8 +341,12 @@ def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
             np.save(out / f"{split}_audio.npy", np.sin(np.arange(1600.0)).astype(np.float16).reshape(2, 800))
             np.save(out / f"{split}_visual.npy", np.linspace(-1, 2, 2 * 64).astype(np.float16).reshape(2, 1, 8, 8))
             rows += [f"{split},{index},{index},images.gz,{index},{index}.wav" for index in (0, 1)]
-        (out / "clips.csv").write_text("\n".join(["split,index,label,images,image,recording", *rows]) + "\n")
-        (out / "report.json").write_text(json.dumps({"dropped": [], "repaired": [{"file": "0.wav", "why": "cut"}]}))
+        (out / "clips.csv").write_text(
+            "\n".join(["split,index,label,images,image,recording", *rows]) + "\n", encoding="utf-8"
+        )
+        (out / "report.json").write_text(
+            json.dumps({"dropped": [], "repaired": [{"file": "0.wav", "why": "cut"}]}), encoding="utf-8"
+        )
         modalities = {"audio": {"shape": [800]}, "visual": {"shape": [1, 8, 8]}}
         dataset = {
             "num_classes": 2,
@@ -349,7 +354,7 @@ def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
             "modalities": modalities,
             "splits": dict.fromkeys(SPLITS, 2),
         }
-        (out / "dataset.json").write_text(json.dumps(dataset))
+        (out / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
     about = {"title": "Digits", "licence": "", "citation": "", "scale": "laptop", "source": {"files": []}}
     page = Page(audit.render({"settings": {"about": about}, "inputs": {"data": str(folder)}}))
     assert "images.gz · 1 · 1.wav" in page.texts

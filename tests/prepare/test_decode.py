@@ -118,7 +118,7 @@ def lag(sound: NDArray[np.float32], other: NDArray[np.float64]) -> int:
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_clip_has_the_known_frames_and_sound(mirror: Path, name: str) -> None:
-    known = json.loads((mirror / "video/clips.json").read_text())["clips"][name]
+    known = json.loads((mirror / "video/clips.json").read_text(encoding="utf-8"))["clips"][name]
     media = inspect(mirror / "video" / name)
     assert len(media.frame_seconds) == known["decoded_frames"]
     assert media.frame_seconds[0] == known["first_pts_s"]
@@ -447,7 +447,7 @@ def test_sound_from_the_middle_is_that_part_of_the_whole(tmp_path: Path, name: s
 
 def test_what_is_no_media_is_an_error_of_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty.mp4").touch()
-    (tmp_path / "text.mp4").write_text("no media at all\n" * 1000)
+    (tmp_path / "text.mp4").write_text("no media at all\n" * 1000, encoding="utf-8")
     (tmp_path / "noise.avi").write_bytes(np.random.default_rng(0).bytes(10000))
     write_video(tmp_path / "whole.mp4", [i / 25 for i in range(25)])
     content = (tmp_path / "whole.mp4").read_bytes()
@@ -461,7 +461,7 @@ def test_what_is_no_media_is_an_error_of_one_line(tmp_path: Path, capfd: pytest.
 
 
 def test_a_file_without_pictures_or_sound_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nwords\n")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nwords\n", encoding="utf-8")
     with pytest.raises(ClipError, match="neither pictures nor sound"):
         inspect(tmp_path / "a.srt")
 

@@ -500,11 +500,11 @@ def test_what_was_complete_when_the_step_was_stopped_is_not_fetched_again(
 ) -> None:
     server.files |= {f"/x/{name.replace(' ', '%20')}": content for name, content in MANY.items()}
     server.pause_seconds = 0.4  # time enough for a signal to come in the middle
-    (tmp_path / "recipe.json").write_text(json.dumps(one_list(MANY, f"{server.url}/x/{{path}}")))
+    (tmp_path / "recipe.json").write_text(json.dumps(one_list(MANY, f"{server.url}/x/{{path}}")), encoding="utf-8")
     arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
     command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(step.__file__).parents[2])}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, encoding="utf-8")
     while len(server.requests) < 40 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(sent)
@@ -610,7 +610,7 @@ def test_the_command_line_reads_recipe_and_mirror(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.files["/mirror/sub/a.bin"] = BYTES
-    (tmp_path / "recipe.json").write_text(json.dumps(one_file("http://127.0.0.1:9/a.bin")))
+    (tmp_path / "recipe.json").write_text(json.dumps(one_file("http://127.0.0.1:9/a.bin")), encoding="utf-8")
     monkeypatch.setenv("AVBALANCE_MIRROR", f"{server.url}/mirror")
     arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache"]
     monkeypatch.setattr(sys, "argv", ["download", *arguments])

@@ -24,7 +24,7 @@ YUNET: dict[str, dict[str, Any]] = {"yunet": {}}
 
 def write_landmarks(path: Path, lines: dict[float, Landmarks]) -> Path:
     rows = [",".join(HEADER), *(",".join(map(str, [s, *points.ravel()])) for s, points in lines.items())]
-    path.write_text("\n".join(rows) + "\n")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return path
 
 
@@ -212,7 +212,7 @@ def photo(mirror: Path, name: str) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("name", ["astronaut.png", "obama.jpg"])
 def test_a_turned_photo_gives_the_same_crop(mirror: Path, name: str) -> None:
     frame = photo(mirror, name)
-    faces = json.loads((mirror / "images/landmarks.json").read_text())["images"][name]["faces_at_640"]
+    faces = json.loads((mirror / "images/landmarks.json").read_text(encoding="utf-8"))["images"][name]["faces_at_640"]
     landmarks = np.array(list(faces[0]["landmarks"].values()))
     crop = align(frame, landmarks, 112, 0)
     for degrees, scale in ((25, 1.0), (-70, 1.5), (140, 0.8)):

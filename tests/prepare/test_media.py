@@ -76,14 +76,14 @@ def shards(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def clips_of(prep: Path) -> list[dict[str, str]]:
-    with (prep / "clips.csv").open() as file:
+    with (prep / "clips.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def test_arrays_labels_and_index_belong_together(made: Path) -> None:
     prep = made / "prep"
     store.open_artifact(prep)
-    assert json.loads((prep / "report.json").read_text())["dropped"] == []
+    assert json.loads((prep / "report.json").read_text(encoding="utf-8"))["dropped"] == []
     rows = clips_of(prep)
     for split, count in (("train", 62), ("val", 20), ("test", 18)):
         data = Split(prep, split, list(VIEWS), torch.device("cpu"))
@@ -116,7 +116,7 @@ def test_a_batch_of_several_shards_is_what_the_shards_hold(made: Path) -> None:
     whole = np.concatenate(arrays)
     data = Split(made / "prep", "train", ["visual"], torch.device("cpu"))
     index = np.random.default_rng(0).permutation(62)[:20]
-    described = json.loads((made / "prep/dataset.json").read_text())["modalities"]["visual"]
+    described = json.loads((made / "prep/dataset.json").read_text(encoding="utf-8"))["modalities"]["visual"]
     expected = (whole[index].astype(np.float32) - described["mean"][0]) / described["std"][0]
     np.testing.assert_allclose(data.batch(index).inputs["visual"].numpy(), expected, rtol=1e-6)
 
@@ -210,7 +210,7 @@ class Moments(Reader):
 @pytest.fixture
 def odd_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/odd_readers.py").write_text(ODD_READER)
+    (tmp_path / "modules/odd_readers.py").write_text(ODD_READER, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path / "modules")
 
 
@@ -228,14 +228,14 @@ def test_real_clips_are_packed_or_named_with_the_reason(mirror: Path, tmp_path: 
         for name in names:
             (folder / name).symlink_to(mirror / "video" / name)
         (folder / "empty.mp4").write_bytes(b"")
-        (folder / "text.mp4").write_text("this is no video")
+        (folder / "text.mp4").write_text("this is no video", encoding="utf-8")
         (folder / "unlisted.avi").write_bytes(b"x")
-        (folder / "list.txt").write_text("\n".join([*names, "empty.mp4", "text.mp4", "gone.mp4"]))
+        (folder / "list.txt").write_text("\n".join([*names, "empty.mp4", "text.mp4", "gone.mp4"]), encoding="utf-8")
 
     raw = published(tmp_path / "raw", fill)
     recipe = recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}, max_dropped=0.5, val_fraction=0.0)
     prepare(recipe, tmp_path / "prep", 2, resume=tmp_path / "resume")
-    report = json.loads((tmp_path / "prep/report.json").read_text())
+    report = json.loads((tmp_path / "prep/report.json").read_text(encoding="utf-8"))
     why = {entry["clip"]: entry["why"] for entry in report["dropped"]}
     assert why["gone.mp4"] == "gone.mp4 is not there"
     assert why["kinetics_arm_wrestling_noaudio.mp4"] == why["nasa_13013_rotated_noaudio.mp4"] == "has no sound"
@@ -253,14 +253,14 @@ def test_real_clips_are_packed_or_named_with_the_reason(mirror: Path, tmp_path: 
 @pytest.mark.usefixtures("odd_readers")
 def test_too_many_bad_clips_are_an_error_that_lists_them(tmp_path: Path) -> None:
     def fill(folder: Path) -> None:
-        (folder / "list.txt").write_text(" ".join(f"gone{i:02d}.mp4" for i in range(12)))
+        (folder / "list.txt").write_text(" ".join(f"gone{i:02d}.mp4" for i in range(12)), encoding="utf-8")
 
     raw = published(tmp_path / "raw", fill)
     with pytest.raises(UserError) as error:
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     assert "12 of 12 clips cannot be used, at most 2.0% may be dropped" in str(error.value)
     assert "gone03.mp4: gone03.mp4 is not there" in str(error.value)
-    report = json.loads((tmp_path / "resume/prep-report.json").read_text())
+    report = json.loads((tmp_path / "resume/prep-report.json").read_text(encoding="utf-8"))
     assert len(report["dropped"]) == 12
     assert not (tmp_path / "prep").exists()
 
@@ -298,7 +298,7 @@ def two_seconds(folder: Path, *clips: dict[str, Any]) -> None:
     files = {"visual": "a.mp4", "audio": "a.mp4"}
     good = [{"name": split, "split": split, "label": 0, **files} for split in ("train", "val", "test")]
     (folder / "clips.json").write_text(
-        json.dumps(good + [{"split": "train", "label": 0, **files, **clip} for clip in clips])
+        json.dumps(good + [{"split": "train", "label": 0, **files, **clip} for clip in clips]), encoding="utf-8"
     )
 
 
@@ -308,7 +308,7 @@ def test_times_that_make_no_clip_are_reported(tmp_path: Path) -> None:
     clips = [{"name": name, "start": start, "end": end} for name, (start, end) in odd.items()]
     raw = published(tmp_path / "raw", lambda folder: two_seconds(folder, *clips))
     prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}, max_dropped=0.5), tmp_path / "prep", 1, resume=tmp_path)
-    report = json.loads((tmp_path / "prep/report.json").read_text())
+    report = json.loads((tmp_path / "prep/report.json").read_text(encoding="utf-8"))
     why = {entry["clip"]: entry["why"] for entry in report["dropped"]}
     assert why["empty"] == "begins at 1 s and ends at 1 s"
     assert why["backwards"] == "begins at 1.5 s and ends at 0.5 s"
@@ -336,7 +336,7 @@ def test_sound_that_is_too_long_is_reported_too(tmp_path: Path) -> None:
     raw = published(tmp_path / "raw", fill)
     recipe = recipe_of(raw, PLAIN, {"odd_readers:Given": {}}, max_dropped=0.5, max_seconds=10.0)
     prepare(recipe, tmp_path / "prep", 1, resume=tmp_path)
-    (entry,) = json.loads((tmp_path / "prep/report.json").read_text())["dropped"]
+    (entry,) = json.loads((tmp_path / "prep/report.json").read_text(encoding="utf-8"))["dropped"]
     assert entry == {"clip": "long", "why": "its sound lasts 30.0 s, more than 10 s"}
 
 
@@ -364,8 +364,10 @@ def test_what_no_clip_may_be_is_an_error_before_anything_is_decoded(
 def test_a_split_without_a_clip_is_an_error_that_keeps_the_report(tmp_path: Path) -> None:
     def fill(folder: Path) -> None:
         two_seconds(folder)
-        clips = [clip for clip in json.loads((folder / "clips.json").read_text()) if clip["split"] != "val"]
-        (folder / "clips.json").write_text(json.dumps(clips))
+        clips = [
+            clip for clip in json.loads((folder / "clips.json").read_text(encoding="utf-8")) if clip["split"] != "val"
+        ]
+        (folder / "clips.json").write_text(json.dumps(clips), encoding="utf-8")
 
     raw = published(tmp_path / "raw", fill)
     with pytest.raises(UserError, match=r"no usable clip in split 'val'; see .*prep-report.json"):
@@ -377,10 +379,10 @@ def test_a_split_without_a_clip_is_an_error_that_keeps_the_report(tmp_path: Path
 def test_a_damaged_note_of_a_shard_is_no_finished_shard(raw: Path, made: Path, tmp_path: Path, text: str) -> None:
     key = next(iter(shards(made)))
     note = made / "resume/shards" / key / "shard.json"
-    good = note.read_text()
-    note.write_text(text)
+    good = note.read_text(encoding="utf-8")
+    note.write_text(text, encoding="utf-8")
     prepare(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=made / "resume")
-    assert note.read_text() == good
+    assert note.read_text(encoding="utf-8") == good
 
 
 @pytest.mark.parametrize(
@@ -399,7 +401,7 @@ def test_windows_are_evenly_spaced(
 
 
 def command(recipe: dict[str, Any], folder: Path, threads: int) -> list[str]:
-    (folder / "recipe.json").write_text(json.dumps(recipe))
+    (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
     return [*step, "--threads", str(threads)]
 
@@ -411,14 +413,14 @@ def environment() -> dict[str, str]:
 def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, made: Path, tmp_path: Path) -> None:
     recipe = recipe_of(raw, VIEWS, {"grid": {}})
     call = command(recipe, tmp_path, 2)
-    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, encoding="utf-8")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("results/resume/shards/[!.]*/shard.json")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
-    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(task) for task in tasks if "spawn_main" in Path(f"/proc/{task}/cmdline").read_text()]
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+    workers = [int(task) for task in tasks if "spawn_main" in Path(f"/proc/{task}/cmdline").read_text(encoding="utf-8")]
     os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -437,12 +439,12 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, mad
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signals) -> None:
     call = command(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path, 2)
-    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, encoding="utf-8")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("results/resume/shards/.*")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
     if sent == signal.SIGTERM:
@@ -457,7 +459,7 @@ def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signa
 def alive(process: str) -> bool:
     """Whether a process runs; one that has ended but was not waited for does not."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -474,7 +476,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_pa
 
     recipe = recipe_of(raw, VIEWS, {"grid": {}})
     done = subprocess.run(
-        command(recipe, tmp_path, 1), cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        command(recipe, tmp_path, 1), cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8",
         preexec_fn=limit, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -21,7 +21,7 @@ class TwoClips:
         self.num_files = num_files
 
     def pack(self, raw: Path, out: Path) -> dict[str, Any]:
-        assert (raw / "a").read_text() == "raw"
+        assert (raw / "a").read_text(encoding="utf-8") == "raw"
         np.save(out / "train_label.npy", np.array(self.labels))
         write_report(out / "report.json", [{"file": "a", "why": "silent"}], [], self.num_files, allowed=0.01)
         return {"modalities": {"audio": {"shape": [3]}}, "splits": {"train": 2}}
@@ -31,7 +31,7 @@ class TwoClips:
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     with store.publish(Path("raw"), {}) as folder:
-        (folder / "a").write_text("raw")
+        (folder / "a").write_text("raw", encoding="utf-8")
     settings = {"dataset": "two", "num_classes": 2, "reader": {"two_clips": {}}}
     return {"step": "pack", "name": "two", "settings": settings, "inputs": {"raw": "raw"}}
 
@@ -44,7 +44,7 @@ def test_the_dataset_is_described_and_published(recipe: dict[str, Any], monkeypa
     read_with(monkeypatch, TwoClips((0, 1)))
     pack(recipe, Path("prep"))
     assert store.open_artifact(Path("prep"))["recipe"] == recipe
-    assert json.loads(Path("prep/dataset.json").read_text()) == {
+    assert json.loads(Path("prep/dataset.json").read_text(encoding="utf-8")) == {
         "name": "two",
         "num_classes": 2,
         "classes": ["0", "1"],
@@ -53,12 +53,12 @@ def test_the_dataset_is_described_and_published(recipe: dict[str, Any], monkeypa
     }
     recipe["settings"]["classes"] = ["cat", "dog"]
     pack(recipe, Path("named"))
-    assert json.loads(Path("named/dataset.json").read_text())["classes"] == ["cat", "dog"]
+    assert json.loads(Path("named/dataset.json").read_text(encoding="utf-8"))["classes"] == ["cat", "dog"]
 
 
 def test_damaged_raw_files_are_refused(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     read_with(monkeypatch, TwoClips((0, 1)))
-    Path("raw/a").write_text("r4w")
+    Path("raw/a").write_text("r4w", encoding="utf-8")
     with pytest.raises(UserError, match=r"raw/a has other bytes"):
         pack(recipe, Path("prep"))
 
@@ -77,7 +77,7 @@ def test_the_report_outlives_a_dataset_with_too_many_dropped_files(
     with pytest.raises(UserError, match=r"1 of 99 .*\(a: silent\); all are named in results/resume/prep-report\.json$"):
         pack(recipe, Path("prep"))
     assert not Path("prep").exists()
-    report = json.loads(Path("results/resume/prep-report.json").read_text())
+    report = json.loads(Path("results/resume/prep-report.json").read_text(encoding="utf-8"))
     assert report == {"dropped": [{"file": "a", "why": "silent"}], "repaired": []}
 
 
@@ -85,7 +85,7 @@ def test_the_command_line_packs_a_recipe(
     recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     read_with(monkeypatch, TwoClips((0, 1)))
-    Path("recipe.json").write_text(json.dumps(recipe))
+    Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["pack", "--recipe", "recipe.json", "--out", "prep"])
     step.main()
     assert store.open_artifact(tmp_path / "prep")

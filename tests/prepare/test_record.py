@@ -50,8 +50,10 @@ def root(tmp_path: Path) -> Path:
     for folder in ("datasets", "models", "scales"):
         (config / folder).mkdir(parents=True)
     shutil.copy(CONFIG / "config.yaml", config)
-    scale = yaml.safe_load((CONFIG / "scales/miniature.yaml").read_text())
-    (config / "scales/miniature.yaml").write_text(yaml.safe_dump(scale | {"datasets": {}, "tables": [], "starts": {}}))
+    scale = yaml.safe_load((CONFIG / "scales/miniature.yaml").read_text(encoding="utf-8"))
+    (config / "scales/miniature.yaml").write_text(
+        yaml.safe_dump(scale | {"datasets": {}, "tables": [], "starts": {}}), encoding="utf-8"
+    )
     return config.parent
 
 
@@ -62,7 +64,7 @@ def add(root: Path, kind: str, name: str, *files: dict[str, Any]) -> None:
         content["sources"] = {"own": {"files": list(files)}}
     else:
         content["files"] = list(files)
-    (root / "config" / kind / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (root / "config" / kind / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def sha256(content: bytes) -> str:
@@ -79,14 +81,14 @@ def test_what_an_index_lists_is_fetched_hashed_and_kept_for_the_download(
     # A byte order mark, CRLF, an empty line, a line twice; not sorted.
     lines = [f"{address}/big/{name}" for name in ("train/b%20c.bin", "train/a.bin", "train/a.bin")]
     (folder / "train.txt").write_bytes("\r\n".join([*lines, "", ""]).encode("utf-8-sig"))
-    (folder / "val.txt").write_text(f"{address}/big/val/a.bin")
-    (root / "config/datasets/more.urls").write_text(f"{address}/big/extra.bin\n")
+    (folder / "val.txt").write_text(f"{address}/big/val/a.bin", encoding="utf-8")
+    (root / "config/datasets/more.urls").write_text(f"{address}/big/extra.bin\n", encoding="utf-8")
     index = [f"{address}/train.txt", f"{address}/val.txt", "more.urls"]
     entry = {"list": "all.sha256", "path": "set", "urls": [f"{address}/big/{{path}}"], "index": index}
     add(root, "datasets", "clips", entry)
     assert record("clips", root, None, tmp_path / "cache") == [root / "config/datasets/all.sha256"]
     names = ["extra.bin", "train/a.bin", "train/b c.bin", "val/a.bin"]
-    written = (root / "config/datasets/all.sha256").read_text()
+    written = (root / "config/datasets/all.sha256").read_text(encoding="utf-8")
     assert written == "".join(f"{sha256(name.encode())}  {name}\n" for name in names)
 
     shutil.rmtree(folder)  # from now on there is the cache alone
@@ -102,15 +104,16 @@ def test_what_an_index_lists_is_fetched_hashed_and_kept_for_the_download(
 
 def test_a_list_that_is_there_is_left_alone(root: Path, tmp_path: Path) -> None:
     add(root, "datasets", "clips", {"list": "all.sha256", "urls": ["http://127.0.0.1:9/{path}"], "index": ["no.urls"]})
-    (root / "config/datasets/all.sha256").write_text("as it is")
+    (root / "config/datasets/all.sha256").write_text("as it is", encoding="utf-8")
     assert record("clips", root, None, tmp_path / "cache") == []
-    assert (root / "config/datasets/all.sha256").read_text() == "as it is"
+    assert (root / "config/datasets/all.sha256").read_text(encoding="utf-8") == "as it is"
 
 
 def test_media_brought_by_the_user_are_all_files_below_their_folder_of_the_mirror(root: Path, tmp_path: Path) -> None:
     add(root, "datasets", "clips", {"list": "media.sha256", "path": "videos", "request": "get them from YouTube"})
     (root / "config/datasets/shared.yaml").write_text(
-        (root / "config/datasets/clips.yaml").read_text().partition("sources:")[0] + "sources: clips\n"
+        (root / "config/datasets/clips.yaml").read_text(encoding="utf-8").partition("sources:")[0] + "sources: clips\n",
+        encoding="utf-8",
     )
     with pytest.raises(UserError, match="give --mirror MIRROR, a folder"):
         record("shared", root, None, tmp_path / "cache")
@@ -121,7 +124,7 @@ def test_media_brought_by_the_user_are_all_files_below_their_folder_of_the_mirro
         (tmp_path / "mirror/videos" / name).write_bytes(name.encode())
     (tmp_path / "mirror/other.mp4").write_bytes(b"of another dataset")
     record("shared", root, str(tmp_path / "mirror"), tmp_path / "cache")
-    assert (root / "config/datasets/media.sha256").read_text() == (
+    assert (root / "config/datasets/media.sha256").read_text(encoding="utf-8") == (
         f"{sha256(b'a/c.mp4')}  a/c.mp4\n{sha256(b'b.mp4')}  b.mp4\n"
     )
 
@@ -173,7 +176,7 @@ def contents(folder: Path, path: Path) -> dict[str, bytes]:
 def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path, tmp_path: Path) -> None:
     folder, mirror = brought(root, tmp_path, a=b"1", b=b"2", c=b"3")
     (path,) = record("birds", root, mirror, tmp_path / "cache")
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     assert record("birds", root, mirror, tmp_path / "cache") == []
     (folder / "a").write_bytes(b"corrected")
     (folder / "b").rename(folder / "d")
@@ -183,7 +186,7 @@ def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path,
         f"{path}: differs from the mirror in 3 files: a has other bytes, b is not there, d is not listed; if the "
         "mirror is right, make the list anew with 'python -m avbalance.prepare.record birds --again'"
     )
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
     assert record("birds", root, None, tmp_path / "cache") == []  # without a mirror, there is nothing to compare with
     assert record("birds", root, mirror, tmp_path / "cache", again=True) == [path]
     assert contents(folder, path) == {"a": b"corrected", "c": b"3", "d": b"2"}
@@ -220,10 +223,10 @@ def test_any_other_name_is_listed_and_found_again(root: Path, tmp_path: Path, na
 def test_a_list_of_a_model_is_written_beside_the_model(web: tuple[Path, str], root: Path, tmp_path: Path) -> None:
     folder, address = web
     (folder / "net.onnx").write_bytes(b"weights")
-    (root / "config/models/net.urls").write_text(f"{address}/net.onnx\n")
+    (root / "config/models/net.urls").write_text(f"{address}/net.onnx\n", encoding="utf-8")
     add(root, "models", "net", {"list": "net.sha256", "urls": [f"{address}/{{path}}"], "index": ["net.urls"]})
     record("net", root, None, tmp_path / "cache")
-    assert (root / "config/models/net.sha256").read_text() == f"{sha256(b'weights')}  net.onnx\n"
+    assert (root / "config/models/net.sha256").read_text(encoding="utf-8") == f"{sha256(b'weights')}  net.onnx\n"
 
 
 def test_nothing_is_written_when_a_file_cannot_be_had(
@@ -232,7 +235,7 @@ def test_nothing_is_written_when_a_file_cannot_be_had(
     monkeypatch.setattr(fetch, "RETRY_SECONDS", (0.0,))
     folder, address = web
     (folder / "a").write_bytes(b"a")
-    (root / "config/datasets/two.urls").write_text(f"{address}/a\n{address}/b\n")
+    (root / "config/datasets/two.urls").write_text(f"{address}/a\n{address}/b\n", encoding="utf-8")
     add(root, "datasets", "clips", {"list": "two.sha256", "urls": [f"{address}/{{path}}"], "index": ["two.urls"]})
     before = sorted((root / "config/datasets").iterdir())
     with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404"):
@@ -242,7 +245,7 @@ def test_nothing_is_written_when_a_file_cannot_be_had(
 
 @pytest.mark.parametrize("address", ["https://example.org/b.mp4", "https://example.com/"])
 def test_an_index_of_other_addresses_is_one_line(root: Path, tmp_path: Path, address: str) -> None:
-    (root / "config/datasets/two.urls").write_text(f"{address}\n")
+    (root / "config/datasets/two.urls").write_text(f"{address}\n", encoding="utf-8")
     add(
         root, "datasets", "clips", {"list": "two.sha256", "urls": ["https://example.com/{path}"], "index": ["two.urls"]}
     )

@@ -36,7 +36,7 @@ def make(tmp_path: Path) -> Callable[..., plan.Plan]:
         for old, new in replaced:
             assert old in text
             text = text.replace(old, new, 1)
-        (tmp_path / "config" / "tables" / "mine.yaml").write_text(text)
+        (tmp_path / "config" / "tables" / "mine.yaml").write_text(text, encoding="utf-8")
         return plan.make(tmp_path, {"tables": "mine", "seeds": 0})
 
     return edit

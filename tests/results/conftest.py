@@ -40,10 +40,11 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
             np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
             (out / "history.csv").write_text(
                 "epoch,train_loss,val_loss,val_accuracy,seconds,test_accuracy,ogr_joint\n"
-                "1,1.0,0.9,0.5,2,0.25,2\n2,0.6,0.5,0.8,2,0.5,1\n3,0.4,0.7,0.7,2,0.75,inf\n"
+                "1,1.0,0.9,0.5,2,0.25,2\n2,0.6,0.5,0.8,2,0.5,1\n3,0.4,0.7,0.7,2,0.75,inf\n",
+                encoding="utf-8",
             )
             figures = {"best_epoch": 2, "multiply_adds_per_clip": 1_500_000_000, "num_parameters": 1_250_000}
-            (out / "metrics.json").write_text(json.dumps(figures))
+            (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
         return str(folder)
 
     return publish

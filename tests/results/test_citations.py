@@ -22,7 +22,7 @@ CITATION = re.compile(rf"{NAMES}(?: et al\.|(?:, {NAMES})* (?:and|&) {NAMES})[,:
 def docstrings() -> Iterator[tuple[str, str]]:
     """(where, text) of every docstring in the package."""
     for file in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
                 yield f"{file.relative_to(ROOT)}: {getattr(node, 'name', 'module')}", text
 
@@ -30,7 +30,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
 def configured() -> Iterator[tuple[str, str]]:
     """(where, text) of every paper and citation in the configuration."""
     for file in sorted((ROOT / "config").glob("*/*.yaml")):
-        content = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
         for key in ("paper", "citation"):
             if key in content:
                 yield f"{file.relative_to(ROOT)}: {key}", content[key]
@@ -113,7 +113,7 @@ def test_the_short_form_is_what_texts_write(key: str, short: str) -> None:
 
 
 def test_the_bibliography_is_whole() -> None:
-    text = citations.BIBLIOGRAPHY.read_text()
+    text = citations.BIBLIOGRAPHY.read_text(encoding="utf-8")
     entries = citations.entries()
     assert len(entries) == len({entry.key for entry in entries}) == text.count("\n@")
     for entry in entries:

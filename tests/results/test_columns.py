@@ -60,7 +60,7 @@ def configure(folder: Path, columns: str, task: str = "single_label", more: str 
     }
     for name, content in files.items():
         (folder / "config" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "config" / name).write_text(content)
+        (folder / "config" / name).write_text(content, encoding="utf-8")
     return config.load(folder, {})
 
 

@@ -23,7 +23,7 @@ def publish(folder: Path, logits: dict[str, Any], figures: dict[str, Any]) -> st
         arrays = {f"test_probe_{name}": label_ranks(np.array(values), LABELS) for name, values in logits.items()}
         arrays |= {f"test_loss_{name}": clip_losses(np.array(values), LABELS) for name, values in logits.items()}
         np.savez(out / "predictions.npz", test_label=LABELS, **arrays)  # type: ignore[arg-type]
-        (out / "metrics.json").write_text(json.dumps(figures))
+        (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
     return str(folder)
 
 

@@ -28,8 +28,8 @@ def publish(
     recipe = {"step": "train", "name": name, "settings": {}, "inputs": {"data": data}}
     with store.publish(folder, recipe) as out:
         np.savez_compressed(out / "predictions.npz", **predictions)
-        (out / "history.csv").write_text(history)
-        (out / "metrics.json").write_text(json.dumps(figures or {}))
+        (out / "history.csv").write_text(history, encoding="utf-8")
+        (out / "metrics.json").write_text(json.dumps(figures or {}), encoding="utf-8")
     return str(folder)
 
 

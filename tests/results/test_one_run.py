@@ -39,14 +39,14 @@ def test_the_page_has_one_unit_for_all_accuracies(tmp_path: Path) -> None:
     shares = ["val_video_top5", "seen_map", "test_mauc", "val_acc_masked_audio", "naive_val_accuracy", "test_eer_clean"]
     others = ["epoch", "train_loss", "val_logit_audio", "weight_joint", "test_min_dcf_clean", "grad_norm_audio"]
     lines = [",".join([*shares, *others]), ",".join(["0.25"] * 12)]
-    (tmp_path / "history.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     history = one_run.read_history(tmp_path / "history.csv")
     assert {name: history[name] for name in shares} == {name: [25] for name in shares}
     assert {name: history[name] for name in others} == {name: [0.25] for name in others}
 
 
 def test_a_run_that_was_not_trained_has_an_empty_history(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text("epoch,train_loss\n")
+    (tmp_path / "history.csv").write_text("epoch,train_loss\n", encoding="utf-8")
     assert one_run.read_history(tmp_path / "history.csv") == {}
 
 
@@ -65,9 +65,9 @@ def test_numbers_keep_four_digits(value: float, expected: float | None) -> None:
 
 def test_a_run_of_unknown_form_is_one_line(publish_run: Callable[..., str]) -> None:
     folder = Path(publish_run("run", test_logits=8))
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["recipe"] = {"version": 7}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(UserError, match=r"runs/run: has another form than this version's runs \(KeyError"):
         one_run.describe_run(folder)
 
@@ -87,7 +87,7 @@ def test_why_a_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_end_of_a_log_is_its_last_lines_as_a_terminal_shows_them(tmp_path: Path) -> None:
     log = tmp_path / "one.log"
-    log.write_text("".join(f"line {number}\n" for number in range(5000)) + "epoch 1\repoch 2\n")
+    log.write_text("".join(f"line {number}\n" for number in range(5000)) + "epoch 1\repoch 2\n", encoding="utf-8")
     said = one_run.tail(log)
     assert said == [*(f"line {number}" for number in range(4981, 5000)), "epoch 2"]
     assert one_run.tail(tmp_path / "absent.log") == []

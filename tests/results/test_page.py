@@ -39,7 +39,7 @@ def test_the_page_needs_no_network(made: list[str]) -> None:
 
 def test_the_page_shows_every_number_of_the_table(made: list[str]) -> None:
     shown = page.render("laptop", PATHS)
-    markdown = TABLE.with_suffix(".md").read_text()
+    markdown = TABLE.with_suffix(".md").read_text(encoding="utf-8")
     table = [line for line in markdown.splitlines() if line.startswith(("| Better_row", "| Worse row"))]
     numbers = re.findall(r"[+−]?\d+\.\d+", " ".join(table))
     assert numbers
@@ -51,7 +51,7 @@ def test_claims_are_counted_and_shown_with_their_interval(made: list[str]) -> No
     shown = page.render("laptop", PATHS)
     assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
     assert '<span class="fails"><b>0</b>✗ fails</span>' in shown
-    (claim,) = json.loads(TABLE.with_suffix(".json").read_text())["claims"]
+    (claim,) = json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))["claims"]
     assert f"Test accuracy: Better_row − Worse row = +{claim['difference']:.2f} points, +{claim['low']:.2f} to" in shown
     assert "adjusted p &lt; 0.001" in shown
 
@@ -77,10 +77,10 @@ def test_verdicts_on_generated_data_and_formulas_are_counted_apart(
 
 
 def test_a_table_of_older_code_without_p_is_shown(made: list[str]) -> None:
-    older = json.loads(TABLE.with_suffix(".json").read_text())
+    older = json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))
     for key in ("p", "adjusted_p", "condition", "basis", "less"):
         del older["claims"][0][key]
-    TABLE.with_suffix(".json").write_text(json.dumps(older))
+    TABLE.with_suffix(".json").write_text(json.dumps(older), encoding="utf-8")
     shown = page.render("laptop", PATHS)
     assert "; adjusted p" not in shown
     assert "Test accuracy: Better_row − Worse row = +75.00 points" in shown
@@ -112,7 +112,7 @@ def test_a_table_that_is_not_there_is_named_and_the_others_are_shown(made: list[
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"frame": 1}', '{"columns": [{"name": "accuracy"}]}'])
 def test_a_table_of_unknown_form_is_one_line(made: list[str], content: str) -> None:
-    TABLE.with_suffix(".json").write_text(content)
+    TABLE.with_suffix(".json").write_text(content, encoding="utf-8")
     shown = page.render("laptop", PATHS)
     assert shown.count("demo_table1.json: has another form than this version&#39;s") == 1
     assert 'id="demo_fig1"' in shown
@@ -128,7 +128,7 @@ def test_runs_that_are_not_there_are_named_with_their_log(made: list[str], setti
     assert "Not all of it is here" not in page.render("laptop", [*PATHS, *runs])
     shutil.rmtree("results/runs/better-s1")
     Path("results/logs/runs").mkdir(parents=True)
-    Path("results/logs/runs/better-s1.log").write_text("error: the loss term 'joint' is nan\n")
+    Path("results/logs/runs/better-s1.log").write_text("error: the loss term 'joint' is nan\n", encoding="utf-8")
     shown = page.render("laptop", [*PATHS, *runs])
     assert "<li>better-s1 failed: see results/logs/runs/better-s1.log</li>" in shown
     assert '<span class="warning">1 of 2 seeds; seed 1 failed: see results/logs/runs/better-s1.log</span>' in shown
@@ -139,7 +139,9 @@ def test_a_table_that_a_failed_run_kept_from_being_made_is_shown_with_what_is_th
 ) -> None:
     shutil.rmtree("results/runs/worse-s0")
     Path("results/recipes").mkdir()
-    Path("results/recipes/demo_table1.0123456789ab.json").write_text(json.dumps({"settings": settings}))
+    Path("results/recipes/demo_table1.0123456789ab.json").write_text(
+        json.dumps({"settings": settings}), encoding="utf-8"
+    )
     shown = page.render("laptop", PATHS[:1])
     assert "Unfinished: made of the runs that are here." in shown
     assert "12.5 (n=1/2)" in shown  # worse-s1: 1 of 8 clips
@@ -149,8 +151,8 @@ def test_a_table_that_a_failed_run_kept_from_being_made_is_shown_with_what_is_th
 def test_data_sets_are_summarised_and_linked(made: list[str]) -> None:
     audit = Path("results/audit/laptop/demo.json")
     audit.parent.mkdir(parents=True)
-    audit.write_text(json.dumps(SUMMARY))
-    audit.with_suffix(".html").write_text("")
+    audit.write_text(json.dumps(SUMMARY), encoding="utf-8")
+    audit.with_suffix(".html").write_text("", encoding="utf-8")
     shown = page.render("laptop", [*PATHS, "results/audit/laptop/demo.0123456789ab"])
     assert '<a href="../audit/laptop/demo.html">Demonstration</a>' in shown
     assert "train 1,234, test 8" in shown
@@ -164,9 +166,9 @@ def test_works_of_the_shown_methods_are_cited_and_no_others(
 ) -> None:
     assert "peng2022balanced" not in page.render("laptop", PATHS)
     manifest = Path("results/runs/better-s0/manifest.json")
-    content = json.loads(manifest.read_text())
+    content = json.loads(manifest.read_text(encoding="utf-8"))
     content["recipe"]["settings"]["balancer"] = {"ogm_ge": {}}
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(json.dumps(content), encoding="utf-8")
     shown = page.render("laptop", PATHS)
     assert "@inproceedings{peng2022balanced," in shown
     assert shown.count("@inproceedings{") == 1
@@ -208,13 +210,13 @@ def test_an_interval_is_drawn_around_zero(
 
 def test_step_writes_the_page_and_its_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
-    Path("recipe.json").write_text(json.dumps(recipe))
+    Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     out, stamp = "results/page/laptop.html", "results/page/laptop.0123456789ab.key"
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
     page.main()
-    assert Path(out).read_text() == page.render("laptop", PATHS)
+    assert Path(out).read_text(encoding="utf-8") == page.render("laptop", PATHS)
     assert Path(stamp).exists()
-    assert 'url=laptop.html"' in Path("results/page/index.html").read_text()
+    assert 'url=laptop.html"' in Path("results/page/index.html").read_text(encoding="utf-8")
 
 
 def test_a_page_with_problems_has_no_stamp_and_the_step_says_which(
@@ -223,25 +225,25 @@ def test_a_page_with_problems_has_no_stamp_and_the_step_says_which(
     Path(f"{TABLE}.000000000000.key").touch()  # a second stamp, and a table that is not there
     paths = [f"{TABLE}.0123456789ab", "results/tables/laptop/absent.0123456789ab"]
     recipe = {"settings": {"scale": "laptop"}, "inputs": {path: path for path in paths}}
-    Path("recipe.json").write_text(json.dumps(recipe))
+    Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     out, stamp = "results/page/laptop.html", "results/page/laptop.0123456789ab.key"
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
     with pytest.raises(UserError, match=r"results/page/laptop.html: is not whole, so the next run .*, and 1 more"):
         page.main()
-    assert "Not all of it is here" in Path(out).read_text()
+    assert "Not all of it is here" in Path(out).read_text(encoding="utf-8")
     assert not Path(stamp).exists()
 
 
 def test_the_page_names_generated_data(made: list[str]) -> None:
     assert "Generated data" not in page.render("miniature", PATHS)
-    about = json.loads(FIGURE.with_suffix(".json").read_text())
-    FIGURE.with_suffix(".json").write_text(json.dumps(about | {"generated": ["GRID"]}))
+    about = json.loads(FIGURE.with_suffix(".json").read_text(encoding="utf-8"))
+    FIGURE.with_suffix(".json").write_text(json.dumps(about | {"generated": ["GRID"]}), encoding="utf-8")
     assert "<b>Generated data (GRID): these numbers show" in page.render("laptop", PATHS)
 
 
 def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
-    Path("recipe.json").write_text(json.dumps(recipe))
+    Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", "results/page/laptop.html"])
     Path("results/page").mkdir()
     Path("results/page/laptop.0123456789ab.key").touch()  # of the page that is written over
@@ -252,5 +254,5 @@ def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch:
 def test_the_head_of_the_page_says_what_older_code_made(made: list[str]) -> None:
     assert "all up to date." in page.render("laptop", PATHS)
     Path(f"{PATHS[0]}.key").rename(f"{TABLE}.ba9876543210.key")
-    title = html.escape(json.loads(TABLE.with_suffix(".json").read_text())["title"])
+    title = html.escape(json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))["title"])
     assert f"of which older code or settings made: {title}." in page.render("laptop", PATHS)

@@ -39,7 +39,7 @@ def file(folder: Path, request: pytest.FixtureRequest) -> Path:
     """The page of the demonstration, whose rows have audio and visual here; it is made once."""
     if not (folder / "page.html").exists():
         (folder / "page.html").write_text(
-            build(request.getfixturevalue("made"), request.getfixturevalue("publish_run"))
+            build(request.getfixturevalue("made"), request.getfixturevalue("publish_run")), encoding="utf-8"
         )
     return folder / "page.html"
 
@@ -113,8 +113,12 @@ def test_of_many_rows_the_first_are_drawn_and_all_on_demand(
     settings["spec"] |= {"rows": rows, "claims": {}, "expected": {}}
     settings["rows"] = {row: [{"seed": 0, "run": f"results/runs/{row}", "probe": None, "alone": {}}] for row in rows}
     Path("results/recipes").mkdir(parents=True)
-    Path("results/recipes/demo_table1.0123456789ab.json").write_text(json.dumps({"settings": settings}))
-    Path("page.html").write_text(page.render("laptop", ["results/tables/laptop/demo_table1.0123456789ab"]))
+    Path("results/recipes/demo_table1.0123456789ab.json").write_text(
+        json.dumps({"settings": settings}), encoding="utf-8"
+    )
+    Path("page.html").write_text(
+        page.render("laptop", ["results/tables/laptop/demo_table1.0123456789ab"]), encoding="utf-8"
+    )
     shown = browser.new_page()
     shown.goto(f"file://{Path('page.html').absolute()}")
     assert shown.locator(f"{ROWS}:visible").count() == 500

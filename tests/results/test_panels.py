@@ -63,7 +63,7 @@ def test_a_probe_that_failed_is_named(joint: dict[str, Any]) -> None:
 
 def test_a_damaged_run_is_a_line_and_the_others_are_shown(joint: dict[str, Any]) -> None:
     described = panel(joint, "better")
-    (Path("results/runs/better-s1") / "history.csv").write_text("epoch\n")
+    (Path("results/runs/better-s1") / "history.csv").write_text("epoch\n", encoding="utf-8")
     joint["spec"]["columns"] = []
     records: list[dict[str, Any]] = []
     damaged = panels.describe_row(joint, "better", records, {})

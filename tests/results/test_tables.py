@@ -240,7 +240,7 @@ def test_the_same_runs_give_the_same_bytes(runs: Callable[..., str], settings: d
 def test_step_writes_all_formats_then_its_stamp_and_removes_older_stamps(
     runs: Callable[..., str], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("recipe.json").write_text(json.dumps({"settings": settings, "inputs": {}}))
+    Path("recipe.json").write_text(json.dumps({"settings": settings, "inputs": {}}), encoding="utf-8")
     folder = Path("results/tables/laptop")
     folder.mkdir(parents=True)
     (folder / "demo_table1.0123456789ab.key").touch()
@@ -338,20 +338,24 @@ def test_latex_prints_any_text(runs: Callable[..., str], settings: dict[str, Any
     wide["spec"] |= {"columns": ["accuracy", "loss"] * 4, "expected": {}, "claims": {}}
     made = [report(wide)[".tex"], *(as_hostile(settings, text)[".tex"] for text in HOSTILE)]
     document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n\\listoftables\n"
-    (tmp_path / "document.tex").write_text(document + "\\clearpage\n".join(made) + "\\end{document}\n")
+    (tmp_path / "document.tex").write_text(
+        document + "\\clearpage\n".join(made) + "\\end{document}\n", encoding="utf-8"
+    )
     options = [] if "tectonic" in engine else ["-interaction=nonstopmode", "-halt-on-error"]
     for _ in range(2):  # the list of tables is read by the second
-        done = subprocess.run([engine, *options, "document.tex"], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run([engine, *options, "document.tex"], cwd=tmp_path, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stdout[-2000:]
     reader = shutil.which("pdftotext")
     if reader is not None:
-        shown = subprocess.run([reader, "document.pdf", "-"], cwd=tmp_path, capture_output=True, text=True).stdout
+        shown = subprocess.run(
+            [reader, "document.pdf", "-"], cwd=tmp_path, capture_output=True, encoding="utf-8"
+        ).stdout
         for printed in ("[A] concat", "*ours", "cosine | s = 10", "<script>f</script>", "U+591AU+6A21U+6001", "a--b"):
             assert printed in shown
 
 
 def contrastive() -> dict[str, Any]:
-    spec = yaml.safe_load((CONFIG / "contrastive_table2.yaml").read_text())
+    spec = yaml.safe_load((CONFIG / "contrastive_table2.yaml").read_text(encoding="utf-8"))
     return {"table": "contrastive_table2", "scale": "laptop", "generated": [], "command": "snakemake", "spec": spec}
 
 
@@ -401,9 +405,9 @@ def test_an_unknown_formula_is_named() -> None:
 
 
 def test_figures_show_rows_of_table_1_so_that_their_runs_are_shared() -> None:
-    table = yaml.safe_load((CONFIG / "avmnist_table1.yaml").read_text())
+    table = yaml.safe_load((CONFIG / "avmnist_table1.yaml").read_text(encoding="utf-8"))
     for place in range(1, 13):
-        figure = yaml.safe_load((CONFIG / f"avmnist_fig{place}.yaml").read_text())
+        figure = yaml.safe_load((CONFIG / f"avmnist_fig{place}.yaml").read_text(encoding="utf-8"))
         ((row, settings),) = figure["rows"].items()
         assert settings == table["rows"][row]
         assert figure["defaults"] == table["defaults"]
@@ -413,14 +417,14 @@ def test_figures_show_rows_of_table_1_so_that_their_runs_are_shared() -> None:
     ("name", "of"), [("avmnist_imbalance", "avmnist_balancers"), ("grid_imbalance", "grid_balancers")]
 )
 def test_tables_of_imbalance_show_the_rows_of_the_balancers(name: str, of: str) -> None:
-    shown, table = (yaml.safe_load((CONFIG / f"{each}.yaml").read_text()) for each in (name, of))
+    shown, table = (yaml.safe_load((CONFIG / f"{each}.yaml").read_text(encoding="utf-8")) for each in (name, of))
     assert (shown["defaults"], shown["rows"]) == (table["defaults"], table["rows"])
 
 
 def test_ranks_are_of_rows_of_the_balancers() -> None:
-    ranked = yaml.safe_load((CONFIG / "balancers_ranks.yaml").read_text())
+    ranked = yaml.safe_load((CONFIG / "balancers_ranks.yaml").read_text(encoding="utf-8"))
     for data, of in (("avmnist", "avmnist_balancers"), ("letters", "grid_balancers")):
-        table = yaml.safe_load((CONFIG / f"{of}.yaml").read_text())
+        table = yaml.safe_load((CONFIG / f"{of}.yaml").read_text(encoding="utf-8"))
         known = [table["defaults"] | row for row in table["rows"].values()]
         shown = [ranked["defaults"] | row for name, row in ranked["rows"].items() if name.startswith(data)]
         assert len(shown) == 16

@@ -19,7 +19,7 @@ class Checkout:
     def run(self, *command: str, check: bool = True, **more: str) -> str:
         """Output and errors of a command."""
         done = subprocess.run(
-            command, cwd=self.path, env={**environment(), **more}, capture_output=True, text=True, check=False
+            command, cwd=self.path, env={**environment(), **more}, capture_output=True, encoding="utf-8", check=False
         )
         said = done.stdout + done.stderr
         assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{said[-4000:]}"
@@ -41,8 +41,8 @@ class Checkout:
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text in a file."""
         path = self.path / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
+        assert old in path.read_text(encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
     def artifacts(self, folder: str) -> list[Path]:
         """The artifacts in a folder of `results/`."""

@@ -46,9 +46,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for table in (config / "tables").iterdir():
         table.unlink()
     (config / "scales" / "laptop.yaml").unlink()  # it names tables
-    (config / "scales" / "small.yaml").write_text(SCALE)
-    (config / "tables" / "two_rows.yaml").write_text(TABLE)
-    (config / "tables" / "one_figure.yaml").write_text(FIGURE)
+    (config / "scales" / "small.yaml").write_text(SCALE, encoding="utf-8")
+    (config / "tables" / "two_rows.yaml").write_text(TABLE, encoding="utf-8")
+    (config / "tables" / "one_figure.yaml").write_text(FIGURE, encoding="utf-8")
     checkout.run("git", "init", "-q")
     checkout.run("git", "config", "user.name", "test")
     checkout.run("git", "config", "user.email", "test@example.org")

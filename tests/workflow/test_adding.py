@@ -19,7 +19,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the project with every file that the page shows, after the commands that it ends with."""
     checkout = copy_of(ROOT, tmp_path_factory.mktemp("extended") / "project")
     commands = ""
-    for language, block in BLOCK.findall(PAGE.read_text()):
+    for language, block in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         if language == "sh":
             commands += block
             continue
@@ -27,7 +27,9 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         assert file is not None, f"the first line names no file:\n{block}"
         path = checkout.path / file["path"]
         path.parent.mkdir(exist_ok=True)
-        path.write_text(path.read_text() + block[file.end() :] if file["appended"] else block)
+        path.write_text(
+            path.read_text(encoding="utf-8") + block[file.end() :] if file["appended"] else block, encoding="utf-8"
+        )
     said = checkout.run("bash", "-e", "-c", commands)
     assert re.search(r"^train_run +2$", said, re.MULTILINE), said  # of the plan
     return checkout
@@ -37,7 +39,11 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
     table = pd.read_csv(extended.path / "results/tables/miniature/birds.csv")
     assert table.query("column == 'accuracy'")["label"].tolist() == ["concat", "Head first"]
     assert table["mean"].between(0, 100).all()
-    run = next(path for path in extended.artifacts("runs") if "head_first" in (path / "manifest.json").read_text())
+    run = next(
+        path
+        for path in extended.artifacts("runs")
+        if "head_first" in (path / "manifest.json").read_text(encoding="utf-8")
+    )
     assert (run / "metrics.json").exists()
 
 
@@ -45,7 +51,7 @@ def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
     (raw,) = extended.artifacts("raw")
     command = ["python", "-m", "avbalance.prepare.record", "birds", "--mirror", str(raw)]
     extended.run(*command, PYTHONPATH=f"src:{extended.path}")
-    listed = (extended.path / "config/datasets/birds.sha256").read_text().splitlines()
+    listed = (extended.path / "config/datasets/birds.sha256").read_text(encoding="utf-8").splitlines()
     assert len(listed) == 20 + 8 + 1  # train, test, list.csv
 
 
@@ -55,6 +61,6 @@ def test_a_method_that_is_registered_is_in_the_catalogue(extended: Checkout) -> 
         "src/avbalance/balancers/__init__.py", "REGISTRY = {", 'REGISTRY = {\n    "head_first": "head_first:HeadFirst",'
     )
     extended.run("python", "-m", "avbalance.docs", PYTHONPATH="src")
-    said = (extended.path / "docs/methods.md").read_text()
+    said = (extended.path / "docs/methods.md").read_text(encoding="utf-8")
     assert "### `balancer: head_first`\n\n**Head first, encoders later.** Encoders rest in the first epochs" in said
     assert "| `epochs` | `Count` | `1` | In which encoders rest. |" in said

@@ -92,16 +92,18 @@ def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
     for file in [*config.glob("tables/*.yaml"), *config.glob("scales/*.yaml")]:
         file.unlink()
     (row,) = blocks(ROOT / "README.md", "yaml")
-    (config / "tables/avmnist_mmcosine.yaml").write_text(yaml.safe_dump({**TABLE, **yaml.safe_load(row)}))
-    (config / "tables/mmcosine_table3.yaml").write_text(yaml.safe_dump(FORMULA))
+    (config / "tables/avmnist_mmcosine.yaml").write_text(
+        yaml.safe_dump({**TABLE, **yaml.safe_load(row)}), encoding="utf-8"
+    )
+    (config / "tables/mmcosine_table3.yaml").write_text(yaml.safe_dump(FORMULA), encoding="utf-8")
     for scale, table in TABLES.items():
-        (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump({**SCALE, "tables": [table]}))
+        (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump({**SCALE, "tables": [table]}), encoding="utf-8")
     shutil.copy(config / "datasets/avmnist.yaml", config / "datasets/cremad.yaml")
     replace(config / "models/retinaface.yaml", "https://.*{path}", address + "/{path}")
-    (config / "models/retinaface.urls").write_text(f"{address}/weights\n")
+    (config / "models/retinaface.urls").write_text(f"{address}/weights\n", encoding="utf-8")
     (method,) = blocks(ROOT / "README.md", "python")
     balancers = path / "src/avbalance/balancers"
-    (balancers / "half.py").write_text(method)
+    (balancers / "half.py").write_text(method, encoding="utf-8")
     replace(balancers / "__init__.py", "REGISTRY = {", 'REGISTRY = {"half": "half:Half",')
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
     set_up(path)
@@ -111,7 +113,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
 def replace(file: Path, pattern: str, new: str) -> None:
     text, count = re.subn(pattern.replace("{", r"\{"), lambda _: new, file.read_text("utf-8"))
     assert count, pattern
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
 
 
 def set_up(path: Path) -> None:
@@ -119,7 +121,7 @@ def set_up(path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", path / ".venv"], check=True)
     here = {"base": path / ".venv", "platbase": path / ".venv"}
     packages = Path(sysconfig.get_path("purelib", vars={name: str(folder) for name, folder in here.items()}))
-    (packages / "all.pth").write_text(f"{path}/src\n{sysconfig.get_path('purelib')}\n")
+    (packages / "all.pth").write_text(f"{path}/src\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     for program in Path(sys.executable).parent.iterdir():
         if not (path / ".venv/bin" / program.name).exists():
             (path / ".venv/bin" / program.name).symlink_to(program)
@@ -134,7 +136,7 @@ def run(path: Path, command: str) -> str:
     )
     activate = "" if command.startswith("make") else ". .venv/bin/activate\n"
     done = subprocess.run(
-        ["bash", "-c", activate + command], cwd=path, env=kept, capture_output=True, text=True, check=False
+        ["bash", "-c", activate + command], cwd=path, env=kept, capture_output=True, encoding="utf-8", check=False
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, f"{command}: ended with {done.returncode}:\n{said[-4000:]}"

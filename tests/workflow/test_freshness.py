@@ -42,14 +42,14 @@ def test_one_edited_row_plans_that_row_and_its_table(copy: Checkout) -> None:
 
 def test_an_edited_row_is_trained_and_edited_back_only_the_table_is_built(copy: Checkout) -> None:
     table = copy.path / "results" / "tables" / "small" / "two_rows.md"
-    before = table.read_text()
+    before = table.read_text(encoding="utf-8")
     copy.edit("config/tables/two_rows.yaml", "alpha: 0.5", "alpha: 0.6")
     copy.snakemake()
     assert len(copy.artifacts("runs")) == 5
     copy.edit("config/tables/two_rows.yaml", "alpha: 0.6", "alpha: 0.5")
     assert copy.planned() == {"build_table": 1, "build_page": 1}
     copy.snakemake()
-    assert table.read_text() == before
+    assert table.read_text(encoding="utf-8") == before
 
 
 def test_a_comment_changes_nothing(copy: Checkout) -> None:
@@ -59,13 +59,13 @@ def test_a_comment_changes_nothing(copy: Checkout) -> None:
 
 def test_an_edit_in_one_method_reruns_its_rows_alone(copy: Checkout) -> None:
     file = copy.path / "src" / "avbalance" / "balancers" / "ogm_ge.py"
-    file.write_text(file.read_text() + "\n\nEDITED = True\n")
+    file.write_text(file.read_text(encoding="utf-8") + "\n\nEDITED = True\n", encoding="utf-8")
     assert copy.planned() == {"train_run": 1, "probe_run": 1, "build_table": 1, "build_page": 1}
 
 
 def test_an_edit_in_shared_code_reruns_the_stage_unless_it_was_judged_harmless(copy: Checkout) -> None:
     file = copy.path / "src" / "avbalance" / "evaluate.py"
-    file.write_text(file.read_text() + "\n\nEDITED = True\n")
+    file.write_text(file.read_text(encoding="utf-8") + "\n\nEDITED = True\n", encoding="utf-8")
     everything = {"train_run": 4, "probe_run": 2, "build_table": 1, "draw_figure": 1, "build_page": 1}
     planned = copy.planned()
     assert {rule: planned[rule] for rule in everything} == everything
@@ -73,7 +73,7 @@ def test_an_edit_in_shared_code_reruns_the_stage_unless_it_was_judged_harmless(c
     assert "older code made results/*/small/two_rows" in status
     (line,) = {line.strip() for line in status.splitlines() if line.endswith("# avbalance.evaluate")}
     judged = copy.path / "config" / "equivalent_code.yaml"
-    judged.write_text(f"{judged.read_text()}{line}\n")
+    judged.write_text(f"{judged.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
     assert copy.planned() == {}
     assert "all tables and figures are up to date" in copy.run(
         "python", "-m", "avbalance.status", "scale=small", PYTHONPATH="src"
@@ -108,7 +108,7 @@ def test_runs_that_are_cached_but_not_pulled_are_announced(clone: Checkout) -> N
 def test_weights_that_are_missing_are_made_again_only_where_they_are_needed(pulled: Checkout) -> None:
     # A changed probe needs weights, which a clone lacks: data and runs come back with them.
     file = pulled.path / "src" / "avbalance" / "probe.py"
-    file.write_text(file.read_text() + "\n\nEDITED = True\n")
+    file.write_text(file.read_text(encoding="utf-8") + "\n\nEDITED = True\n", encoding="utf-8")
     planned = pulled.planned()
     assert planned["probe_run"] == planned["train_run"] == 2
     assert planned["download_raw"] == planned["pack_clips"] == 1
@@ -117,7 +117,7 @@ def test_weights_that_are_missing_are_made_again_only_where_they_are_needed(pull
 def test_a_table_is_written_in_four_formats_and_says_how_well_its_probes_are_solved(built: Checkout) -> None:
     folder = built.path / "results" / "tables" / "small"
     assert {file.suffix for file in folder.iterdir()} == {".md", ".csv", ".tex", ".json", ".key"}
-    said = (folder / "two_rows.md").read_text()
+    said = (folder / "two_rows.md").read_text(encoding="utf-8")
     found = re.search(r"no entry of the gradient exceeds (\S+)\.\s", said)
     assert found is not None
     assert 0 < float(found[1]) < 1e-5

@@ -26,7 +26,7 @@ def start(checkout: Checkout) -> subprocess.Popen[str]:
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
 
@@ -107,7 +107,7 @@ def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_cod
     )
     checkout.snakemake()
     (log,) = (checkout.path / "results/logs/raw").iterdir()
-    assert "of this folder" in log.read_text()
+    assert "of this folder" in log.read_text(encoding="utf-8")
     (raw,) = checkout.artifacts("raw")
     shutil.rmtree(raw)
     mirror = "mirror=$(touch planted)`touch planted`' ; touch planted"
@@ -167,7 +167,7 @@ def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
     said = copy.run(*status, PYTHONPATH="src")
     assert "failed   avmnist-concat-linear-s0-" in said
     assert "see results/logs/runs/avmnist-concat-linear-s0-" in said
-    workflow = json.loads((copy.path / pace.WORKFLOW).read_text())
+    workflow = json.loads((copy.path / pace.WORKFLOW).read_text(encoding="utf-8"))
     assert workflow["cores"] == 2
     steps = pace.steps_here(plan.make(copy.path, {"scale": "small"}))  # as Snakemake has noted them
     assert len([step for step in steps if step.folder == "runs"]) == 3

@@ -86,7 +86,7 @@ def test_one_row_is_pulled_and_pushed_alone(clone: Checkout, tmp_path: Path) -> 
 def test_runs_of_ones_own_survive_a_pull(clone: Checkout) -> None:
     mine = clone.path / "results" / "runs" / "mine-000000000000"
     mine.mkdir(parents=True)
-    (mine / "metrics.json").write_text("{}")
+    (mine / "metrics.json").write_text("{}", encoding="utf-8")
     clone.run("dvc", "pull", "-q")
     assert (mine / "metrics.json").exists()
     assert len(clone.artifacts("runs")) == 4

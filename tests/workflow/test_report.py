@@ -17,7 +17,7 @@ def test_snakemakes_report_has_tables_figures_and_page_without_network(copy: Che
 
 
 def test_the_command_in_a_panel_makes_the_runs_of_its_row_and_nothing_else(copy: Checkout) -> None:
-    page = (copy.path / "results" / "page" / "small.html").read_text()
+    page = (copy.path / "results" / "page" / "small.html").read_text(encoding="utf-8")
     (panel,) = re.findall(r'data-row="two_rows/ogm">(.*?)</script>', page, re.DOTALL)
     command = json.loads(panel)["command"]
     (run,) = (run for run in copy.artifacts("runs") if "ogm" in run.name)
@@ -31,7 +31,7 @@ def test_the_command_in_a_panel_makes_the_runs_of_its_row_and_nothing_else(copy:
 def test_the_page_shows_what_failed(copy: Checkout) -> None:
     copy.edit("config/tables/two_rows.yaml", "concat: {}", "concat: {training: {learning_rate: 1.0e+30}}")
     copy.snakemake(check=False)
-    page = (copy.path / "results" / "page" / "small.html").read_text()
+    page = (copy.path / "results" / "page" / "small.html").read_text(encoding="utf-8")
     (row,) = re.findall(r'<tr id="two_rows/concat">.*?</tr>', page, re.DOTALL)
     assert "failed" in row
     assert "0 of 1 seeds; seed 0 failed: see results/logs/runs/avmnist-concat-linear-s0-" in row

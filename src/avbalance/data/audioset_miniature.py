@@ -42,4 +42,4 @@ class AudioSetMiniature(Miniature):
             lines[train if split == "train" else "eval"].append(line)
         comment = ["# Segments csv", "# num_ytids, num_segs", "# YTID, start_seconds, end_seconds, positive_labels"]
         for name, listed in lines.items():
-            (folder / f"csv/{name}_segments.csv").write_text("\n".join(comment + listed) + "\n")
+            (folder / f"csv/{name}_segments.csv").write_text("\n".join(comment + listed) + "\n", encoding="utf-8")

@@ -50,7 +50,7 @@ class GRIDMiniature:
     def generate(self, folder: Path) -> None:
         """Write grid_s1/clips/*.mp4, grid_s1/landmarks/*.csv and grid_s1/metadata.csv below `folder`."""
         rows = [self._write(folder / "grid_s1", index) for index in range(self.num_sentences)]
-        with (folder / METADATA).open("w", newline="") as file:
+        with (folder / METADATA).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["path", "id", "word_times_s", "landmarks"])
             writer.writerows(rows)

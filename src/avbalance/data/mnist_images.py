@@ -52,7 +52,7 @@ class MNISTImages:
         chosen = divide(
             draw(labels, self.num_train, random), labels, round(self.val_fraction * self.num_train), random
         ) | {"test": draw(test_labels, self.num_test, random)}
-        with (out / "clips.csv").open("w", newline="") as file:
+        with (out / "clips.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["split", "index", "label", "images", "image"])
             for split, places in chosen.items():
@@ -66,7 +66,7 @@ class MNISTImages:
                 writer.writerows(
                     (split, index, known[place], name, place) for index, place in enumerate(places.tolist())
                 )
-        (out / "report.json").write_text('{"dropped": [], "repaired": []}\n')
+        (out / "report.json").write_text('{"dropped": [], "repaired": []}\n', encoding="utf-8")
         return {
             "modalities": {"visual": {"shape": [1, 28, 28], "mean": [MEAN], "std": [STD]}},
             "splits": {split: len(places) for split, places in chosen.items()},

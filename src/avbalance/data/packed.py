@@ -24,7 +24,7 @@ FAULT_BYTES = 64 * 2**10
 
 def describe(folder: Path) -> dict[str, Any]:
     """`dataset.json`: {"num_classes", "classes", "modalities": {modality: {"shape"}}, "splits", ...}."""
-    description: dict[str, Any] = json.loads((folder / "dataset.json").read_text())
+    description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     return description
 
 

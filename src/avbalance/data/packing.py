@@ -34,7 +34,7 @@ def write_array(path: Path, shape: tuple[int, ...], chunks: Iterable[NDArray[Any
 
 def write_clips(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write clips.csv, one line a clip: split, index, label and where the clip comes from."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "index", "label", *columns])
         writer.writerows(rows)
@@ -54,7 +54,9 @@ def write_report(
     Raises:
         TooManyDroppedError: More than that share was dropped. The report is written all the same.
     """
-    path.write_text(json.dumps({"dropped": dropped, "repaired": repaired}, indent=1, allow_nan=False) + "\n")
+    path.write_text(
+        json.dumps({"dropped": dropped, "repaired": repaired}, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     if len(dropped) > allowed * num_files:
         first = "; ".join(f"{entry['file']}: {entry['why']}" for entry in dropped[:3])
         raise TooManyDroppedError(

@@ -232,7 +232,7 @@ def write_landmarks(path: Path, seconds: ArrayLike, landmarks: NDArray[np.float6
         landmarks: [n, 5, 2], x and y in pixels of the frame.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(LANDMARKS_HEADER)
         for second, points in zip(np.asarray(seconds, dtype=np.float64), landmarks, strict=True):

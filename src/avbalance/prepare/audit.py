@@ -181,8 +181,8 @@ def render(recipe: Mapping[str, Any]) -> str:
     """
     folder = Path(recipe["inputs"]["data"])
     manifest = store.open_artifact(folder)
-    dataset = json.loads((folder / "dataset.json").read_text())
-    report = json.loads((folder / "report.json").read_text())
+    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     clips = pd.read_csv(folder / "clips.csv", dtype=str, keep_default_na=False)
     labels = {split: np.load(folder / f"{split}_label.npy") for split in dataset["splits"]}
     classes = name_classes(dataset, labels)
@@ -193,7 +193,7 @@ def render(recipe: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         about=recipe["settings"]["about"],
         generated="generator" in recipe["settings"]["about"]["source"],
         num_sources=NUM_SOURCES,
@@ -222,8 +222,8 @@ def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
         number}, "dropped", "repaired": numbers of clips or files}.
     """
     folder, about = Path(recipe["inputs"]["data"]), recipe["settings"]["about"]
-    dataset = json.loads((folder / "dataset.json").read_text())
-    report = json.loads((folder / "report.json").read_text())
+    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return {
         "title": about["title"],
         "licence": about["licence"],

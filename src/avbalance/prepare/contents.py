@@ -32,9 +32,9 @@ def write_report(folder: Path, selection: Selection, kept: Path, max_dropped: fl
         "unused": selection.unused,
     }
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    (folder / "report.json").write_text(text)
+    (folder / "report.json").write_text(text, encoding="utf-8")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(text)
+    kept.write_text(text, encoding="utf-8")
     num_dropped = len(selection.dropped)
     if num_dropped > max_dropped * selection.num_listed:
         first = "; ".join(f"{entry['clip']}: {entry['why']}" for entry in selection.dropped[:10])
@@ -99,7 +99,7 @@ def write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dic
         lines += [(name, places[trial.enrol], places[trial.test], int(trial.is_target)) for trial in usable]
         counts[name] = {"used": len(usable), "dropped": len(trials) - len(usable)}
     if counts:
-        with (folder / "trials.csv").open("w", newline="") as file:
+        with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["list", "enrol", "test", "is_target"])
             writer.writerows(lines)

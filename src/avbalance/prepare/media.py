@@ -90,7 +90,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
             "splits": {split: len(labels[split]) for split in SPLITS},
             **({"trials": num_trials} if num_trials else {}),
         }
-        (folder / "dataset.json").write_text(json.dumps(described, indent=1, allow_nan=False) + "\n")
+        (folder / "dataset.json").write_text(json.dumps(described, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     kept.unlink()
 
 

@@ -47,7 +47,7 @@ def pack(recipe: dict[str, Any], out: Path) -> None:
             "classes": settings.get("classes") or [str(label) for label in range(num_classes)],
             **described,
         }
-        (folder / "dataset.json").write_text(json.dumps(dataset, indent=1, allow_nan=False) + "\n")
+        (folder / "dataset.json").write_text(json.dumps(dataset, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:

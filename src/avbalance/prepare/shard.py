@@ -85,7 +85,7 @@ def make(shard: Shard) -> dict[str, Any]:
 def _finished(shard: Shard) -> dict[str, Any] | None:
     """What an earlier call left, if it is whole."""
     try:
-        content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text())
+        content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text(encoding="utf-8"))
         digests = {name: store.sha256(shard.folder / f"{name}.npy") for name in shard.views}
         return content if content["files"] == digests else None
     except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
@@ -129,7 +129,7 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
         "files": {name: store.sha256(folder / f"{name}.npy") for name in views},
         "sums": {name: total.tolist() for name, total in sums.items()},
     }
-    (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n")
+    (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return content
 
 

@@ -46,7 +46,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     manifest = store.open_artifact(folder)
     made = manifest["provenance"]
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         confusion, masked = read_predictions(folder / "predictions.npz")
         return {
             "history": read_history(folder / "history.csv"),
@@ -92,7 +92,7 @@ def read_history(file: Path) -> dict[str, list[float | None]]:
 
     Accuracies and the like are in per cent, as everywhere on the page.
     """
-    with file.open() as text:
+    with file.open(encoding="utf-8") as text:
         lines = list(csv.DictReader(text))
     names = [name for name in lines[0] if name != "seconds"] if lines else []
     factors = {name: 100 if PER_CENT.search(name) else 1 for name in names}

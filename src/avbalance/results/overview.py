@@ -90,7 +90,7 @@ def describe_figure(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     runs = [Path(entry["run"]) for entries in settings["rows"].values() for entry in entries]
     methods = [one_run.methods_of(read_manifest(run)["recipe"]["settings"]) for run in runs if run.exists()]
     image = data_uri(".svg", file.with_suffix(".svg").read_bytes())
-    about: dict[str, Any] = json.loads(file.read_text())
+    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return about | {"image": image, "methods": set().union(*methods)}
 
 
@@ -138,5 +138,5 @@ def describe_audit(path: str) -> dict[str, Any]:
     """
     file = Path(path).with_name(Path(path).name.rsplit(".", 1)[0] + ".json")
     link = f"../{'/'.join(file.with_suffix('.html').parts[-3:])}"
-    summary = json.loads(file.read_text()) if file.exists() else None
+    summary = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     return {"name": file.stem, "link": link, "exists": file.with_suffix(".html").exists(), "summary": summary}

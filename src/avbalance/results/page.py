@@ -105,8 +105,8 @@ def fill(scale: str, contents: Mapping[str, Any]) -> str:
     }  # short, and in the order of the files
     return environment.get_template("page.html.j2").render(
         scale=scale,
-        style=Markup((WEB / "page.css").read_text()),
-        scripts=[Markup((WEB / name).read_text()) for name in ("page.js", "charts.js", "panel.js")],
+        style=Markup((WEB / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup((WEB / name).read_text(encoding="utf-8")) for name in ("page.js", "charts.js", "panel.js")],
         vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
         **contents,
     )

@@ -51,7 +51,7 @@ class Runs:
     def history(self, folder: str) -> dict[str, NDArray[np.float64]]:
         """{column of history.csv: [epochs]}."""
         self._verify(folder)
-        with (Path(folder) / "history.csv").open() as file:
+        with (Path(folder) / "history.csv").open(encoding="utf-8") as file:
             reader = csv.DictReader(file)
             lines = list(reader)
         return {name: np.array([float(line[name]) for line in lines]) for name in reader.fieldnames or ()}
@@ -67,7 +67,7 @@ class Runs:
 
     def metrics(self, folder: str) -> dict[str, Any]:
         """The run's metrics.json."""
-        content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text())
+        content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
         return content
 
     def provenance(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def pictures(landmarks: Path | None, *seconds: float) -> Pictures:
 
 def sidecar(folder: Path, *lines: str) -> Path:
     path = folder / "clip.csv"
-    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return path
 
 

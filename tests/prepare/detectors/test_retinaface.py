@@ -198,7 +198,9 @@ def test_what_cannot_be_is_said(tmp_path: Path, backend: str, options: dict[str,
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["astronaut.png", "obama.jpg", "two_people.jpg"])
 def test_official_weights_find_the_faces_of_photos(official: Path, mirror: Path, backend: str, name: str) -> None:
-    reference = json.loads((mirror / "images/landmarks.json").read_text())["images"][name]["faces_at_640"]
+    reference = json.loads((mirror / "images/landmarks.json").read_text(encoding="utf-8"))["images"][name][
+        "faces_at_640"
+    ]
     photo = cv2.cvtColor(cv2.imread(str(mirror / "images" / name)), cv2.COLOR_BGR2RGB)
     frames = np.stack([photo, photo[:, ::-1], photo])
     found = detect(RetinaFace(official, backend, batch_size=3), frames)

@@ -54,7 +54,7 @@ def assert_same(found: list[Face], expected: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize(("name", "most_faces"), MOST_FACES.items())
 def test_faces_of_clips_are_those_of_the_reference(mirror: Path, name: str, most_faces: int) -> None:
-    reference = json.loads((mirror / "video/clips.json").read_text())["clips"][name]["faces"]
+    reference = json.loads((mirror / "video/clips.json").read_text(encoding="utf-8"))["clips"][name]["faces"]
     expected = {int(i): faces for i, faces in reference.items()}
     assert max(len(faces) for faces in expected.values()) == most_faces
     found = detect(YuNet(mirror), decode(mirror / "video" / name, list(expected)))
@@ -64,7 +64,7 @@ def test_faces_of_clips_are_those_of_the_reference(mirror: Path, name: str, most
 
 @pytest.mark.parametrize("name", ["astronaut.png", "obama.jpg", "two_people.jpg"])
 def test_a_large_photo_is_shrunk_and_its_faces_given_in_its_own_pixels(mirror: Path, name: str) -> None:
-    reference = json.loads((mirror / "images/landmarks.json").read_text())["images"][name]
+    reference = json.loads((mirror / "images/landmarks.json").read_text(encoding="utf-8"))["images"][name]
     photo = cv2.cvtColor(cv2.imread(str(mirror / "images" / name)), cv2.COLOR_BGR2RGB)[None]
     assert_same(detect(YuNet(mirror), photo)[0], reference["faces_at_640"])
     assert_same(detect(YuNet(mirror, longest_side=2000), photo)[0], reference["faces_full"])

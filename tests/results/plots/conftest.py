@@ -43,11 +43,11 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
             recipe = {"step": "train", "settings": {"encoder": {"audio": {}, "visual": {}}, **settings}}
             with store.publish(folder, {**recipe, "inputs": {"data": f"results/prep/{data}"}}) as out:
                 np.savez(out / "predictions.npz", **arrays)
-                (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}))
+                (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}), encoding="utf-8")
                 if history is not None:
                     epochs = zip(*history.values(), strict=True)
                     lines = [",".join(map(str, line)) for line in (history, *epochs)]
-                    (out / "history.csv").write_text("\n".join(lines) + "\n")
+                    (out / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
                 if norms is not None:
                     np.savez(out / "weight_norms.npz", **norms)
         return Row(label, entries)

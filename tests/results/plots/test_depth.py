@@ -29,7 +29,7 @@ def row(publish_row: PublishRow) -> Row:
                 layer: {moment: {"test_error": error, "gradient_norm": 0.0} for moment in ("7", "trained")}
                 for layer, error in zip(NAMES, errors, strict=True)
             }
-            (out / "metrics.json").write_text(json.dumps(figures))
+            (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
         entry["layers"] = {"probe": str(folder), "layers": ["*", "*.*"], "moment": 7}
     return row
 

@@ -47,12 +47,14 @@ def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
     norms = {f"weight_norm_{m}": np.ones((3, 3), np.float32) for m in ("audio", "visual")}
     common = {"history": history, "norms": norms, "balancer": {"g_blend_online": {"first": 1, "then": 1}}}
     with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
-        (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"]}))
+        (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"]}), encoding="utf-8")
         for modality in ("audio", "visual"):
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((4, 3, 8, 8)).astype(np.float16))
     with store.publish(Path("results/probes/demo"), {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
         np.savez(out / "predictions.npz", test_label=run["test_label"])
-        (out / "metrics.json").write_text(json.dumps({name: {"trained": PROBE} for name in ("one", "two")}))
+        (out / "metrics.json").write_text(
+            json.dumps({name: {"trained": PROBE} for name in ("one", "two")}), encoding="utf-8"
+        )
     made = {
         "a": publish_row("Row a", *[run | {"test_logits": [0, 1, 1, 1]}] * 2, head={"linear": {}}, **common),
         "b": publish_row(

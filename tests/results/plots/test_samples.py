@@ -16,7 +16,9 @@ def row(runs: Callable[..., str]) -> Row:
     """A row whose prepared data has an image, a waveform and a spectrogram a clip."""
     shapes = {"image": (1, 6, 6), "wave": (50,), "spectrogram": (8, 9)}
     with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
-        (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25}))
+        (out / "dataset.json").write_text(
+            json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25}), encoding="utf-8"
+        )
         for modality, shape in shapes.items():
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
     return Row("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])

@@ -89,7 +89,7 @@ def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:
 def class_names(data: Path, num_classes: int) -> list[str]:
     """As the prepared data names them; numbers where it does not."""
     read_manifest(data)
-    description: dict[str, Any] = json.loads((data / "dataset.json").read_text())
+    description: dict[str, Any] = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
     return [str(name) for name in description.get("classes") or range(num_classes)]
 
 

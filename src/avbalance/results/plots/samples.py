@@ -41,7 +41,7 @@ class Samples(Plot):
         assert predictions is not None
         data = Path(runs.data(folder))
         open_artifact(data)
-        description = json.loads((data / "dataset.json").read_text())
+        description = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
         labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
         inputs = {
             modality: np.load(data / f"{self.split}_{modality}.npy", mmap_mode="r")
