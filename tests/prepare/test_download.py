@@ -370,7 +370,9 @@ def test_a_wrong_and_a_missing_wav_are_named_and_the_archive_is_fetched_anew(ser
 
 
 @pytest.mark.parametrize(
-    "damage", [b"<html>not an archive</html>", tar(dict(WAVS))[:700], tar(dict(WAVS), "w:gz")[:90]]
+    "damage",
+    [b"<html>not an archive</html>", tar(dict(WAVS))[:700], tar(dict(WAVS), "w:gz")[:90]],
+    ids=["html", "cut tar", "cut gzip"],
 )
 def test_a_damaged_archive_is_an_error_that_names_it(server: Server, tmp_path: Path, damage: bytes) -> None:
     server.files["/all"] = damage
