@@ -72,13 +72,13 @@ class Step(NamedTuple):
 
 
 def steps_here(planned: Plan) -> list[Step]:
-    """The plan's artifacts that Snakemake has made here, in the order in which they were finished."""
-    steps = {}  # a run has two records
+    """The artifacts that are there and that Snakemake has made here, in the order in which they were finished."""
+    steps = {}  # a run has two records, and a step that failed may have one
     for file in _files(planned.project.root / ".snakemake" / "metadata"):
         record = json.loads(file.read_text(encoding="utf-8"))
         path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
-        if path in planned.artifacts and not record["incomplete"] and record["endtime"] is not None:
-            artifact = planned.artifacts[path]
+        artifact = planned.artifacts.get(path)
+        if artifact is not None and (planned.project.root / artifact.products[0]).exists() and record["endtime"]:
             steps[path] = Step(artifact.folder, artifact.name, record["starttime"], record["endtime"])
     return sorted(steps.values(), key=lambda step: step.end)
 
