@@ -41,6 +41,7 @@ RESULTS = {
 WITHOUT_NUMBERS = {
     "avmnist_balancers": 12,
     "avmnist_mmcosine": 4,
+    "avmnist_optimizers": 2,
     "avmnist_resnet18": 1,
     "grid_balance": 6,
     "grid_balancers": 11,

@@ -93,11 +93,3 @@ def test_a_start_that_is_no_data_set_is_the_users_error(tmp_path: Path) -> None:
         UserError, match=r"starts\.resnet50_imagenet: 'imagnet' is not a dataset; did you mean 'imagenet'"
     ):
         plan.make(tmp_path, {"scale": "miniature", "tables": "probes_table4"})
-
-
-@pytest.mark.parametrize(("scale", "generated"), [("miniature", True), ("laptop", False)])
-def test_a_table_says_whether_its_data_are_generated_by_their_source(scale: str, generated: bool) -> None:
-    planned = plan.make(ROOT, {"scale": scale, "tables": ["avmnist_table1", "avmnist_fig1", "contrastive_table2"]})
-    settings = [artifact.recipe["settings"] for artifact in planned.artifacts.values()]
-    found = {each["table"]: each["generated"] for each in settings if "generated" in each}
-    assert found == {"avmnist_table1": generated, "avmnist_fig1": generated, "contrastive_table2": False}

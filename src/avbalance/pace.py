@@ -36,10 +36,8 @@ class Workflow:
 
 def begin(root: Path, cores: int) -> None:
     """Note that this process is a workflow of so many cores."""
-    file = root / WORKFLOW
-    file.parent.mkdir(parents=True, exist_ok=True)
     workflow = Workflow(os.getpid(), socket.gethostname(), time.time(), cores)
-    file.write_text(json.dumps(asdict(workflow)) + "\n", encoding="utf-8")
+    store.replace(root / WORKFLOW, json.dumps(asdict(workflow), allow_nan=False) + "\n")
 
 
 def running_workflow(root: Path) -> Workflow | None:

@@ -480,7 +480,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_pa
         preexec_fn=limit, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("error: [Errno 27] File too large")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: prep: File too large")
     assert "Traceback" not in done.stderr
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "recipe.json"]
     assert left == []
