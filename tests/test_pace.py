@@ -144,8 +144,8 @@ def test_the_last_step_takes_as_long_as_on_one_core(planned: Plan) -> None:
 
 def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_done(planned: Plan) -> None:
     states = survey(planned)
-    said = "time left: unknown, not counting raw, prep, runs, probes, tables/miniature, audit/miniature, page, of which none has finished yet"
-    assert time_left(planned, states) == said
+    kinds = "raw, prep, runs, probes, tables/miniature, audit/miniature, page"
+    assert time_left(planned, states) == f"time left: unknown, not counting {kinds}, of which none has finished yet"
     run = planned.artifacts[paths(planned, "runs")[0]].name
     folder = planned.project.root / "results" / "resume" / run
     folder.mkdir(parents=True)
