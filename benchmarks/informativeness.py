@@ -42,7 +42,8 @@ from avbalance.results.statistics import t_interval
 
 LEVELS = ((0.9, 0.9), (0.9, 0.5), (0.5, 0.9))
 MODALITIES = ("audio", "visual")
-TRAINING = {"epochs": 10, "patience": 3}
+SGD = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0001, "learning_rate": 0.003}
+TRAINING = {"epochs": 10, "patience": 3, **SGD}
 SECONDS = 0.5
 LOG_MEL = {"seconds": SECONDS, "num_mels": 20, "window_samples": 400, "hop_samples": 320, "fft_samples": 512}
 VIEWS = {"audio": {"log_mel": {"sample_rate": 16000, **LOG_MEL}}, "visual": {"frames": {"size": 32}}}

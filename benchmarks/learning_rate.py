@@ -42,6 +42,7 @@ def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, f
     """The record of the epoch that a training at a learning rate keeps; all NaN where it diverges."""
     splits = {name: Split(data, name, list(settings["encoder"]), CPU) for name in ("train", "val")}
     training = {**settings["training"], "learning_rate": rate}
+    training.pop("monitor", None)  # it would look at test
     with tempfile.TemporaryDirectory() as resume:
         try:
             balancer = build_balancer(settings, describe(data), CPU)

@@ -224,7 +224,9 @@ class Scale(Strict):
 
 
 class Settings(Strict):
-    """`config/config.yaml`; every key can be given by `--config key=value`."""
+    """`config/config.yaml`; every key can be given by `--config key=value`, where a number in a list comes as a text."""
+
+    model_config = ConfigDict(strict=False)
 
     scale: str
     tables: Literal["all"] | str | list[str] | None = None

@@ -19,7 +19,7 @@ datasets:
 TABLE = """
 title: Two rows
 paper: none
-defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}, training: {optimizer: sgd}}
 rows:
   concat: {}
   ogm: {balancer: {ogm_ge: {alpha: 0.5}}}
