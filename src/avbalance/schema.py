@@ -224,7 +224,7 @@ class Scale(Strict):
 
 
 class Settings(Strict):
-    """`config/config.yaml`; every key can be given by `--config key=value`, where a number in a list comes as a text."""
+    """`config/config.yaml`; every key can be given by `--config key=value`, which gives numbers in a list as text."""
 
     model_config = ConfigDict(strict=False)
 
