@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -103,8 +104,8 @@ def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[str, float]
 
 
 def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[str, float]]) -> float:
-    """How much slower the running workflow has become of late: its last steps against what the others foretell of each,
-    times the pauses between them."""
+    """How much slower than its steps so far the running workflow goes on: half way, as a geometric mean, between their
+    pace and that of the last ones against what the others foretell of each; times the pauses between steps."""
     workflow = running_workflow(planned.project.root)
     own = [step for step in steps if workflow is not None and step.end >= workflow.started]
     last = own[-RECENT:]
@@ -118,7 +119,7 @@ def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[s
         if others:
             ratios.append((step.end - step.start) / expected_seconds(step.name, others))
     pauses = max((last[-1].end - began) / busy, 1)
-    return median(ratios) * pauses if ratios else pauses
+    return sqrt(median(ratios)) * pauses if ratios else pauses
 
 
 def projected(planned: Plan, names: Iterable[str]) -> dict[str, float]:
