@@ -15,7 +15,7 @@ from typing import NamedTuple
 from avbalance import plan, progress, store
 from avbalance.artifacts import STAMPED, Plan
 
-WORKFLOW = Path("results/logs/workflow.json")
+WORKFLOW = Path(".snakemake/avbalance.json")
 RECENT = 10
 """Steps that tell the pace."""
 
