@@ -40,7 +40,8 @@ def wait_for_training(checkout: Checkout) -> None:
 
 def lengthen(checkout: Checkout) -> None:
     """One row long enough to be killed in."""
-    checkout.edit("config/tables/two_rows.yaml", "alpha: 0.5}}", "alpha: 0.6}}, training: {optimizer: sgd, epochs: 12, patience: 12}")
+    training = "training: {optimizer: sgd, epochs: 12, patience: 12}"
+    checkout.edit("config/tables/two_rows.yaml", "alpha: 0.5}}", f"alpha: 0.6}}}}, {training}")
     checkout.edit("workflow/rules/train.smk", "--device", "--checkpoint-seconds 0 --device")
 
 
