@@ -83,11 +83,12 @@ def classify(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Predictions and figures of every split, where test has the classes that were trained.
 
-    Figures are of float32 logits. Those of val and test are kept as they are, masked ones as `metrics.kept` says.
+    Figures are of float32 logits. Those of val and test are kept as they are, masked ones as `metrics.kept` says; those
+    of train, of which pictures alone are made, as `metrics.rounded` says.
 
     Returns:
-        "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with "<split>_label" and,
-        where clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
+        "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
+        "<split>_label" and, where clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     figures: dict[str, float] = {}
@@ -100,6 +101,7 @@ def classify(
         figures |= {f"{name}_{what}": value for what, value in summary.items()}
         predictions[f"{name}_label"] = split.labels
         if name == "train":
+            predictions["train_logits"] = metrics.rounded(said["logits"])
             continue
         for what, values in said.items():
             ranked = what.startswith("masked_")

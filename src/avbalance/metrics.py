@@ -31,6 +31,13 @@ def correct(predicted: NDArray[Any], labels: NDArray[np.integer], k: int = 1) ->
     return np.asarray((predicted if predicted.ndim == 1 else label_ranks(predicted, labels)) < k)
 
 
+def rounded(values: NDArray[np.float32]) -> NDArray[np.floating]:
+    """The values to three digits, in float16, where that can hold all of them; else as they are."""
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float16)
+    return small if np.isfinite(small).all() else values
+
+
 def kept(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32] | NDArray[np.int32]:
     """What a run keeps of logits that tables only rank: `label_ranks`; the logits where a clip has several classes."""
     return logits if labels.ndim == 2 else label_ranks(logits, labels)
