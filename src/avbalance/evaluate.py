@@ -88,7 +88,8 @@ def classify(
 
     Returns:
         "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
-        "<split>_label" and, where clips are windows of videos, "test_video"; and "<split>_" with each name of `metrics.summarise`.
+        "<split>_label" and, where clips are windows of videos, "test_video"; and "<split>_" with each name of
+        `metrics.summarise`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     figures: dict[str, float] = {}
