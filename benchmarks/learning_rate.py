@@ -46,7 +46,7 @@ def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, f
     with tempfile.TemporaryDirectory() as resume:
         try:
             balancer = build_balancer(settings, describe(data), CPU)
-            history, _ = train(balancer, splits, {}, training, settings["seed"], Path(resume), math.inf)
+            history, *_ = train(balancer, splits, {}, training, settings["seed"], Path(resume), math.inf)
         except cli.UserError as error:
             print(f"{rate}: {error}\n")
             return dict.fromkeys(("epoch", "val_loss", "val_accuracy"), math.nan)

@@ -15,7 +15,7 @@ from avbalance.table_schema import Row, Table
 
 LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
 """A column of one list of trials."""
-PERCENT = re.compile(r"(best_test_)?(accuracy|top5|video_\w+|map|mauc|eer\w*)|(acc|map)_\w+|probe_\w*error")
+PERCENT = re.compile(r"(best_test_)?(top5|video_\w+|map|mauc|eer\w*)|(acc|map)_\w+|\w*(error|accuracy)|fallback")
 SIGNED = re.compile(r"shapley_\w+|weight_\w+|ogr_\w+")
 EXACT = ("gflops", "parameters")
 """Columns of the model, which no seed changes."""

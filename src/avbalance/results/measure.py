@@ -27,7 +27,7 @@ from avbalance.results.imbalance import gap, right_with, shapley
 from avbalance.results.runs import Predictions, Runs
 
 OF_THE_MODEL = {"gflops": ("multiply_adds_per_clip", 1e9), "parameters": ("num_parameters", 1e6)}
-"""{column: name in metrics.json, how much of it is one}; a multiply-add is two operations there, one in the papers."""
+"""{column: (name in metrics.json, its value that the column shows as 1)}."""
 
 
 @dataclass

@@ -5,19 +5,17 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from avbalance.cli import UserError
-from avbalance.results import formats, one_run, panels, tables
-from avbalance.results.claims import SIGN
+from avbalance.results import claims, formats, one_run, panels, tables
 from avbalance.results.columns import Column
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
-BASES = ("experiment", "formula", "generated")
-"""Of claims, as `claims.Basis`."""
+BASES: tuple[claims.Basis, ...] = get_args(claims.Basis)
 DOWNLOADS = (".csv", ".tex", ".md")
 
 
@@ -111,7 +109,7 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {1: "right", -1: "left"}.get(SIGN.get(claim["relation"], 0), "")
+        claim["claimed"] = {1: "right", -1: "left"}.get(claims.SIGN.get(claim["relation"], 0), "")
     records: dict[str, list[dict[str, Any]]] = {}
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)
