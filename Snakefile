@@ -26,11 +26,11 @@ include: "workflow/rules/tables.smk"
 
 # What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
 onerror:
-    for page, name in pages().items():
+    for page, name in plan.pages.items():
         files = ["--recipe", f"results/recipes/{name}.json", "--out", page]
         subprocess.run([sys.executable, "-m", "avbalance.results.page", *files], check=False)
 
 
 onsuccess:
-    for page in pages():
+    for page in plan.pages:
         print(f"The page: {page}")

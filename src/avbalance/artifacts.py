@@ -7,7 +7,7 @@ that they once were made from.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,11 @@ from avbalance.results import files
 
 RESULTS = Path("results")
 FOLDERS = ("raw", "prep", "runs", "weights", "blends", "probes")
-"""Where each artifact is a folder with a manifest."""
+"""Folders in which each artifact is a folder with a manifest."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
+REPORTED = {"tables": (".csv", ".md"), "figures": (".svg",), "page": (".html",)}
+"""{kind: suffixes} of the files that `snakemake --report` shows."""
 
 
 @dataclass
@@ -79,6 +81,27 @@ class Plan:
     unrecorded: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
+    @property
+    def pages(self) -> dict[str, str]:
+        """{page: name of its recipe}; the one that was asked for, if any."""
+        names = [artifact.name for artifact in self.artifacts.values() if artifact.folder == "page"]
+        return {f"{RESULTS}/page/{name.rsplit('.', 1)[0]}.html": name for name in names}
+
+    def reported(self) -> Iterator[tuple[str, str, str]]:
+        """(file, kind, slug) of the tables, figures and page that are there."""
+        for artifact in self.artifacts.values():
+            kind, slug = artifact.folder.split("/")[0], artifact.name.rsplit(".", 1)[0]
+            for suffix in REPORTED.get(kind, ()):
+                file = f"{RESULTS}/{artifact.folder}/{slug}{suffix}"
+                if self.exists(file):
+                    yield file, kind, slug
+
+    def notes(self) -> list[str]:
+        """Lines for the user: what `dvc pull` would bring, and tables that wait for lists of checksums."""
+        cached = self.cached_elsewhere()
+        lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
+        return lines + self.postponed()
+
     def behind(self, path: str) -> set[str]:
         """An artifact and all that it is made from, also by others."""
         found: set[str] = set()
@@ -91,7 +114,7 @@ class Plan:
         return found
 
     def postponed(self) -> list[str]:
-        """Which tables are left out, and a line for each list of checksums that they wait for; empty if none is."""
+        """A line that names the tables left out, and one for each list of checksums that they wait for."""
         if not self.left_out:
             return []
         lines = sorted({line for lines in self.unrecorded.values() for line in lines})
@@ -115,12 +138,12 @@ class Plan:
         return [product for product in products if not self.exists(product)]
 
     def is_there(self, artifact: Artifact) -> bool:
-        """Whether an artifact need not be made."""
+        """True if all products of an artifact exist, and the files of its stamp are whole."""
         return all(map(self.exists, artifact.products))
 
     @cached_property
     def broken(self) -> frozenset[str]:
-        """The stamps that are there, and whose files are missing or changed since: as good as absent."""
+        """Stamps that exist, but whose files are missing or were changed since; they count as absent."""
         found = set()
         for artifact in self.artifacts.values():
             for product in artifact.products:
@@ -132,7 +155,7 @@ class Plan:
         return frozenset(found)
 
     def exists(self, file: str) -> bool:
-        """Whether a product is there and, of a stamp, its files are whole."""
+        """True if a product exists and, where it is a stamp, its files are whole."""
         # os.path is far faster than pathlib, and this is called often
         return os.path.exists(f"{self.project.root}/{file}") and file not in self.broken
 

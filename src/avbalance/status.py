@@ -167,10 +167,7 @@ def draw(planned: Plan, states: Mapping[str, State]) -> Group:
         for name, done, parts in state.running:
             lines.append(f"running  {name}" + f": {done} of at most {parts}" * (parts > 1))
         lines += [f"failed   {name}: see {log}" for name, log in state.failed]
-    if cached := planned.cached_elsewhere():
-        lines.append(f"{len(cached)} artifacts are cached, not pulled: dvc pull")
-    lines += planned.postponed()
-    lines += filter(None, [time_left(planned, states)])
+    lines += [*planned.notes(), *filter(None, [time_left(planned, states)])]
     return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
 

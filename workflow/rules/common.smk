@@ -1,6 +1,5 @@
 # The plan names every artifact; rules only say which step makes it.
 import gc
-import os
 import sys
 from pathlib import Path
 from shlex import quote
@@ -25,16 +24,8 @@ except UserError as error:
 gpus = avbalance.plan.num_gpus(plan.project.settings.device)
 workflow.global_resources.setdefault("gpu", gpus)
 
-if cached := plan.cached_elsewhere():
-    print(f"{len(cached)} artifacts are cached, not pulled: dvc pull", file=sys.stderr)
-for line in plan.postponed():
+for line in plan.notes():
     print(line, file=sys.stderr)
-
-
-def pages():
-    """{page: its recipe's name}: the one that was asked for, if any."""
-    names = [artifact.name for artifact in plan.artifacts.values() if artifact.folder == "page"]
-    return {f"results/page/{name.rsplit('.', 1)[0]}.html": name for name in names}
 
 
 def step(module, options):
@@ -66,15 +57,10 @@ def needs(folder):
 
 
 def shown():
-    """What `snakemake --report` shows; its files have fixed names, so no rule's outputs can be marked instead."""
-    kinds = {"tables": (".csv", ".md"), "figures": (".svg",), "page": (".html",)}
-    for artifact in plan.artifacts.values():
-        kind, slug = artifact.folder.split("/")[0], artifact.name.rsplit(".", 1)[0]
-        for suffix in kinds.get(kind, ()):
-            file = f"results/{artifact.folder}/{slug}{suffix}"
-            if os.path.exists(file):
-                labels = {"name": slug, "format": suffix[1:]}
-                yield report(file, caption=f"workflow/report/{kind}.rst", category=kind.capitalize(), labels=labels)
+    """Files of `snakemake --report`; their names are fixed, so no rule's outputs can be marked instead."""
+    for file, kind, slug in plan.reported():
+        labels = {"name": slug, "format": Path(file).suffix[1:]}
+        yield report(file, caption=f"workflow/report/{kind}.rst", category=kind.capitalize(), labels=labels)
 
 
 wildcard_constraints:
