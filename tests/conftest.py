@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from avbalance import store
+from avbalance import plan, store
+from avbalance.artifacts import Plan
 
 torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+TWO_ROWS = """
+title: Two rows
+paper: ours
+defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
+rows:
+  concat: {}
+  film: {fusion: film}
+columns: [accuracy, acc_audio_probe]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +80,11 @@ def recipe(prepared: Path) -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Plan:
+    """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TWO_ROWS, encoding="utf-8")
+    return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})

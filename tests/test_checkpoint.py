@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from avbalance import checkpoint
+from avbalance.cli import UserError
 from avbalance.train import run
 
 Make = Callable[..., dict[str, Any]]
@@ -91,3 +92,11 @@ def test_a_run_with_a_damaged_checkpoint_or_moment_begins_anew_and_gives_the_sam
         assert "training begins anew" in capfd.readouterr().err
         assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
         assert (folder / "moment_5.safetensors").read_bytes() == kept
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.unfinished").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/checkpoint.unfinished: No space left on device$"):
+        checkpoint.save(tmp_path, {"weights": torch.zeros(10_000), "files": {}})
+    assert checkpoint.load(tmp_path, CPU) is None

@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,25 +12,6 @@ import pytest
 from avbalance import pace, plan, store
 from avbalance.artifacts import Plan
 from avbalance.status import survey, time_left
-
-ROOT = Path(__file__).parents[1]
-TABLE = """
-title: Two rows
-paper: ours
-defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
-rows:
-  concat: {}
-  film: {fusion: film}
-columns: [accuracy, acc_audio_probe]
-"""
-
-
-@pytest.fixture
-def planned(tmp_path: Path) -> Plan:
-    """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
-    return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
 
 
 def paths(planned: Plan, folder: str) -> list[str]:

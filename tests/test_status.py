@@ -18,25 +18,6 @@ from avbalance.artifacts import Artifact, Plan
 from avbalance.cli import UserError
 from avbalance.status import SILENT_SECONDS, stale, survey, time_left
 
-ROOT = Path(__file__).parents[1]
-TABLE = """
-title: Two rows
-paper: ours
-defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}}
-rows:
-  concat: {}
-  film: {fusion: film}
-columns: [accuracy, acc_audio_probe]
-"""
-
-
-@pytest.fixture
-def planned(tmp_path: Path) -> Plan:
-    """A table of two rows and two seeds: raw, prep, four runs, four probes, the table. Nothing is there yet."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "tables" / "mine.yaml").write_text(TABLE, encoding="utf-8")
-    return plan.make(tmp_path, {"scale": "miniature", "tables": "mine", "seeds": [0, 1], "device": "cpu"})
-
 
 def names(planned: Plan, folder: str) -> list[str]:
     """Slug and key of a folder's artifacts, in the order of the plan."""
@@ -280,8 +261,16 @@ def test_watching_ends_with_its_workflow(half_way: Plan, monkeypatch: pytest.Mon
     pace.begin(half_way.project.root, cores=1)
     workflow = half_way.project.root / pace.WORKFLOW
     ended = json.loads(workflow.read_text(encoding="utf-8")) | {"pid": dead_pid()}
-    monkeypatch.setattr(time, "sleep", lambda seconds: workflow.write_text(json.dumps(ended), encoding="utf-8"))
+    pauses = []
+
+    def end(seconds: float) -> None:
+        pauses.append(seconds)
+        workflow.write_text(json.dumps(ended), encoding="utf-8")
+
+    monkeypatch.setattr(time, "sleep", end)
     status.watch(half_way, Console())
+    assert pauses == [status.WATCH_SECONDS]  # drawn once while it ran, once after it had ended
+    assert survey(half_way)["runs"].left + survey(half_way)["probes"].left != []
 
 
 def test_a_watch_is_ended_by_ctrl_c(
@@ -306,7 +295,8 @@ def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
 
 def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
     unplannable = planned.project.root / "config" / "tables" / "unplannable.yaml"
-    text = TABLE.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
+    text = unplannable.with_name("mine.yaml").read_text(encoding="utf-8")
+    text = text.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
     unplannable.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="no such list of checksums"):
         plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})

@@ -25,7 +25,8 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / "checkpoint.unfinished"
-    torch.save(state, unfinished)
+    with store.naming(unfinished), unfinished.open("wb") as file:  # a full disk is an error of the file's, not torch's
+        torch.save(state, file)
     sync(unfinished)
     older = list(folder.glob(FILES))
     current = unfinished.rename(folder / f"checkpoint.{store.sha256(unfinished)}.pt")

@@ -247,15 +247,17 @@ def run(recipe: Mapping[str, Any], device: torch.device, resume: Path, checkpoin
     training, seed = settings["training"], settings["seed"]
     history, norms, best = train(balancer, splits, trials, training, seed, resume, checkpoint_seconds)
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
-    at_end = {
-        f"last_{name}_loss": mean_loss(model, Batches(splits[name], batch_size), precision) for name in ("train", "val")
-    }
+    chosen = _chosen_epoch(history, training)
+    at_end: dict[str, float] = {}
+    if trials or chosen < len(history) - 1:  # else the figures below are of the last epoch
+        for name in ("train", "val"):
+            at_end[f"last_{name}_loss"] = mean_loss(model, Batches(splits[name], batch_size), precision)
     balancer.load_state_dict(best)
     if trials:
         predictions, quality = verify(model, splits, trials, batch_size, precision)
     else:
         predictions, quality = classify(model, splits, batch_size, precision)
-    chosen = _chosen_epoch(history, training)
+    at_end = at_end or {f"last_{name}_loss": quality[f"{name}_loss"] for name in ("train", "val")}
     losses = {name: np.array(value) for name, value in {**quality, **at_end}.items() if name.endswith("_loss")}
     for name, values in {**losses, **predictions}.items():
         if not np.isfinite(values).all():
