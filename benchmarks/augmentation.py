@@ -1,4 +1,4 @@
-"""How much does augmentation cost in training?
+"""Cost of augmentation in training.
 
 A pass over the project's batches with and without, and a training step (SGD) on one of them, on generated pictures, for
 the two recipes of scale paper:

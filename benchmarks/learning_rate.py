@@ -1,4 +1,4 @@
-"""Which learning rate suits a row of a table?
+"""Choose the learning rate of a row by its validation loss.
 
 Trains the row with one seed at each of a few learning rates, all else as planned, and prints the validation loss of
 the epoch with the lowest one; the rate with the lowest one of all is chosen. Only train and val are opened. Encoders

@@ -1,4 +1,4 @@
-"""What a killed run needs to go on, bit for bit.
+"""Checkpoints, from which a killed run resumes bit for bit.
 
 A checkpoint is a file `checkpoint.<sha256>.pt`: its name tells its bytes, so a damaged one is never taken up.
 """

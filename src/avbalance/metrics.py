@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def label_ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """How many classes stand before the label, [n]; of equal logits the first stands first.
+    """Number of classes ranked before the label, [n]; of equal logits the first ranks first.
 
     Args:
         logits: [n, classes], or anything else that ranks the classes.
@@ -21,7 +21,7 @@ def label_ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> ND
 
 
 def correct(predicted: NDArray[Any], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
-    """Whether the label is among the first k classes, [n].
+    """True where the label is among the first k classes, [n].
 
     Args:
         predicted: Logits [n, classes], or their `label_ranks`, [n].
@@ -39,7 +39,7 @@ def rounded(values: NDArray[np.float32]) -> NDArray[np.floating]:
 
 
 def kept(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32] | NDArray[np.int32]:
-    """What a run keeps of logits that tables only rank: `label_ranks`; the logits where a clip has several classes."""
+    """Logits as stored where tables only rank them: `label_ranks`, or the logits where a clip has several classes."""
     return logits if labels.ndim == 2 else label_ranks(logits, labels)
 
 

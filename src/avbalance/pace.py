@@ -31,7 +31,7 @@ class Workflow:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs; one of another host counts as running."""
+        """True while the process runs; a workflow of another host counts as running."""
         return self.host != socket.gethostname() or store.is_alive(self.pid)
 
 
@@ -104,8 +104,11 @@ def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[str, float]
 
 
 def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[str, float]]) -> float:
-    """How much slower than its steps so far the running workflow goes on: half way, as a geometric mean, between their
-    pace and that of the last ones against what the others foretell of each; times the pauses between steps."""
+    """The factor by which the rest of the running workflow is slower than its steps so far.
+
+    The last steps are compared with the times that the others foretell for them. The factor is the square root of the
+    median ratio, half of the correction, so that one slow step does not decide; times that of pauses between steps.
+    """
     workflow = running_workflow(planned.project.root)
     own = [step for step in steps if workflow is not None and step.end >= workflow.started]
     last = own[-RECENT:]

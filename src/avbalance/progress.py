@@ -1,4 +1,4 @@
-"""How far a step is: a bar in a terminal, a line for each part in a log, a file for `python -m avbalance.status`."""
+"""Progress of a step: a bar in a terminal, a line for each part in a log, a file for `python -m avbalance.status`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a number may be: types of options and keys. Whoever checks them refuses NaN and infinity besides.
+"""Ranges of numbers, as types of options and keys. NaN and infinity are refused by whatever checks them.
 
 A method's signature names them, `alpha: Positive = 0.8`; `signature` reads them there and checks what a row gives.
 """
@@ -11,10 +11,10 @@ from pydantic import AfterValidator, Field
 LARGEST = 10**9
 """A larger whole number is a typing error: no count of clips, units, hertz or steps comes near."""
 FLOAT32 = 3.4e38
-"""What float32 can hold."""
+"""The largest number that float32 holds."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
-"""How many: 1, 2, ..."""
+"""A number of things: 1, 2, ..."""
 Whole = Annotated[int, Field(ge=0, le=LARGEST)]
 """0, 1, 2, ...: seeds, epochs, steps."""
 Even = Annotated[int, Field(ge=2, le=LARGEST, multiple_of=2)]
@@ -32,7 +32,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 Handful = Annotated[int, Field(ge=1, le=20)]
-"""What fits side by side."""
+"""A number of things that fit side by side."""
 Text = Annotated[str, Field(min_length=1)]
 
 

@@ -113,7 +113,7 @@ def _check_computed(table: Table, formula: str, path: Path) -> None:
 
 
 def _limits(column: str) -> tuple[int, int]:
-    """Between which numbers a column's values lie."""
+    """The least and the largest value of a column."""
     if SIGNED.fullmatch(column):
         return -LARGEST, LARGEST
     return 0, 100 if PERCENT.fullmatch(column) or column.endswith("_gap") else LARGEST

@@ -46,7 +46,7 @@ def read(
 
 
 def _check_defaults(table: Table, path: Path, datasets: Mapping[str, Dataset], scale: Scale) -> None:
-    """What defaults say is right also where every row says something else."""
+    """Check a table's defaults, also those that every row overrides."""
     row = validate(Row, {"dataset": "", "encoder": "", **table.defaults}, path, "defaults")
     if row.dataset:
         member(path, "defaults.dataset", "dataset", row.dataset, datasets)

@@ -80,7 +80,7 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
 
 
 def found(error: ErrorDetails) -> str:
-    """What was found, and what is allowed."""
+    """The value found and the values allowed, in words."""
     allowed = error["msg"].removeprefix("Value error, ")
     allowed = re.sub(r"\d{10,}", lambda digits: f"{float(digits[0]):g}", allowed)
     return f"found {error['input']!r}; {allowed[0].lower()}{allowed[1:]}"
@@ -91,7 +91,7 @@ PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "di
 
 @cache
 def _adapter(annotation: str) -> TypeAdapter[Any]:
-    """What checks a value; an annotation other than of ranges and plain types admits anything."""
+    """The validator of an annotation; one other than of ranges and plain types admits anything."""
     try:
         known = eval(annotation, {"__builtins__": {**vars(ranges), **PLAIN}})
         return TypeAdapter(known, config=ConfigDict(strict=True, allow_inf_nan=False))

@@ -30,7 +30,7 @@ WATCH_SECONDS = 2
 
 @dataclass
 class State:
-    """How far the artifacts of one folder are.
+    """The states of one folder's artifacts.
 
     Attributes:
         not_needed: Neither here nor needed: whatever was made from them is here.
@@ -156,7 +156,7 @@ def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def draw(planned: Plan, states: Mapping[str, State]) -> Group:
-    """How far all is, as `main` prints it."""
+    """The report as `main` prints it."""
     table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
     for column in ("", "done", "not needed", "running", "failed", "left"):
         table.add_column(column, justify="left" if column == "" else "right")

@@ -1,4 +1,4 @@
-"""How pictures of training clips are cut and mirrored, by name: `name: module:Class`."""
+"""Augmentations of training pictures, by name: `name: module:Class`."""
 
 REGISTRY = {
     "random_resized_crop": "random_resized_crop:RandomResizedCrop",

@@ -1,4 +1,4 @@
-"""What every augmentation promises."""
+"""The contract of an augmentation."""
 
 from typing import ClassVar
 

@@ -12,7 +12,7 @@ LEAST_AREA, LONGEST, NUM_TRIES = 0.08, 4 / 3, 10
 
 
 class RandomResizedCrop(Augmentation):
-    """Between 8 and 100 % of the picture's area, its width 3/4 to 4/3 of its height, anywhere in the picture.
+    """A box of 8 to 100 % of the picture's area, its width 3/4 to 4/3 of its height, anywhere in the picture.
 
     Szegedy et al., CVPR 2015, section 6, with the constants and the procedure of torchvision's class of this name: area
     and logarithm of the shape are uniform; a box that does not fit is drawn anew, ten times at most, and then it is the

@@ -66,7 +66,7 @@ class Reader:
         raise NotImplementedError
 
     def class_names(self, raw: Path) -> list[str] | None:
-        """What the data set's own lists call the classes, by label; None where they have numbers alone."""
+        """Names of the classes in the data set's own lists, by label; None where they have only numbers."""
         return None
 
     def trials(self, raw: Path) -> dict[str, list[Trial]]:

@@ -1,4 +1,4 @@
-"""What encoders see of stored pictures: boxes that are cut out and resized on the device, a batch at a time."""
+"""Boxes cut out of stored pictures and resized to what encoders see, on the device, a batch at a time."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Boxes:
 
 
 def fixed(num: int, stored: Size, seen: Size, whole: bool) -> Boxes:
-    """What is seen outside training: the whole picture, or a box in its middle that need not be resized."""
+    """Boxes of evaluation: the whole picture, or its middle at the size that is seen."""
     box = (0, 0, *stored) if whole else ((stored[0] - seen[0]) // 2, (stored[1] - seen[1]) // 2, *seen)
     return Boxes(np.tile(np.array(box), (num, 1)), np.zeros(num, dtype=bool))
 
@@ -69,7 +69,7 @@ def cut(pictures: Tensor, boxes: Boxes, seen: Size, vectors: bool) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, num_inputs: int, num_outputs: int) -> Tensor:
-    """Which share of each pixel of a line enters each one of the result, [batch, num_outputs, num_inputs], float32."""
+    """Weights of the pixels of a line in each pixel of the result, [batch, num_outputs, num_inputs], float32."""
     scale = length.double() / num_outputs
     inputs = torch.arange(num_inputs, device=start.device) + 0.5 - start
     outputs = (torch.arange(num_outputs, device=start.device).unsqueeze(1) + 0.5) * scale

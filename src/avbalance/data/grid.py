@@ -47,7 +47,7 @@ class GRID(Reader):
         self.seconds = seconds
 
     def class_names(self, raw: Path) -> list[str]:
-        """What the word may be."""
+        """The values of the word."""
         return list(WORDS[self.word])
 
     def clips(self, raw: Path) -> list[Clip]:

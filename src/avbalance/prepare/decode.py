@@ -403,7 +403,7 @@ def _witness(stream: Stream) -> VideoCodecContext | None:
 
 
 def _is_broken(packet: "Packet[Any]") -> bool:
-    """Whether a packet is not whole. One of uncompressed sound may be short and is as good as any."""
+    """True if a packet is not whole. A short packet of uncompressed sound counts as whole."""
     return packet.is_corrupt and not packet.stream.codec_context.name.startswith("pcm_")
 
 

@@ -1,4 +1,4 @@
-"""How a stored picture is turned and mirrored so that it is upright, as every viewer shows it."""
+"""Turns and mirrors stored pictures so that they are upright, as every viewer shows them."""
 
 from fractions import Fraction
 from typing import Any

@@ -61,7 +61,7 @@ def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again
 
 
 def _is_in_mirror(entry: SourceFile, mirror: str | None) -> bool:
-    """Whether a mirror holds the files of a list that are brought."""
+    """True if a mirror holds files that users bring."""
     return entry.request is not None and mirror is not None and (Path(mirror) / str(entry.path)).is_dir()
 
 

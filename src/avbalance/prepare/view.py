@@ -70,7 +70,7 @@ class VisualView:
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """Of a clip's array."""
+        """The shape of a clip's stored array."""
         return (*self.shape[:-2], *self.stored)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:

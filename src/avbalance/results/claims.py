@@ -14,7 +14,7 @@ from avbalance.results.statistics import ALPHA, TEST, Difference, Sample, differ
 
 Verdict = Literal["holds", "fails", "undecided"]
 Basis = Literal["experiment", "formula", "generated"]
-"""What a verdict rests on: data, no data at all, or generated data, which say nothing about a paper."""
+"""The basis of a verdict: real data, no data, or generated data, which say nothing about a paper."""
 CAPTION = (
     f"{TEST} Where a claim speaks of several rows, all must be on its side unless it says how many, k of n: p is then "
     "that of the k-th best comparison times n - k + 1; where too few are, p is that of the comparison that leaves too "
@@ -215,12 +215,12 @@ def _compared(
 
 
 def _less(claim: Mapping[str, Any]) -> float:
-    """What is taken off a difference: by how much it is said to be above 0, or below."""
+    """The amount subtracted from a difference: by how much it is claimed to be above 0, or below."""
     return float(SIGN.get(claim["relation"], 0) * claim.get("by", 0.0))
 
 
 def _ratio(left: Measured, right: Measured) -> Difference | None:
-    """Of two exact numbers."""
+    """The ratio of two exact numbers."""
     if not left.values or not right.values:
         return None
     ratio = float(left.means()[0] / right.means()[0])
@@ -263,7 +263,7 @@ def _falling(compared: list[Compared], exceptions: int) -> dict[int, Side]:
 
 
 def _off(claim: Mapping[str, Any], pair: Compared) -> float:
-    """How far a comparison is from what is claimed, of `times` and `equals_paper`."""
+    """Distance of a comparison from the claimed value, of `times` and `equals_paper`."""
     return abs(pair.found.difference - claim.get("factor", 0.0)) if pair.found else 0.0
 
 
@@ -317,7 +317,7 @@ def _pairs(name: str, left: str | list[str], right: str | list[str]) -> list[tup
 
 
 def _condition(claim: Mapping[str, Any], num_pairs: int) -> str:
-    """What is claimed beyond a side, in words."""
+    """The condition beyond a side, in words."""
     said = []
     if "at_least" in claim:
         said.append(f"at least {claim['at_least']} of {num_pairs}")

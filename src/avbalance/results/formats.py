@@ -122,7 +122,7 @@ def verdict(claim: Mapping[str, Any]) -> str:
 
 
 def tally(claims: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims hold, fail and are undecided, those of experiments apart from formulas."""
+    """Numbers of claims that hold, fail and are undecided, those of experiments apart from formulas."""
     said = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
         found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)

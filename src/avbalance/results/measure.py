@@ -276,7 +276,7 @@ def _missing(column: str, predictions: Predictions) -> str:
 
 
 def _remark(column: str, predictions: Predictions, value: NDArray[np.float64]) -> str:
-    """What to know of a column on these test clips, or of a run's value."""
+    """A remark on a column on these test clips, or on a run's value; empty if there is none."""
     if column.startswith("weight_") and np.isnan(value).all():
         return "runs that ended with equal weights, for no head generalised, are left out"
     labels = predictions["test_label"]

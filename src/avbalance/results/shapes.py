@@ -45,7 +45,7 @@ def inception_features(
 
 
 def inception_counts(layers: Names, more_than: Whole) -> dict[str, float]:
-    """How many of the probes on these layers of Inception v3 see more than so many features.
+    """The number of probes on these layers of Inception v3 that see more than `more_than` features.
 
     Alain & Bengio, 2016, appendix C.
     """
