@@ -51,6 +51,15 @@ def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, conte
     assert "\n" not in str(error.value)
 
 
+def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys: pytest.CaptureFixture[str]) -> None:
+    code = {"avbalance.results.formats": "0123456789ab"}
+    recipe = {"step": "results.tables", "settings": {"table": "old"}, "inputs": {}, "code": code}
+    stamp = Path("results/tables/laptop/old.0123456789ab.key")
+    files.write(stamp.with_name("old"), {".md": "old"}, stamp, recipe)
+    verify.main()
+    assert "0 tables are what their runs say, 1 of older code were not compared with them" in capsys.readouterr().out
+
+
 def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
     recipe = files.read(STAMP)
     assert (recipe["step"], recipe["files"]) == ("results.page", {"laptop.html": store.describe(PAGE)})

@@ -104,7 +104,9 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
     columns = [Column(**column) for column in table["columns"]]
     labels = formats.labels_of(frame)
     for claim in table["claims"]:
-        claim.setdefault("basis", "experiment")  # a table that older code made does not say
+        if "basis" not in claim:  # in a table that older code made
+            exact = all(record["exact"] for record in table["frame"] if record["column"] == claim["metric"])
+            claim["basis"] = "formula" if exact else "experiment"
         claim["numbers"] = formats.interval(claim)
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
