@@ -103,6 +103,9 @@ def write_config(project: Path, num_clips: int) -> None:
     """The project's configuration, with one table and, after the model of Kinetics-400, a data set for every level."""
     config = project / "config"
     shutil.copytree(ROOT / "config", config, ignore=lambda folder, names: names if folder.endswith("tables") else [])
+    for scale in (config / "scales").glob("*.yaml"):
+        if scale.stem != "miniature":
+            scale.unlink()  # it names tables that are not here
     kinetics = yaml.safe_load((config / "datasets/kinetics400.yaml").read_text(encoding="utf-8"))
     for level in LEVELS:
         generated = {"generator": {"kinetics_miniature": options_of(level, num_clips)}}
