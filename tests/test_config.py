@@ -377,9 +377,3 @@ def test_some_tables_have_a_page_of_their_own(project: Path, tables: str | list[
     assert recipe["name"].rsplit(".", 1)[0] == page
     shown = {path.split("/")[-1].split(".")[0] for path in recipe["inputs"].values() if path.split("/")[1] != "runs"}
     assert shown == {"avmnist", *([tables] if isinstance(tables, str) else tables)}
-
-
-def test_a_hash_that_yaml_reads_as_a_number_is_refused(message: Callable[..., str]) -> None:
-    assert message("'316894285800'", "316894285800", "equivalent_code.yaml") == (
-        "equivalent_code.yaml: found the number 316894285800; put a hash that is made of digits into quotes"
-    )

@@ -1,66 +1,98 @@
+import ast
+import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from avbalance import keys, registry, source
 
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package in which step imports helper, helper imports deep, and nobody imports other."""
-    folder = tmp_path / "pkg"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("", encoding="utf-8")
-    (folder / "step.py").write_text("from pkg.helper import f\nimport json\n", encoding="utf-8")
-    (folder / "helper.py").write_text("from . import deep\n\ndef f(x):\n    return deep.g(x) + 1\n", encoding="utf-8")
-    (folder / "deep.py").write_text("def g(x):\n    return x\n", encoding="utf-8")
-    (folder / "other.py").write_text("y = 1\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "pkg", raising=False)
-    forget()
-    return folder
+SOURCES = Path(keys.__file__).parents[1]
 
 
 def forget() -> None:
-    for cached in (keys._reach, source.tree_of, keys.module_hash, keys._imports, keys._is_code):
+    caches = (source.tree_of, keys._code_of, keys._statements, keys._origins, keys._is_code, keys._used, keys._text)
+    for cached in (*caches, keys._own_hash):
         cached.cache_clear()
 
 
-def code(**equivalent: str | dict[str, str] | None) -> dict[str, str]:
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
     forget()
-    return keys.code_of(["pkg.step"], equivalent)
+    yield
+    forget()
 
 
-def test_code_is_every_project_module_reached_by_imports(package: Path) -> None:
-    assert sorted(code()) == ["pkg.deep", "pkg.helper", "pkg.step"]
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in which step uses helper, helper uses deep, and nobody uses other."""
+    folder = tmp_path / "pkg"
+    folder.mkdir()
+    files = {
+        "__init__": "",
+        "step": "from pkg.helper import f\nimport json\n\ndef run(x):\n    return f(x)\n",
+        "helper": "from . import deep\n\ndef f(x):\n    return deep.g(x) + 1\n",
+        "deep": "BASE = 3\n\ndef g(x):\n    if x > 9:\n        raise ValueError('large')\n    return x + BASE\n\n"
+        "def unused(x):\n    return x\n",
+        "other": "y = 1\n",
+    }
+    for name, content in files.items():
+        (folder / f"{name}.py").write_text(content, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pkg", raising=False)
+    return folder
 
 
-@pytest.mark.parametrize(
-    "cosmetic",
-    [
-        "def g(x):\n    # a comment\n    return x\n",
-        'def g(x):\n    """What g does."""\n    return x\n',
-        '"""A module."""\n\n\ndef g(\n    x,\n):\n    return (x)\n',
-    ],
-)
-def test_comments_layout_and_docstrings_change_nothing(package: Path, cosmetic: str) -> None:
+def code() -> str:
+    forget()
+    return keys.code_of(["pkg.step:run"])
+
+
+def edit(file: Path, *changes: tuple[str, str]) -> None:
+    content = file.read_text(encoding="utf-8")
+    for before, after in changes:
+        assert before in content
+        content = content.replace(before, after)
+    file.write_text(content, encoding="utf-8")
+
+
+def test_code_is_every_definition_used_directly_or_through_others(package: Path) -> None:
+    found = {f"{each.module}.{each.name}" for each in keys.reach(["pkg.step:run"]) if each.name}
+    assert found == {"pkg.step.run", "pkg.helper.f", "pkg.deep.g", "pkg.deep.BASE"}
+
+
+SAME = {
+    "comment": ("    return x + BASE", "    # a comment\n    return x + BASE"),
+    "docstring": ("def g(x):\n", 'def g(x):\n    """Return a sum."""\n'),
+    "layout": ("def g(x)", "def g(\n    x,\n)"),
+    "annotations": ("def g(x)", "def g(x: int) -> int"),
+    "message of an error": ("'large'", "f'{x} is larger than 9'"),
+    "unused code": ("def unused(x):\n    return x", "def unused(x):\n    return 2 * x"),
+    "new code": ("BASE = 3\n", "BASE = 3\nMORE = 4\n"),
+}
+OTHER = {
+    "expression": ("x + BASE", "x - BASE"),
+    "constant": ("BASE = 3", "BASE = 4"),
+    "condition of an error": ("x > 9", "x > 8"),
+    "kind of error": ("raise ValueError", "raise TypeError"),
+    "name from outside": ("BASE = 3", "from math import pi as BASE"),
+    "statement that runs at import": ("BASE = 3\n", "BASE = 3\nprint(BASE)\n"),
+}
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_what_changes_no_number_changes_no_key(package: Path, change: tuple[str, str]) -> None:
     before = code()
-    (package / "deep.py").write_text(cosmetic, encoding="utf-8")
+    edit(package / "deep.py", change)
     assert code() == before
 
 
-def test_an_edit_in_an_imported_module_changes_its_hash_alone(package: Path) -> None:
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_what_may_change_a_number_changes_the_key(package: Path, change: tuple[str, str]) -> None:
     before = code()
-    (package / "deep.py").write_text("def g(x):\n    return 2 * x\n", encoding="utf-8")
-    after = code()
-    assert [module for module in before if before[module] != after[module]] == ["pkg.deep"]
-
-
-def test_a_renamed_module_counts_as_what_it_was(package: Path) -> None:
-    before = code()
-    now = {"pkg.old": before.pop("pkg.deep")}
-    assert code(**{now["pkg.old"]: now}) == before | now
+    edit(package / "deep.py", change)
+    assert code() != before
 
 
 def test_an_edit_elsewhere_changes_nothing(package: Path) -> None:
@@ -69,47 +101,85 @@ def test_an_edit_elsewhere_changes_nothing(package: Path) -> None:
     assert code() == before
 
 
-def test_an_edit_judged_harmless_keeps_the_old_hash(package: Path) -> None:
-    before = code()
-    (package / "deep.py").write_text("def g(x):\n    return x + 0\n", encoding="utf-8")
-    after = code()["pkg.deep"]
-    assert code(**{after: before["pkg.deep"]}) == before
+def rename(package: Path) -> None:
+    (package / "deep.py").rename(package / "shallow.py")
+    edit(package / "helper.py", ("from . import deep", "from . import shallow"), ("deep.g", "shallow.g"))
 
 
-def test_a_new_module_judged_harmless_does_not_count(package: Path) -> None:
+def move(package: Path) -> None:
+    (package / "inner").mkdir()
+    (package / "inner" / "__init__.py").write_text("", encoding="utf-8")
+    (package / "deep.py").rename(package / "inner" / "deep.py")
+    edit(package / "helper.py", ("from . import deep", "from pkg.inner.deep import g"), ("deep.g", "g"))
+
+
+def split(package: Path) -> None:
+    edit(package / "deep.py", ("BASE = 3\n", "from pkg.constants import BASE\n"))
+    (package / "constants.py").write_text("BASE = 3\n", encoding="utf-8")
+
+
+def merge(package: Path) -> None:
+    deep = (package / "deep.py").read_text(encoding="utf-8")
+    edit(package / "helper.py", ("from . import deep\n", deep), ("deep.g", "g"))
+
+
+@pytest.mark.parametrize("change", [rename, move, split, merge])
+def test_files_may_be_renamed_moved_split_and_merged(package: Path, change: Callable[[Path], None]) -> None:
     before = code()
-    (package / "deep.py").write_text("import pkg.other\n\ndef g(x):\n    return x\n", encoding="utf-8")
-    after = code()
-    assert code(**{after["pkg.deep"]: before["pkg.deep"], after["pkg.other"]: None}) == before
+    change(package)
+    assert code() == before
+
+
+def test_two_definitions_of_one_name_that_change_places_change_the_key(package: Path) -> None:
+    (package / "deep.py").write_text("def g(x):\n    return x\n", encoding="utf-8")
+    (package / "other.py").write_text("def g(x):\n    return 2 * x\n", encoding="utf-8")
+    step = "from pkg import deep, other\n\ndef run(x):\n    return deep.g(x) - other.g(x)\n"
+    (package / "step.py").write_text(step, encoding="utf-8")
+    before = code()
+    edit(package / "step.py", ("deep.g(x) - other.g(x)", "other.g(x) - deep.g(x)"))
+    assert code() != before
+
+
+def test_definitions_that_use_each_other_have_a_key(package: Path) -> None:
+    (package / "step.py").write_text(
+        "def run(x):\n    return again(x)\n\ndef again(x):\n    return x and run(x - 1)\n", encoding="utf-8"
+    )
+    assert {each.name for each in keys.reach(["pkg.step:run"])} == {"run", "again", ""}
+    assert re.fullmatch("[0-9a-f]{12}", code())
 
 
 def test_hashes_do_not_depend_on_the_python_version(package: Path) -> None:
     # The dump names fields that hold something; 3.12 gave functions and classes an empty `type_params`.
+    before = code()
     tree = source.tree_of("pkg.deep")
-    before = keys._dump(tree)
-    tree.body[0].type_params = []  # type: ignore[attr-defined]
-    tree.body[0]._fields += ("type_params",)
-    assert keys._dump(tree) == before
+    for cached in (keys._code_of, keys._statements, keys._text, keys._own_hash, keys._used):
+        cached.cache_clear()
+    for statement in tree.body[1:]:
+        statement.type_params = []  # type: ignore[attr-defined]
+        statement._fields += ("type_params",)
+    assert keys.code_of(["pkg.step:run"]) == before
 
 
 def test_training_reaches_its_loop_but_no_method_and_no_plumbing() -> None:
-    forget()
-    reached = keys.code_of(["avbalance.train"], {})
-    assert {"avbalance.train", "avbalance.model", "avbalance.data.packed", "avbalance.balancers.base"} <= set(reached)
+    reached = {each.module for each in keys.reach(["avbalance.train"])}
+    assert {"avbalance.train", "avbalance.model", "avbalance.data.packed", "avbalance.balancers.base"} <= reached
     methods = {
         registry.locate(kind, name)[0]
         for kind in registry.FOLDERS
         for name in registry.import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY
     } - {"avbalance.balancers.base"}
-    assert not methods & set(reached)
-    assert not keys.PLUMBING & set(reached)
+    assert not methods & reached
+    assert not keys.PLUMBING & reached
+
+
+@pytest.mark.parametrize("module", sorted(keys.PLUMBING))
+def test_plumbing_exists(module: str) -> None:
+    assert source.source_of(module).exists()
 
 
 def test_registries_hold_names_and_nothing_else() -> None:
     # keys.py leaves the packages' __init__.py out of every key, which is right only if they compute nothing.
-    import ast
-
-    for file in (Path(keys.__file__).parent).rglob("__init__.py"):
+    for file in (SOURCES / "avbalance").rglob("__init__.py"):
         for statement in ast.parse(file.read_text(encoding="utf-8")).body:
             assert isinstance(statement, ast.Expr | ast.Assign), file
             ast.literal_eval(statement.value)
@@ -128,5 +198,4 @@ def test_the_code_of_an_outside_method_includes_what_it_inherits_from(
         "from avbalance.balancers.ogm_ge import OGMGE\nclass Mine(OGMGE): pass\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    forget()
-    assert {"heir", "avbalance.balancers.ogm_ge"} <= set(keys.code_of(["avbalance.train", "heir"], {}))
+    assert {"heir", "avbalance.balancers.ogm_ge"} <= {each.module for each in keys.reach(["heir:Mine"])}

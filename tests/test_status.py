@@ -170,21 +170,9 @@ def leave_older(planned: Plan, change: Callable[[dict[str, Any]], object]) -> di
     return artifact.recipe
 
 
-def test_a_table_of_older_code_is_named_with_the_line_that_would_judge_the_edit_harmless(planned: Plan) -> None:
-    today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
-    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
-
-
-def test_a_module_that_older_code_did_not_have_is_judged_by_null(planned: Plan) -> None:
-    today = leave_older(planned, lambda older: older["code"].pop("avbalance.results.tables"))
-    line = f"{today['code']['avbalance.results.tables']!r}: null  # avbalance.results.tables"
-    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
-
-
-def test_a_module_that_is_no_longer_used_is_named_and_no_line_of_code(planned: Plan) -> None:
-    leave_older(planned, lambda older: older["code"].update({"avbalance.gone": "0123456789ab"}))
-    assert stale(planned.project.root) == {"miniature": {"mine": ["module avbalance.gone is no longer used"]}}
+def test_a_table_of_older_code_is_named_with_the_step_that_changed(planned: Plan) -> None:
+    leave_older(planned, lambda older: older.update(code="0123456789ab"))
+    assert stale(planned.project.root) == {"miniature": {"mine": ["the code of step table"]}}
 
 
 def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
@@ -207,13 +195,12 @@ def role_of(planned: Plan, name: str) -> str:
     return next(role for role, path in table.recipe["inputs"].items() if path.endswith(name))
 
 
-def test_an_edit_of_the_tables_code_names_no_module_of_its_runs(planned: Plan) -> None:
+def test_an_edit_of_the_tables_code_names_no_step_of_its_runs(planned: Plan) -> None:
     for folder in ("raw", "prep", "runs", "probes"):
         for name in names(planned, folder):
             finish(planned, name)
-    today = leave_older(planned, lambda older: older["code"].update({"avbalance.results.tables": "0123456789ab"}))
-    line = f"{today['code']['avbalance.results.tables']!r}: '0123456789ab'  # avbalance.results.tables"
-    assert stale(planned.project.root) == {"miniature": {"mine": [line]}}
+    leave_older(planned, lambda older: older.update(code="0123456789ab"))
+    assert stale(planned.project.root) == {"miniature": {"mine": ["the code of step table"]}}
 
 
 def test_a_table_of_other_rows_is_named_without_a_line_of_code(planned: Plan) -> None:

@@ -40,7 +40,7 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
     """
     rng = np.random.default_rng(0)
     patterns = {m: rng.normal(size=(next(iter(labels.values())).shape[1], *shape)) for m, shape in PATTERNS.items()}
-    with store.publish(folder, {"step": "prepare.media"}) as out:
+    with store.publish(folder, {"step": "media"}) as out:
         for split, shown in labels.items():
             np.save(out / f"{split}_label.npy", shown if task == "multi_label" else shown.argmax(axis=1))
             np.save(out / f"{split}_video.npy", np.arange(len(shown)) // 2)
@@ -122,7 +122,7 @@ def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, rec
 def pictures(tmp_path: Path, recipe: Make) -> Make:
     """Recipes of runs on moving pictures of 14 x 14 pixels and their flow, of which 8 x 8 are seen."""
     rng = np.random.default_rng(0)
-    with store.publish(tmp_path / "pictures", {"step": "prepare.media"}) as out:
+    with store.publish(tmp_path / "pictures", {"step": "media"}) as out:
         described = {}
         for modality, channels, vectors in (("visual", 3, False), ("flow", 2, True)):
             for split, size in (("train", 40), ("val", 20), ("test", 20)):

@@ -20,7 +20,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["verify"])
     with store.publish(RUN, {"step": "train"}) as out:
         (out / "numbers.txt").write_text("1 2 3", encoding="utf-8")
-    files.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "results.page", "inputs": {}})
+    files.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "page", "inputs": {}})
 
 
 def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,9 +38,9 @@ def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[s
         (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it anew"),
         (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key says"),
         (STAMP, "", f"{STAMP} is no stamp (JSONDecodeError"),
-        (STAMP, '{"step": "results.page", "fil', f"{STAMP} is no stamp (JSONDecodeError"),
+        (STAMP, '{"step": "page", "fil', f"{STAMP} is no stamp (JSONDecodeError"),
         (STAMP, "[]", f"{STAMP} is no stamp (TypeError"),
-        (STAMP, '{"step": "results.page"}', f"{STAMP} is no stamp (KeyError('files'))"),
+        (STAMP, '{"step": "page"}', f"{STAMP} is no stamp (KeyError('files'))"),
     ],
 )
 def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, content: str | None, said: str) -> None:
@@ -52,8 +52,8 @@ def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, conte
 
 
 def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys: pytest.CaptureFixture[str]) -> None:
-    code = {"avbalance.results.formats": "0123456789ab"}
-    recipe = {"step": "results.tables", "settings": {"table": "old"}, "inputs": {}, "code": code}
+    settings = {"table": "old", "spec": {}}
+    recipe = {"step": "table", "settings": settings, "inputs": {}, "code": "0123456789ab"}
     stamp = Path("results/tables/laptop/old.0123456789ab.key")
     files.write(stamp.with_name("old"), {".md": "old"}, stamp, recipe)
     verify.main()
@@ -62,5 +62,5 @@ def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys
 
 def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
     recipe = files.read(STAMP)
-    assert (recipe["step"], recipe["files"]) == ("results.page", {"laptop.html": store.describe(PAGE)})
+    assert (recipe["step"], recipe["files"]) == ("page", {"laptop.html": store.describe(PAGE)})
     assert json.loads(STAMP.read_text(encoding="utf-8")) == recipe

@@ -33,7 +33,7 @@ class Artifact:
 
     Attributes:
         folder: Its folder below `results/`.
-        recipe: {"step", "name", "settings", "inputs": {role: path}, "code": {module: hash}}.
+        recipe: {"step", "name", "settings", "inputs": {role: path}, "code": hash}.
     """
 
     folder: str
@@ -204,10 +204,14 @@ class Plan:
         step: str,
         settings: Mapping[str, Any],
         inputs: Mapping[str, str],
-        modules: Iterable[str],
+        places: Iterable[str],
     ) -> str:
-        """Enter an artifact; returns its path. The same recipe entered twice is one artifact."""
-        code = keys.code_of(modules, self.project.equivalent_code)
+        """Enter an artifact; returns its path. The same recipe entered twice is one artifact.
+
+        Args:
+            places: Where its code begins: `module:name` or `module`.
+        """
+        code = keys.code_of(places)
         key = keys.digest({"step": step, "settings": settings, "inputs": dict(inputs), "code": code})
         separator = "." if folder.split("/")[0] in STAMPED else "-"
         recipe = {

@@ -1,6 +1,5 @@
 """Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ class Project:
     models: dict[str, Weights]
     tables: dict[str, Table]
     rows: dict[str, dict[str, Row]]
-    equivalent_code: dict[str, str | dict[str, str] | None]
 
 
 def load(root: Path, overrides: Mapping[str, Any]) -> Project:
@@ -79,7 +77,6 @@ def load(root: Path, overrides: Mapping[str, Any]) -> Project:
         models,
         tables,
         trained[settings.scale],
-        _read_equivalent_code(config / "equivalent_code.yaml"),
     )
 
 
@@ -145,18 +142,6 @@ def _read_rows(
         }
     except UserError as error:
         raise error if name == chosen else UserError(f"{error} (at scale {name})") from error
-
-
-def _read_equivalent_code(path: Path) -> dict[str, str | dict[str, str] | None]:
-    """{hash: older hash, or {module: its hash}, or None}."""
-    equivalent = read_yaml(path) if path.exists() else {}
-    for new, old in equivalent.items():
-        for code in [new, *(old.values() if isinstance(old, dict) else [] if old is None else [old])]:
-            if isinstance(code, int | float):
-                raise UserError(f"{path}: found the number {code}; put a hash that is made of digits into quotes")
-            if re.fullmatch(r"[0-9a-f]{12}", code) is None:
-                raise UserError(f"{path}: {new}: {code!r} is no hash; write the 12 digits that status prints")
-    return equivalent
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -65,6 +65,11 @@ def locate(kind: str, name: str) -> tuple[str, str]:
     return f"{package}.{module}", class_name
 
 
+def place(kind: str, name: str) -> str:
+    """A method's `module:class`."""
+    return ":".join(locate(kind, name))
+
+
 def find(kind: str, spec: Spec) -> Any:  # noqa: ANN401
     """The method's class."""
     module, class_name = locate(kind, parse(spec)[0])

@@ -125,7 +125,7 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
-    """One line each: a module whose hash differs, or a setting, in the recipes of the table and of its inputs."""
+    """One line for each step whose code differs and each setting that differs, of the table and of its inputs."""
     lines: list[str] = []
     waiting = [(json.loads(stamp.read_text(encoding="utf-8")), artifact.recipe)]
     seen: set[str] = set()
@@ -142,13 +142,7 @@ def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
 
 
 def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before, after = old.get("code", {}), new["code"]
-    lines = [
-        f"'{code}': {repr(before[module]) if module in before else 'null'}  # {module}"
-        for module, code in after.items()
-        if before.get(module) != code
-    ]
-    lines += [f"module {module} is no longer used" for module in before if module not in after]
+    lines = [f"the code of step {new['step']}"] if old.get("code") != new["code"] else []
     for name, value in new["settings"].items():
         if name not in ("rows", "spec", "command") and old.get("settings", {}).get(name, value) != value:
             lines.append(f"setting {name}: {old['settings'][name]!r} -> {value!r}")
@@ -202,11 +196,11 @@ def main() -> None:
     outdated = stale(root)
     for scale, tables in outdated.items():
         for name, lines in tables.items():
-            console.print(f"older code made results/*/{scale}/{name}; since then:")
+            console.print(f"results/*/{scale}/{name} is older than:")
             for line in lines:
                 console.print(f"    {line}")
     if outdated:
-        console.print("If such an edit changes no number, add its line to config/equivalent_code.yaml.")
+        console.print("'snakemake --cores all' makes them anew")
     else:
         console.print("all tables and figures are up to date")
 

@@ -13,6 +13,7 @@ from typing import Any
 from rich.progress import track
 
 from avbalance import artifacts, cli, keys, store
+from avbalance.planning.tables import code_of_table
 from avbalance.results import files, tables
 
 
@@ -41,10 +42,10 @@ def check_table(stamp: Path) -> None:
 
 
 def is_current(recipe: Mapping[str, Any]) -> bool:
-    """True if today's code is that of the recipe."""
+    """True if today's code would make a table of this recipe."""
     try:
-        return all(keys.module_hash(module) == code for module, code in recipe["code"].items())
-    except cli.UserError:  # a module no longer exists
+        return recipe["code"] == keys.code_of(code_of_table(recipe["settings"]["spec"].get("compute")))
+    except cli.UserError:  # the formula no longer exists
         return False
 
 

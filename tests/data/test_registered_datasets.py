@@ -33,7 +33,7 @@ def make(name: str) -> tuple[Path, dict[str, Any]]:
     by_folder = {artifact.folder: artifact for artifact in planned.artifacts.values()}
     raw, prep = by_folder["raw"], by_folder["prep"]
     download(raw.recipe, Path(raw.path))
-    if prep.recipe["step"] == "prepare.media":
+    if prep.recipe["step"] == "media":
         media.prepare(prep.recipe, Path(prep.path), 1)
     else:
         pack.pack(prep.recipe, Path(prep.path))

@@ -46,11 +46,11 @@ def recipe_of(raw: Path, views: dict[str, Any], reader: dict[str, Any], **change
     settings = {"dataset": "small", "task": "single_label", "num_classes": 10, "classes": None, "reader": reader}
     settings |= {name: changes.pop(name) for name in ("task", "num_classes") if name in changes}
     settings["prepare"] = {**OPTIONS, **changes, "views": views}
-    return {"step": "prepare.media", "name": "small-0", "settings": settings, "inputs": {"raw": str(raw)}, "code": {}}
+    return {"step": "media", "name": "small-0", "settings": settings, "inputs": {"raw": str(raw)}, "code": ""}
 
 
 def published(folder: Path, fill: Any) -> Path:  # noqa: ANN401
-    with store.publish(folder, {"step": "prepare.download"}) as out:
+    with store.publish(folder, {"step": "download"}) as out:
         fill(out)
     return folder
 

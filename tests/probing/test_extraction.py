@@ -55,7 +55,7 @@ def clips() -> dict[str, Tensor]:
 
 @pytest.fixture
 def splits(tmp_path: Path, clips: dict[str, Tensor]) -> dict[str, Split]:
-    with store.publish(tmp_path / "data", {"step": "prepare.pack"}) as out:
+    with store.publish(tmp_path / "data", {"step": "pack"}) as out:
         for split, inputs in clips.items():
             np.save(out / f"{split}_visual.npy", inputs.numpy())
             np.save(out / f"{split}_label.npy", np.arange(len(inputs)) % 3)
@@ -143,7 +143,7 @@ def test_patterns_stop_at_dots() -> None:
 def test_the_frames_of_a_video_are_positions(tmp_path: Path) -> None:
     encoder = ResNet18((1, 3, 16, 16), width=2)
     inputs = torch.randn(4, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    with store.publish(tmp_path / "data", {"step": "prepare.pack"}) as out:
+    with store.publish(tmp_path / "data", {"step": "pack"}) as out:
         np.save(out / "train_visual.npy", inputs.numpy())
         np.save(out / "train_label.npy", np.arange(4))
         (out / "dataset.json").write_text(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avbalance import plan
+from avbalance import keys, plan, registry
 from avbalance.cli import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +64,8 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
         "layers": ["conv1", "conv2"],
         "moments": [None],
     }
-    assert "avbalance.reductions.subset" in probes["first"]["code"]
-    assert "avbalance.reductions.mean" in probes["pooled"]["code"]
+    assert probes["first"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "subset")])
+    assert probes["pooled"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "mean")])
 
 
 def test_other_labels_are_of_other_data_than_the_run_was_trained_on(make: Callable[..., plan.Plan]) -> None:

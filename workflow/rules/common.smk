@@ -39,7 +39,7 @@ def step(module, options):
 
 def prepare_options(name, threads):
     """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
-    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "prepare.media"
+    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "media"
     return ["--threads", threads, "--device", plan.project.settings.device] if decodes else []
 
 

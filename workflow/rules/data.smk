@@ -20,7 +20,7 @@ rule pack_clips:
     output:
         "results/prep/{name}/manifest.json",
     params:
-        step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}"].recipe["step"],
+        step=lambda wildcards: f"prepare.{plan.artifacts[f'results/prep/{wildcards.name}'].recipe['step']}",
         options=lambda wildcards, threads: prepare_options(wildcards.name, threads),
     log:
         "results/logs/prep/{name}.log",

@@ -19,8 +19,8 @@ def raw_of(plan: Plan, dataset: str, source: str) -> str:
     spec = config.sources(project.datasets, dataset)[source]
     if spec.generator is not None:
         generator = signature.resolve("data", spec.generator)
-        modules = [registry.locate("data", name)[0] for name in generator]
-        return plan.add("raw", dataset, "prepare.download", {"generator": generator}, {}, modules)
+        places = [registry.place("data", name) for name in generator]
+        return plan.add("raw", dataset, "download", {"generator": generator}, {}, places)
     return _files(plan, "datasets", dataset, spec.files)
 
 
@@ -41,7 +41,7 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> str:
                     f"'python -m avbalance.prepare.record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
-    raw = plan.add("raw", name, "prepare.download", {"files": described}, {}, [])
+    raw = plan.add("raw", name, "download", {"files": described}, {}, [])
     if lacking:
         plan.unrecorded[raw] = lacking
     return raw
@@ -73,28 +73,28 @@ def prepared_of(plan: Plan, dataset: str) -> str:
         reader = signature.resolve("data", spec.reader)
         settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
         inputs = {"raw": raw_of(plan, dataset, source)}
-        modules = [registry.locate("data", name)[0] for name in reader]
+        places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
-            path = plan.add("prep", dataset, "prepare.pack", settings, inputs, ["avbalance.prepare.pack", *modules])
+            path = plan.add("prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack", *places])
         else:
-            path = _media(plan, dataset, settings, inputs, modules)
+            path = _media(plan, dataset, settings, inputs, places)
         plan.prepared[dataset] = path
     return plan.prepared[dataset]
 
 
-def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], modules: list[str]) -> str:
+def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], places: list[str]) -> str:
     """The arrays that a dataset's views make of its clips."""
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
     views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
-    modules = ["avbalance.prepare.media", *modules]
+    places = ["avbalance.prepare.media", *places]
     for kind, method, _ in methods_of("view", views.values()):
-        modules.append(registry.locate(kind, method)[0])
+        places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model)
     settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
-    return plan.add("prep", dataset, "prepare.media", settings, inputs, modules)
+    return plan.add("prep", dataset, "media", settings, inputs, places)
 
 
 def model_of(plan: Plan, name: str) -> str:
@@ -128,4 +128,4 @@ def audit_of(plan: Plan, dataset: str) -> str:
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
     settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "prepare.audit", settings, {"data": data}, ["avbalance.prepare.audit"])
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data}, ["avbalance.prepare.audit"])

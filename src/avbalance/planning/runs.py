@@ -34,10 +34,10 @@ def run_of(plan: Plan, row: Row, seed: int) -> str:
         inputs[f"pretrained_{modality}"] = _pretrained(plan, row, modality, seed)
     if signature.describe("balancer", next(iter(methods["balancer"]))).attributes.get("uses_blend"):
         inputs["blend"] = _blend(plan, row, seed)
-    modules = ["avbalance.train"] + [
-        registry.locate(each, name)[0] for kind, specs in chosen for each, name, _ in methods_of(kind, specs)
+    places = ["avbalance.train"] + [
+        registry.place(each, name) for kind, specs in chosen for each, name, _ in methods_of(kind, specs)
     ]
-    return plan.add("runs", _slug(row, methods, encoders, seed), "train", settings, inputs, modules)
+    return plan.add("runs", _slug(row, methods, encoders, seed), "train", settings, inputs, places)
 
 
 def _slug(row: Row, methods: Mapping[str, Mapping[str, Any]], encoders: Iterable[str], seed: int) -> str:
@@ -108,8 +108,8 @@ def probe_of(plan: Plan, run: str) -> str:
     """Probes of the outputs of a run's encoders."""
     recipe = plan.artifacts[run].recipe
     inputs = {"weights": weights(run), "data": recipe["inputs"]["data"]}
-    modules = ["avbalance.probe", registry.locate("feature_reduction", "mean")[0]]
-    return plan.add("probes", recipe["name"].rsplit("-", 1)[0], "probe", {}, inputs, modules)
+    places = ["avbalance.probe", registry.place("feature_reduction", "mean")]
+    return plan.add("probes", recipe["name"].rsplit("-", 1)[0], "probe", {}, inputs, places)
 
 
 def layer_probes(plan: Plan, table: Mapping[str, Row], seed: int) -> dict[str, str]:
@@ -137,7 +137,7 @@ def layer_probes(plan: Plan, table: Mapping[str, Row], seed: int) -> dict[str, s
         if data != trained["inputs"]["data"]:
             inputs["trained_on"] = trained["inputs"]["data"]
         reductions = methods_of("feature_reduction", [json.loads(resolved)])
-        modules = ["avbalance.probe", *(registry.locate(kind, method)[0] for kind, method, _ in reductions)]
-        path = plan.add("probes", trained["name"].rsplit("-", 1)[0], "probe", settings, inputs, modules)
+        places = ["avbalance.probe", *(registry.place(kind, method) for kind, method, _ in reductions)]
+        path = plan.add("probes", trained["name"].rsplit("-", 1)[0], "probe", settings, inputs, places)
         paths |= dict.fromkeys(names, path)
     return paths

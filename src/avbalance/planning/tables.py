@@ -47,12 +47,14 @@ def table_of(plan: Plan, name: str) -> str:
         if signature.describe("figure", kind).attributes["reads_data"]:
             shown = sorted({row.dataset for row in project.rows[name].values()})
             inputs |= {f"data_{each}" if len(shown) > 1 else "data": prepared_of(plan, each) for each in shown}
-        modules = ["avbalance.results.figures", registry.locate("figure", kind)[0]]
-        return plan.add(f"figures/{scale}", name, "results.figures", settings, inputs, modules)
-    modules = ["avbalance.results.tables"]
-    if table.compute is not None:
-        modules.append(registry.locate("formula", table.compute)[0])
-    return plan.add(f"tables/{scale}", name, "results.tables", settings, inputs, modules)
+        places = ["avbalance.results.figures", registry.place("figure", kind)]
+        return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
+    return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute))
+
+
+def code_of_table(formula: str | None) -> list[str]:
+    """Where the code of a table begins."""
+    return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
 
 
 def _generated(plan: Plan, rows: Collection[Row]) -> list[str]:
@@ -119,4 +121,4 @@ def page_of(plan: Plan, name: str, paths: list[str]) -> str:
         if plan.artifacts[path].folder == f"tables/{scale}":
             for cells in plan.artifacts[path].recipe["settings"].get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
-    return plan.add("page", name, "results.page", settings, inputs, ["avbalance.results.page"])
+    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page"])

@@ -25,7 +25,7 @@ def publish_data(publish_row: PublishRow) -> Callable[..., None]:
     """Publishes the prepared data."""
 
     def publish(**description: object) -> None:
-        with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
+        with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
             (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
 
     return publish

@@ -46,7 +46,7 @@ def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
     run: dict[str, Any] = {"test_label": [0, 1, 2, 0], "test_angle_audio": [60.0, 70, 75, 80]}
     norms = {f"weight_norm_{m}": np.ones((3, 3), np.float32) for m in ("audio", "visual")}
     common = {"history": history, "norms": norms, "balancer": {"g_blend_online": {"first": 1, "then": 1}}}
-    with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
+    with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
         (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"]}), encoding="utf-8")
         for modality in ("audio", "visual"):
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((4, 3, 8, 8)).astype(np.float16))

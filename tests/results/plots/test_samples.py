@@ -15,7 +15,7 @@ from avbalance.results.runs import Runs
 def row(runs: Callable[..., str]) -> Row:
     """A row whose prepared data has an image, a waveform and a spectrogram a clip."""
     shapes = {"image": (1, 6, 6), "wave": (50,), "spectrogram": (8, 9)}
-    with store.publish(Path("results/prep/demo"), {"step": "prepare.pack"}) as out:
+    with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
         (out / "dataset.json").write_text(
             json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25}), encoding="utf-8"
         )
