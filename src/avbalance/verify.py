@@ -44,7 +44,7 @@ def check_table(stamp: Path) -> None:
 def is_current(recipe: Mapping[str, Any]) -> bool:
     """True if today's code would make a table of this recipe."""
     try:
-        return recipe["code"] == keys.code_of(code_of_table(recipe["settings"]["spec"].get("compute")))
+        return bool(recipe["code"] == keys.code_of(code_of_table(recipe["settings"]["spec"].get("compute"))))
     except cli.UserError:  # the formula no longer exists
         return False
 
