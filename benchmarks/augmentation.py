@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from measure import print_conditions, print_table
 
-from avbalance import optimization, registry
+from avbalance import registry
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.train import build_balancer
+from avbalance.training import optimization
 
 SIZE, NUM_CLASSES = 224, 10
 RECIPES: dict[str, tuple[tuple[int, ...], tuple[int, int], str, Any]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avbalance.data.avmnist import AVMNIST
-from avbalance.data.avmnist_miniature import AVMNISTMiniature
+from avbalance.data.miniatures.avmnist import AVMNISTMiniature
 from avbalance.registry import Spec
 
 BATCH_SIZE = 64

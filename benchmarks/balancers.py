@@ -20,9 +20,9 @@ from measure import alternate, print_conditions, print_table, ratio
 from avbalance import cli
 from avbalance.balancers import REGISTRY
 from avbalance.balancers.base import Balancer
+from avbalance.configuration.signature import describe
 from avbalance.losses import REGISTRY as LOSSES
 from avbalance.registry import Spec
-from avbalance.signature import describe
 from avbalance.train import build_balancer
 from avbalance.types import Batch, Loaders
 

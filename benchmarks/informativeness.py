@@ -1,9 +1,9 @@
 """Does a method's balance move as the data are designed?
 
 Generated clips show their class in sound with probability p and in pictures with q, else any class at random
-(`avbalance.data.synthetic`), so what either tells at best is known: p + (1 - p) / C, and likewise of q. For some p and
-q a table of methods goes through the project's own plan and steps, one after another in this process, in a copy of the
-configuration. Then, by p, q and method, means over seeds of
+(`avbalance.data.miniatures.synthetic`), so what either tells at best is known: p + (1 - p) / C, and likewise of q. For
+some p and q a table of methods goes through the project's own plan and steps, one after another in this process, in a
+copy of the configuration. Then, by p, q and method, means over seeds of
 
     joint           test accuracy of the joint model, in %
     audio, visual   of one modality: at best, as drawn for these very clips, of a model of its own, of its probe
@@ -35,9 +35,9 @@ from measure import ROOT, print_conditions, print_table
 from numpy.random import Generator
 
 from avbalance import cli, plan
-from avbalance.artifacts import Artifact, weights
-from avbalance.data.kinetics_miniature import KineticsMiniature
-from avbalance.data.synthetic import best_accuracy, best_joint_accuracy
+from avbalance.data.miniatures.kinetics import KineticsMiniature
+from avbalance.data.miniatures.synthetic import best_accuracy, best_joint_accuracy
+from avbalance.planning.artifacts import FOLDERS, Artifact, weights
 from avbalance.results.statistics import t_interval
 
 LEVELS = ((0.9, 0.9), (0.9, 0.5), (0.5, 0.9))
@@ -134,7 +134,8 @@ def make(artifact: Artifact) -> None:
     arguments = ["--recipe", f"results/recipes/{artifact.name}.json", "--out", artifact.path]
     if artifact.folder == "runs":
         arguments += ["--weights", weights(artifact.path)]
-    step = import_module(f"avbalance.{artifact.recipe['step']}")
+    place = "prepare." if artifact.folder in ("raw", "prep") else ""
+    step = import_module(f"avbalance.{place}{artifact.recipe['step']}")
     with patch.object(sys, "argv", [step.__name__, *arguments]):
         step.main()
 
@@ -196,8 +197,9 @@ def main() -> None:
         seeds = list(range(arguments.seeds))
         made = plan.make(Path(), {"scale": "miniature", "tables": [TABLE], "seeds": seeds})
         made.write_recipes()
-        *artifacts, table = made.artifacts.values()  # in the order in which they are needed
-        for artifact in artifacts:
+        (table,) = (artifact for artifact in made.artifacts.values() if artifact.folder == "tables/miniature")
+        steps = [artifact for artifact in made.artifacts.values() if artifact.folder in FOLDERS]
+        for artifact in steps:  # in the order in which they are needed
             make(artifact)
         rows = table.recipe["settings"]["rows"]
         printed: list[list[str]] = []
@@ -206,7 +208,7 @@ def main() -> None:
             printed += lines(level, arguments.clips, cells)
     columns = ["audio / visual", "", "joint", "audio", "visual", "gap", "coefficients, weights"]
     print_table(columns, printed)
-    print(f"{len(artifacts)} steps: {time.process_time():.0f} CPU seconds in {time.perf_counter() - start:.0f} s")
+    print(f"{len(steps)} steps: {time.process_time():.0f} CPU seconds in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import cli, plan, store
-from avbalance.artifacts import Plan
 from avbalance.data.packed import Split, describe
+from avbalance.errors import UserError
+from avbalance.planning.artifacts import Plan
 from avbalance.train import build_balancer, train
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, f
         try:
             balancer = build_balancer(settings, describe(data), CPU)
             history, *_ = train(balancer, splits, {}, training, settings["seed"], Path(resume), math.inf)
-        except cli.UserError as error:
+        except UserError as error:
             print(f"{rate}: {error}\n")
             return dict.fromkeys(("epoch", "val_loss", "val_accuracy"), math.nan)
     return min(history, key=lambda record: record["val_loss"])

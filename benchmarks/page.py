@@ -21,8 +21,8 @@ import numpy as np
 from measure import print_conditions, print_table
 from playwright.sync_api import Page, sync_playwright
 
-from avbalance import cli, store
-from avbalance.results import files, page, tables
+from avbalance import cli, stamps, store
+from avbalance.results import page, tables
 
 COLUMNS = ["accuracy", "loss", "acc_audio_masked", "acc_visual_masked", "parameters"]
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
@@ -65,7 +65,7 @@ def write_runs(settings: Mapping[str, Any]) -> None:
 def make_page(settings: Mapping[str, Any]) -> tuple[Path, float]:
     """The page of a table, and the seconds that it took."""
     table = Path("results/tables/laptop/many_rows")
-    files.write(table, tables.report(settings), Path(f"{table}.0123456789ab.key"), {"settings": settings})
+    stamps.write(table, tables.report(settings), Path(f"{table}.0123456789ab.key"), {"settings": settings})
     start = time.perf_counter()
     text = page.render("laptop", [f"{table}.0123456789ab"])
     seconds = time.perf_counter() - start

@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from avbalance import cli
 from avbalance.data.packed import Batches, MappedArray, Split, files_of
 from avbalance.prepare.decode import inspect, read_frames
-from avbalance.prepare.log_power import LogPower
+from avbalance.prepare.views.log_power import LogPower
 
 BATCH_SIZE, SAMPLE_RATE, SIZE = 64, 16000, 112
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

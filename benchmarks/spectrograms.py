@@ -26,9 +26,9 @@ from scipy import signal
 from torchaudio.compliance.kaldi import fbank
 
 from avbalance import cli
-from avbalance.prepare.filter_bank import FilterBank
-from avbalance.prepare.log_power import LogPower
-from avbalance.prepare.view import AudioView
+from avbalance.prepare.views.base import AudioView
+from avbalance.prepare.views.filter_bank import FilterBank
+from avbalance.prepare.views.log_power import LogPower
 
 SAMPLE_RATE, SECONDS, CHUNK = 16000, 3.0, 32
 Work = Callable[[], int]

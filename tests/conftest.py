@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avbalance import plan, store
-from avbalance.artifacts import Plan
+from avbalance.planning.artifacts import Plan
 
 torch.set_num_threads(1)
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from avbalance import registry
 from avbalance.balancers.base import Balancer
+from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
-from avbalance.signature import describe
 from avbalance.types import Batch, Loaders
 
 NUM_CLASSES = 3

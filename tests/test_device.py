@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from avbalance import device
-from avbalance.cli import UserError
 from avbalance.device import claim
+from avbalance.errors import UserError
 
 
 def pretend(num_gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:

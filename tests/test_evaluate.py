@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avbalance import metrics
-from avbalance.cli import UserError
 from avbalance.data.packed import Split
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.evaluate import classify, mean_loss, predict, read_trials, verify
 from avbalance.model import Model
 from avbalance.registry import load

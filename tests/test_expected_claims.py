@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avbalance.checks import read_yaml, validate
+from avbalance.configuration.checks import read_yaml, validate
+from avbalance.configuration.table_schema import Table
 from avbalance.results import columns
 from avbalance.results.claims import Result, judge
 from avbalance.results.measure import Measured
-from avbalance.table_schema import Table
 
 TABLES = {
     path.stem: validate(Table, read_yaml(path), path).spread()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avbalance import pace, plan, store
-from avbalance.artifacts import Plan
+from avbalance.planning.artifacts import Plan
 from avbalance.status import survey, time_left
 
 

@@ -17,7 +17,8 @@ import yaml
 from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
-from avbalance import config, plan
+from avbalance import plan
+from avbalance.configuration.project import read_project
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "avbalance"
@@ -124,7 +125,7 @@ def test_commands_are_understood(command: list[str]) -> None:
     program, *words = command
     if program == "snakemake":
         if get_argument_parser().parse_args(words).config:
-            config.load(ROOT, plan.parse_overrides(words[words.index("--config") + 1 :]))
+            read_project(ROOT, plan.parse_overrides(words[words.index("--config") + 1 :]))
     elif program == "dvc":
         get_main_parser().parse_args(words)
     elif program == "make":

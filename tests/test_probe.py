@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics, store
-from avbalance.cli import UserError
 from avbalance.data.packed import Split, describe
+from avbalance.errors import UserError
 from avbalance.model import build
 from avbalance.probe import main
 from avbalance.probing.fitting import L2_GRID

@@ -13,9 +13,9 @@ import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avbalance import ranges, registry
-from avbalance.cli import UserError
+from avbalance.configuration.signature import GIVEN, describe, feature_dim, resolve
+from avbalance.errors import UserError
 from avbalance.registry import nearest
-from avbalance.signature import GIVEN, describe, feature_dim, resolve
 
 ROOT = Path(__file__).parents[1]
 REGISTERED = [

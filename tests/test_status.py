@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from avbalance import pace, plan, status, store
-from avbalance.artifacts import Artifact, Plan
-from avbalance.cli import UserError
+from avbalance.errors import UserError
+from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.status import SILENT_SECONDS, stale, survey, time_left
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avbalance import cli, store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 
 def make(path: Path) -> Path:

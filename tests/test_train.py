@@ -13,13 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from avbalance import checkpoint, metrics, signature, store
+from avbalance import metrics, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
-from avbalance.cli import UserError
+from avbalance.configuration import signature
 from avbalance.data.packed import Batches, Split, describe
-from avbalance.moments import file_of
+from avbalance.errors import UserError
 from avbalance.train import build_balancer, run, train
+from avbalance.training import checkpoint
+from avbalance.training.snapshots import file_of
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")

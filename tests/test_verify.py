@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avbalance import store, verify
-from avbalance.cli import UserError
-from avbalance.results import files
+from avbalance import stamps, store, verify
+from avbalance.errors import UserError
 
 RUN, PAGE, STAMP = Path("results/runs/a-0"), Path("results/page/laptop.html"), Path("results/page/laptop.0.key")
 
@@ -20,7 +19,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["verify"])
     with store.publish(RUN, {"step": "train"}) as out:
         (out / "numbers.txt").write_text("1 2 3", encoding="utf-8")
-    files.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "page", "inputs": {}})
+    stamps.write(PAGE.with_suffix(""), {".html": "page"}, STAMP, {"step": "page", "inputs": {}})
 
 
 def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,12 +54,12 @@ def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys
     settings = {"table": "old", "spec": {}}
     recipe = {"step": "table", "settings": settings, "inputs": {}, "code": "0123456789ab"}
     stamp = Path("results/tables/laptop/old.0123456789ab.key")
-    files.write(stamp.with_name("old"), {".md": "old"}, stamp, recipe)
+    stamps.write(stamp.with_name("old"), {".md": "old"}, stamp, recipe)
     verify.main()
     assert "0 tables are what their runs say, 1 of older code were not compared with them" in capsys.readouterr().out
 
 
 def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
-    recipe = files.read(STAMP)
+    recipe = stamps.read(STAMP)
     assert (recipe["step"], recipe["files"]) == ("page", {"laptop.html": store.describe(PAGE)})
     assert json.loads(STAMP.read_text(encoding="utf-8")) == recipe

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import torch
 
-from avbalance import cli, pretrained, store
+from avbalance import cli, store
 from avbalance.balancers.blending import Losses, blend_weights, ogr
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
+from avbalance.errors import UserError
 from avbalance.evaluate import mean_loss
 from avbalance.train import build_balancer
+from avbalance.training import pretrained
 
 
 def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.device) -> Losses:
@@ -38,7 +40,7 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
         split = Split(data, name, list(settings["encoder"]), device)
         start = mean_loss(model, Batches(split, batch_size), precision)
         if not isfinite(start):
-            raise cli.UserError(f"{run}: the untrained model's loss on {name} is {start}; check the data and its start")
+            raise UserError(f"{run}: the untrained model's loss on {name} is {start}; check the data and its start")
         losses[name] = (start, end[f"last_{name}_loss"])
     return Losses(**losses)
 

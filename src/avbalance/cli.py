@@ -7,15 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from avbalance.errors import UserError
+
 SOURCES = "AVBALANCE_SOURCES"
 """The variable by which Snakemake says in which folder the code lies that it planned with."""
-
-
-class UserError(ValueError):
-    """Something a user caused and can mend.
-
-    The message is one line: what, where, what is allowed, what to do.
-    """
 
 
 def run(main: Callable[[], None]) -> None:

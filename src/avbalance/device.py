@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 POLL_SECONDS = 1.0
 

@@ -8,9 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from avbalance import cli, registry, signature
+from avbalance import cli, registry
+from avbalance.configuration import signature
+from avbalance.configuration.schema import Task
 from avbalance.results import citations
-from avbalance.schema import Task
 from avbalance.source import source_of, tree_of
 
 KINDS = {

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from avbalance import metrics
-from avbalance.cli import UserError
 from avbalance.data.packed import Batches, Split
+from avbalance.errors import UserError
 from avbalance.model import Model
 from avbalance.types import Batch
 

@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from avbalance import plan, progress, store
-from avbalance.artifacts import STAMPED, Plan
+from avbalance.planning.artifacts import STAMPED, Plan
 
 WORKFLOW = Path(".snakemake/avbalance.json")
 RECENT = 10

@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-from avbalance import cli, config, store
-from avbalance.artifacts import Plan
+from avbalance import cli, store
+from avbalance.configuration.project import read_project
+from avbalance.errors import UserError
+from avbalance.planning.artifacts import Plan
 from avbalance.planning.data import audit_of
 from avbalance.planning.tables import page_of, table_of
 
@@ -25,7 +27,7 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     Raises:
         UserError: The configuration is wrong, or an artifact is damaged.
     """
-    project = config.load(root, overrides)
+    project = read_project(root, overrides)
     plan = Plan(project)
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
@@ -63,7 +65,7 @@ def _shown(plan: Plan) -> list[str]:
 def _require(plan: Plan, paths: Iterable[str]) -> None:
     """Nothing that was asked for by name waits for lists of checksums."""
     if lacking := plan.lacking(paths):
-        raise cli.UserError("\n".join(lacking))
+        raise UserError("\n".join(lacking))
 
 
 def page_name(scale: str, tables: list[str]) -> str:

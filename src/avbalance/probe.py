@@ -27,16 +27,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from avbalance import cli, metrics, store
-from avbalance.cli import UserError
 from avbalance.data.packed import Split, describe
 from avbalance.device import claim
+from avbalance.errors import UserError
 from avbalance.model import Model, build
-from avbalance.moments import file_of
 from avbalance.probing.extraction import MIB, Extraction, first_clips
 from avbalance.probing.fitting import Probe, check_memory, fit, summarise
 from avbalance.probing.names import OUTPUT, entry_of
 from avbalance.progress import Progress
 from avbalance.registry import Spec
+from avbalance.training.snapshots import file_of
 
 TRAINED = "trained"
 Splits = dict[str, Split]

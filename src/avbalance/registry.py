@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 FOLDERS = {
     "encoder": "encoders",
@@ -20,9 +20,9 @@ FOLDERS = {
     "augmentation": "augmentations",
     "feature_reduction": "reductions",
     "data": "data",
-    "view": "prepare",
+    "view": "prepare.views",
     "detector": "prepare.detectors",
-    "formula": "results",
+    "formula": "results.formulas",
     "figure": "results.plots",
 }
 Spec = str | Mapping[str, Mapping[str, Any] | None]

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 
 def source_of(module: str) -> Path:

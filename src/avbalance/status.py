@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avbalance import cli, pace, plan, progress, store
-from avbalance.artifacts import Artifact, Plan
+from avbalance.planning.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
 """A step on another host that has said nothing for so long counts as failed."""

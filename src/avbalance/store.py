@@ -15,7 +15,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.provenance import Provenance
 
 MANIFEST = "manifest.json"
@@ -25,6 +25,11 @@ def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe of one step: {"step", "name", "settings", "inputs": {role: path}, "code"}."""
     recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return recipe
+
+
+def digest(value: Any) -> str:  # noqa: ANN401
+    """12 hexadecimal digits of the sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]
 
 
 def sha256(path: Path) -> str:

@@ -21,14 +21,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from avbalance import checkpoint, cli, optimization, pretrained, registry, store
+from avbalance import cli, registry, store
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.device import claim
+from avbalance.errors import UserError
 from avbalance.evaluate import classify, mean_loss, monitor, observe, read_trials, verify
 from avbalance.model import Model, build
-from avbalance.moments import Moments, file_of
 from avbalance.progress import Progress
+from avbalance.training import checkpoint, optimization, pretrained
+from avbalance.training.snapshots import Moments, file_of
 from avbalance.types import Loaders
 
 CHECK_EVERY_STEPS = 50
@@ -162,7 +164,7 @@ def _check_finite(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) ->
     for step, losses in enumerate(terms, start=num_steps - len(terms) + 1):
         for name, value in losses.items():
             if not math.isfinite(value):
-                raise cli.UserError(
+                raise UserError(
                     f"the loss term {name!r} is {value.item()} in epoch {epoch + 1}, step {step}; "
                     f"lower training.learning_rate, or check the data"
                 )
@@ -178,8 +180,8 @@ def _check_epoch(balancer: Balancer, val_loss: float, epoch: int) -> None:
         raise _not_finite(f"{list(state)[finite.index(False)]} holds numbers that are not finite", epoch)
 
 
-def _not_finite(what: str, epoch: int) -> cli.UserError:
-    return cli.UserError(f"{what} after epoch {epoch + 1}; lower training.learning_rate, or check the data")
+def _not_finite(what: str, epoch: int) -> UserError:
+    return UserError(f"{what} after epoch {epoch + 1}; lower training.learning_rate, or check the data")
 
 
 def _chosen_epoch(history: list[dict[str, float]], training: Mapping[str, Any]) -> int:

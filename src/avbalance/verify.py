@@ -12,9 +12,11 @@ from typing import Any
 
 from rich.progress import track
 
-from avbalance import artifacts, cli, keys, store
+from avbalance import cli, stamps, store
+from avbalance.errors import UserError
+from avbalance.planning import artifacts, keys
 from avbalance.planning.tables import code_of_table
-from avbalance.results import files, tables
+from avbalance.results import tables
 
 
 def problems(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[str]:
@@ -23,7 +25,7 @@ def problems(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[str]:
     for path in paths:
         try:
             read(path)
-        except cli.UserError as error:
+        except UserError as error:
             found.append(str(error))
     return found
 
@@ -34,18 +36,18 @@ def check_table(stamp: Path) -> None:
     Raises:
         UserError: One is not; or a run is damaged.
     """
-    settings = files.read(stamp)["settings"]
+    settings = stamps.read(stamp)["settings"]
     for suffix, content in tables.report(settings).items():
         file = stamp.with_name(f"{settings['table']}{suffix}")
         if file.read_bytes() != content.encode():
-            raise cli.UserError(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores all'")
+            raise UserError(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores all'")
 
 
 def is_current(recipe: Mapping[str, Any]) -> bool:
     """True if today's code would make a table of this recipe."""
     try:
         return bool(recipe["code"] == keys.code_of(code_of_table(recipe["settings"]["spec"].get("compute"))))
-    except cli.UserError:  # the formula no longer exists
+    except UserError:  # the formula no longer exists
         return False
 
 
@@ -60,12 +62,14 @@ def main() -> None:
         for path in sorted(results.glob(f"{kind}/[!.]*/"))
         if any(path.iterdir())  # Snakemake leaves an empty one where a step failed
     ]
-    stamps = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
-    wrong = problems(track(folders, "verifying", transient=True), store.open_artifact) + problems(stamps, files.read)
+    stamp_files = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
+    wrong = problems(track(folders, "verifying", transient=True), store.open_artifact) + problems(
+        stamp_files, stamps.read
+    )
     whole: list[Path] = []
     older = 0
     if not wrong:
-        recipes = {stamp: files.read(stamp) for stamp in stamps if stamp.parts[len(results.parts)] == "tables"}
+        recipes = {stamp: stamps.read(stamp) for stamp in stamp_files if stamp.parts[len(results.parts)] == "tables"}
         whole = [
             stamp
             for stamp, recipe in recipes.items()
@@ -74,9 +78,9 @@ def main() -> None:
         older = sum(not is_current(recipe) for recipe in recipes.values())
         wrong = problems(whole, check_table)
     if wrong:
-        raise cli.UserError("\n".join(wrong))
+        raise UserError("\n".join(wrong))
     print(
-        f"{len(folders)} artifacts and {len(stamps)} tables, figures, audits and pages verified; "
+        f"{len(folders)} artifacts and {len(stamp_files)} tables, figures, audits and pages verified; "
         f"{len(whole)} tables are what their runs say"
         + f", {older} of older code were not compared with them"
         * bool(older)

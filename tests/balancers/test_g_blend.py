@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from avbalance.balancers.base import Balancer
 from avbalance.balancers.g_blend import GBlend
-from avbalance.cli import UserError
+from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.fusions.concat import Concat
 from avbalance.heads.linear import Linear
 from avbalance.model import Model
 from avbalance.registry import load
-from avbalance.signature import describe
 from avbalance.types import Batch, Loaders, Output
 
 DIMS = {"visual": 6, "audio": 4}

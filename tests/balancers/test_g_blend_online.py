@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from avbalance.balancers.blending import Losses, blend_weights, ogr
 from avbalance.balancers.g_blend_online import GBlendOnline
+from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.fusions.concat import Concat
 from avbalance.heads.linear import Linear
 from avbalance.losses.base import objective
 from avbalance.losses.unimodal import Unimodal
 from avbalance.model import Model
-from avbalance.signature import describe
 from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}

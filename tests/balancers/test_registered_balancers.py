@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from avbalance.balancers import REGISTRY
 from avbalance.balancers.base import Balancer
+from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
 from avbalance.registry import load, locate
-from avbalance.signature import describe
 from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
-from avbalance.config import read_yaml
+from avbalance.configuration.project import read_yaml
 from avbalance.data.audioset import AudioSet
-from avbalance.data.audioset_miniature import AudioSetMiniature
 from avbalance.data.mini_audioset import MiniAudioSet
+from avbalance.data.miniatures.audioset import AudioSetMiniature
+from avbalance.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"
 COMMENT = "# Segments csv created\n# num_ytids=2, num_segs=2\n# YTID, start_seconds, end_seconds, positive_labels\n"

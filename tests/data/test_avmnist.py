@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 from sklearn.decomposition import PCA
 
-from avbalance.cli import UserError
 from avbalance.data.avmnist import AVMNIST
-from avbalance.data.avmnist_miniature import AVMNISTMiniature, write_wav
 from avbalance.data.fsdd import read_recordings
+from avbalance.data.miniatures.avmnist import AVMNISTMiniature, write_wav
+from avbalance.errors import UserError
 from avbalance.prepare.download import download
 
 SPLITS = ("train", "val", "test")

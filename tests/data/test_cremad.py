@@ -7,11 +7,11 @@ import av
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
-from avbalance.config import read_yaml
+from avbalance.configuration.project import read_yaml
 from avbalance.data.clips import Clip
 from avbalance.data.cremad import CLASSES, CREMAD, DEMOGRAPHICS, LISTS, divide_actors
-from avbalance.data.cremad_miniature import CREMADMiniature
+from avbalance.data.miniatures.cremad import CREMADMiniature
+from avbalance.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"
 

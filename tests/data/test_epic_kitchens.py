@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from avbalance.cli import UserError
-from avbalance.config import read_yaml
+from avbalance.configuration.project import read_yaml
 from avbalance.data.epic_kitchens import EPICKitchens, seconds
-from avbalance.data.epic_kitchens_miniature import HEADER, EPICKitchensMiniature
+from avbalance.data.miniatures.epic_kitchens import HEADER, EPICKitchensMiniature
+from avbalance.errors import UserError
 from avbalance.prepare.decode import inspect
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"

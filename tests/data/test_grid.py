@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from avbalance import registry
-from avbalance.cli import UserError
 from avbalance.data.grid import GRID, METADATA
-from avbalance.data.grid_miniature import GRIDMiniature
+from avbalance.data.miniatures.grid import GRIDMiniature
+from avbalance.errors import UserError
 from avbalance.prepare.decode import inspect, read_frames
 
 HEADER = "path,id,word_times_s\n"

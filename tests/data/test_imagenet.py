@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip
 from avbalance.data.imagenet import ImageNet
-from avbalance.data.imagenet_miniature import SYNSETS, ImageNetMiniature
+from avbalance.data.miniatures.imagenet import SYNSETS, ImageNetMiniature
+from avbalance.errors import UserError
 from avbalance.prepare.decode import inspect, read_frames
 
 

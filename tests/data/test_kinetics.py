@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
-from avbalance.config import read_yaml
+from avbalance.configuration.project import read_yaml
 from avbalance.data.kinetics import Kinetics
-from avbalance.data.kinetics_miniature import KineticsMiniature
 from avbalance.data.kinetics_sounds import KineticsSounds
+from avbalance.data.miniatures.kinetics import KineticsMiniature
+from avbalance.errors import UserError
 from avbalance.prepare.decode import inspect
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"

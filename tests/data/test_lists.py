@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
 from avbalance.data.lists import read_rows, read_table, write_rows
+from avbalance.errors import UserError
 
 LINES = ["id,start,label", '-x1, 3,"dog, barking"', "", "y2,4,cat"]
 ROWS = [(2, {"id": "-x1", "start": "3", "label": "dog, barking"}), (4, {"id": "y2", "start": "4", "label": "cat"})]

@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from avbalance import config, plan, registry, store
+from avbalance import plan, registry, store
+from avbalance.configuration.project import Project, read_project, sources_of
 from avbalance.data.clips import Reader
 from avbalance.data.packed import Split, describe
 from avbalance.prepare import audit, media, pack
@@ -23,8 +24,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def project() -> config.Project:
-    return config.load(ROOT, {"scale": "miniature"})
+def project() -> Project:
+    return read_project(ROOT, {"scale": "miniature"})
 
 
 def make(name: str) -> tuple[Path, dict[str, Any]]:
@@ -42,7 +43,7 @@ def make(name: str) -> tuple[Path, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", MADE_HERE)
 def test_a_miniature_becomes_batches_and_an_audit(
-    name: str, project: config.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder, recipe = make(name)
@@ -75,26 +76,26 @@ def test_a_miniature_becomes_batches_and_an_audit(
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_licence_citation_and_reader_are_there(name: str, project: config.Project) -> None:
+def test_licence_citation_and_reader_are_there(name: str, project: Project) -> None:
     spec = project.datasets[name]
     assert spec.licence
     assert spec.citation
     reader = registry.load("data", spec.reader)
     assert isinstance(reader, Reader) == (spec.prepare is not None)
-    for source in config.sources(project.datasets, name).values():
+    for source in sources_of(project.datasets, name).values():
         for file in source.files:
             assert all(url.startswith(("https://", "http://")) for url in file.urls)
 
 
 def generators() -> list[str]:
     """Datasets whose files are generated for them; others share them."""
-    found = config.load(ROOT, {"scale": "miniature"}).datasets
+    found = read_project(ROOT, {"scale": "miniature"}).datasets
     return [name for name in MADE_HERE if not isinstance(found[name].sources, str)]
 
 
 @pytest.mark.parametrize("name", generators())
-def test_the_same_seed_gives_the_same_files(name: str, project: config.Project, tmp_path: Path) -> None:
-    generator = config.sources(project.datasets, name)["generated"].generator
+def test_the_same_seed_gives_the_same_files(name: str, project: Project, tmp_path: Path) -> None:
+    generator = sources_of(project.datasets, name)["generated"].generator
     assert generator is not None
     digests = []
     for folder in (tmp_path / "one", tmp_path / "two"):

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.data.miniatures.sports import SportsMiniature
 from avbalance.data.sports import Sports
-from avbalance.data.sports_miniature import SportsMiniature
+from avbalance.errors import UserError
 
 
 def write(raw: Path, train: list[str], test: list[str], present: list[str]) -> Path:

@@ -5,10 +5,10 @@ from pathlib import Path
 import av
 import pytest
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader
+from avbalance.data.miniatures.ssw60 import SSW60Miniature
 from avbalance.data.ssw60 import SSW60, SSW60Audio, SSW60Images
-from avbalance.data.ssw60_miniature import SSW60Miniature
+from avbalance.errors import UserError
 
 READERS = {"videos": SSW60(), "images": SSW60Images(), "audio": SSW60Audio()}
 

@@ -7,9 +7,9 @@ from typing import Literal
 import pytest
 import yaml
 
-from avbalance.cli import UserError
+from avbalance.data.miniatures.ucf101 import UCF101Miniature
 from avbalance.data.ucf101 import UCF101
-from avbalance.data.ucf101_miniature import UCF101Miniature
+from avbalance.errors import UserError
 from avbalance.prepare.decode import inspect
 
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.data.miniatures.vggsound import VGGSoundMiniature
 from avbalance.data.vggsound import VGGSound
-from avbalance.data.vggsound_miniature import VGGSoundMiniature
+from avbalance.errors import UserError
 
 
 def test_lines_of_the_official_form_are_read(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import av
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
-from avbalance.config import read_yaml
+from avbalance.configuration.project import read_yaml
 from avbalance.data.clips import Clip, Trial
+from avbalance.data.miniatures.voxceleb import VoxCelebMiniature
 from avbalance.data.voxceleb import LISTS, VoxCeleb, read_trials
-from avbalance.data.voxceleb_miniature import VoxCelebMiniature
+from avbalance.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"
 PATHS = {name: path for name, (_, _, path) in LISTS.items()}

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import Inception3
 
-from avbalance.cli import UserError
 from avbalance.encoders.inception_v3 import InceptionV3
+from avbalance.errors import UserError
 
 
 @cache

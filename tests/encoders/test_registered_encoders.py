@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from avbalance.cli import UserError
+from avbalance.configuration.signature import describe, feature_dim
 from avbalance.encoders import REGISTRY
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.probing.names import spread
 from avbalance.registry import load
-from avbalance.signature import describe, feature_dim
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv1net": [(320,)],

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from avbalance.cli import UserError
 from avbalance.encoders.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from avbalance.errors import UserError
 
 TORCHVISIONS = {
     ResNet18: models.resnet18,

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torchvision.models import video
 
-from avbalance.cli import UserError
 from avbalance.encoders.ip_csn import IPCSN
 from avbalance.encoders.r2plus1d import R2Plus1D
 from avbalance.encoders.r3d import R3D
 from avbalance.encoders.resnet3d import ResNet3D
+from avbalance.errors import UserError
 
 Builder = Callable[..., nn.Module]
 KINDS = [R3D, R2Plus1D, IPCSN]

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.skip_mlp import SkipMLP
+from avbalance.errors import UserError
 
 
 def test_the_paper_has_128_layers_of_128_units() -> None:

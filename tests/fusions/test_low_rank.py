@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.low_rank import LowRank
 
 DIMS = {"visual": 5, "audio": 3, "flow": 4}

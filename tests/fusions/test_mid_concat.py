@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.mid_concat import MidConcat, bring_onto
 
 VIDEO = torch.zeros(1, 1, 4, 2, 3)  # [batch, channels, frames, height, width]

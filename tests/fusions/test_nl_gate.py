@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.nl_gate import NLGate
 
 DIMS = {"visual": 5, "audio": 3, "flow": 4}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions import REGISTRY
 from avbalance.fusions.base import Fusion
 from avbalance.registry import load

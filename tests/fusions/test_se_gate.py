@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.se_gate import SEGate
 
 

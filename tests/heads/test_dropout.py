@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.heads.cosine import Cosine
 from avbalance.heads.dropout import Dropout
 from avbalance.heads.linear import Linear

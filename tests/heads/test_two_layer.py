@@ -1,6 +1,6 @@
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.heads.two_layer import TwoLayer
 
 

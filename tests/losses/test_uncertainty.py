@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.losses.uncertainty import Uncertainty
 from avbalance.types import Output
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare import archives
 from avbalance.prepare.archives import WrongBytesError, unpack
 

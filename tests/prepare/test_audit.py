@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare import audit, audit_pictures
 
 VOID = {"meta", "img", "br", "rect"}

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare import download as step
 from avbalance.prepare import fetch
 from avbalance.prepare.download import download

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from avbalance import registry, store
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip
+from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.packed import Split
-from avbalance.data.synthetic import write_media
-from avbalance.prepare import contents
+from avbalance.errors import UserError
+from avbalance.prepare import dataset_files
 from avbalance.prepare.media import prepare
 from avbalance.prepare.windows import spread
 
@@ -106,7 +106,7 @@ def test_arrays_labels_and_index_belong_together(made: Path) -> None:
 def test_a_name_that_is_no_text_is_written_with_an_escape(tmp_path: Path) -> None:
     window = {"start_seconds": 0.0, "seconds": 1.0, "num_frames": 1, "repairs": []}
     clip = Clip(os.fsdecode(b"caf\xe9\xc3\xa9"), "train", 0)
-    contents.write_clips(tmp_path, {"train": [(0, clip, window)]}, {})
+    dataset_files.write_clips(tmp_path, {"train": [(0, clip, window)]}, {})
     assert "caf\\udce9é" in (tmp_path / "clips.csv").read_bytes().decode()
 
 

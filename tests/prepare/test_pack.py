@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from avbalance import registry, store
-from avbalance.cli import UserError
 from avbalance.data.packing import write_report
+from avbalance.errors import UserError
 from avbalance.prepare import pack as step
 from avbalance.prepare.pack import pack
 

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip
+from avbalance.errors import UserError
 from avbalance.prepare.selection import hold_out, select
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from avbalance import store
-from avbalance.cli import UserError
 from avbalance.data.packed import Split
 from avbalance.encoders.resnet import ResNet18
+from avbalance.errors import UserError
 from avbalance.probing.extraction import Extraction, path_of
 from avbalance.probing.names import select
 from avbalance.registry import Spec

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.probing import solver
 from avbalance.probing.extraction import MIB, path_of
 from avbalance.probing.features import Features, Writer

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from avbalance import registry
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.reductions import REGISTRY
 
 SPECS = {"full": "full", "mean": "mean", "projection": {"projection": {"num": 7}}, "subset": {"subset": {"num": 7}}}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avbalance import store
-from avbalance.results import figures, files, tables
+from avbalance import stamps, store
+from avbalance.results import figures, tables
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
@@ -93,8 +93,8 @@ def runs(publish_run: PublishRun) -> PublishRun:
 def made(runs: PublishRun, settings: dict[str, Any]) -> list[str]:
     """Paths of a table and a figure that were made, with their stamps."""
     settings["spec"]["title"] = "Better <b>and</b> worse"
-    files.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"), {"settings": settings})
+    stamps.write(TABLE, tables.report(settings), Path(f"{PATHS[0]}.key"), {"settings": settings})
     spec = settings["spec"] | {"figure": {"curves": {}}, "paper": "Demo (Doe, 2020): Figure 1"}
     figure = settings | {"table": "demo_fig1", "spec": spec, "rows": {"better": settings["rows"]["better"]}}
-    files.write(FIGURE, figures.report(figure), Path(f"{PATHS[1]}.key"), {"settings": figure})
+    stamps.write(FIGURE, figures.report(figure), Path(f"{PATHS[1]}.key"), {"settings": figure})
     return PATHS

@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from avbalance.cli import UserError
+from avbalance.configuration.table_schema import Claim
+from avbalance.errors import UserError
 from avbalance.results.claims import Result, compare_columns, judge
 from avbalance.results.columns import computed, describe
 from avbalance.results.measure import Measured, Values
-from avbalance.table_schema import Claim
 
 COLUMNS = {name: describe(name) for name in ("accuracy", "loss", "probe_gap")}
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from avbalance import config
-from avbalance.cli import UserError
-from avbalance.references import _columns
+from avbalance.configuration.project import Project, read_project
+from avbalance.configuration.references import _columns
+from avbalance.errors import UserError
 from avbalance.results.columns import describe
 
 
@@ -44,7 +44,7 @@ def test_headings_say_what_is_measured_and_which_way_is_better(name: str) -> Non
     assert describe(name) == (name, *HEADINGS[name])
 
 
-def configure(folder: Path, columns: str, task: str = "single_label", more: str = "") -> config.Project:
+def configure(folder: Path, columns: str, task: str = "single_label", more: str = "") -> Project:
     """The configuration of one table with these columns, on data of this task."""
     training = "training: {epochs: 1, batch_size: 1, learning_rate: 1.0, patience: 1, precision: float32}"
     generated = "sources: {generated: {generator: avmnist_miniature}}"
@@ -61,7 +61,7 @@ def configure(folder: Path, columns: str, task: str = "single_label", more: str 
     for name, content in files.items():
         (folder / "config" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "config" / name).write_text(content, encoding="utf-8")
-    return config.load(folder, {})
+    return read_project(folder, {})
 
 
 MEDIA = "prepare: {views: {audio: {waveform: {sample_rate: 8000, seconds: 1.0}}, visual: {frames: {size: 8}}}}"

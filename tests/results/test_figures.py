@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results import figures
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.measure import Measured, measure
 from avbalance.results.runs import Runs
 

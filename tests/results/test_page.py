@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from avbalance import plan
-from avbalance.cli import UserError
-from avbalance.results import files, overview, page, tables
+from avbalance import plan, stamps
+from avbalance.errors import UserError
+from avbalance.results import overview, page, tables
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
@@ -66,7 +66,7 @@ def test_verdicts_on_generated_data_and_formulas_are_counted_apart(
     for name, generated in (("demo_table1", []), ("demo_table2", ["GRID"])):
         table = Path("results/tables/laptop", name)
         about = settings | {"table": name, "generated": generated}
-        files.write(table, tables.report(about), Path(f"{table}.0123456789ab.key"), {"settings": about})
+        stamps.write(table, tables.report(about), Path(f"{table}.0123456789ab.key"), {"settings": about})
     shown = page.render("laptop", [PATHS[0], "results/tables/laptop/demo_table2.0123456789ab"])
     assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
     assert "of 1 claims 1 hold." in shown

@@ -15,8 +15,9 @@ import yaml
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from avbalance.cli import UserError
-from avbalance.results import escape, files, tables
+from avbalance import stamps
+from avbalance.errors import UserError
+from avbalance.results import escape, tables
 from avbalance.results.columns import describe
 from avbalance.results.formats import number
 from avbalance.results.measure import Measured
@@ -262,7 +263,7 @@ def test_no_stamp_stands_beside_unfinished_files(tmp_path: Path) -> None:
     stamp, older = tmp_path / "table.new.key", tmp_path / "table.old.key"
     older.touch()
     with pytest.raises(TypeError):
-        files.write(tmp_path / "table", {".md": "text", ".csv": None}, stamp, {})  # type: ignore[dict-item]
+        stamps.write(tmp_path / "table", {".md": "text", ".csv": None}, stamp, {})  # type: ignore[dict-item]
     assert not stamp.exists()
     assert not older.exists()
 

@@ -49,7 +49,7 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
 
 def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
     (raw,) = extended.artifacts("raw")
-    command = ["python", "-m", "avbalance.prepare.record", "birds", "--mirror", str(raw)]
+    command = ["python", "-m", "avbalance.record", "birds", "--mirror", str(raw)]
     extended.run(*command, PYTHONPATH=f"src:{extended.path}")
     listed = (extended.path / "config/datasets/birds.sha256").read_text(encoding="utf-8").splitlines()
     assert len(listed) == 20 + 8 + 1  # train, test, list.csv

@@ -11,7 +11,8 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 import avbalance.pace
 import avbalance.plan
-from avbalance.cli import UserError, choose_sources
+from avbalance.errors import UserError
+from avbalance.cli import choose_sources
 
 try:
     choose_sources(f"{workflow.basedir}/src")

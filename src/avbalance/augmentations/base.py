@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.data.crops import Boxes, Size
+from avbalance.augmentations.crops import Boxes, Size
 
 # Of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): the step of its counter and the rounds that mix it.
 STEP = np.uint64(0x9E3779B97F4A7C15)

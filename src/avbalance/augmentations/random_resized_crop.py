@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.augmentations.base import Augmentation, place
-from avbalance.data.crops import Size
+from avbalance.augmentations.crops import Size
 
 LEAST_AREA, LONGEST, NUM_TRIES = 0.08, 4 / 3, 10
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.augmentations.base import Augmentation, place
-from avbalance.data.crops import Size
+from avbalance.augmentations.crops import Size
 
 SMALLEST, LARGEST = 256 / 224, 320 / 224
 

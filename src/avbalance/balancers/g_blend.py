@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from avbalance.balancers.base import Balancer
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.losses.unimodal import Unimodal
 from avbalance.model import Model
 from avbalance.types import Batch, Loaders, Output

@@ -6,9 +6,9 @@ from typing import Literal
 
 from numpy.random import default_rng
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_rows, read_table
+from avbalance.errors import UserError
 
 CLASSES = "cremad/splits_ogm_ge/stat.csv"
 LISTS: dict[Split, str] = {"train": "cremad/splits_ogm_ge/train.csv", "test": "cremad/splits_ogm_ge/test.csv"}

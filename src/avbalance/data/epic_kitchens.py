@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_table
+from avbalance.errors import UserError
 
 TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 COLUMNS = ("video_id", "participant_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")

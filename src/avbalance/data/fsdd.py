@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 SAMPLE_RATE = 8000
 CLIP_SAMPLES = SAMPLE_RATE  # one second

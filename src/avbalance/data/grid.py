@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader
+from avbalance.errors import UserError
 from avbalance.ranges import Positive
 
 METADATA = "grid_s1/metadata.csv"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
+from avbalance.errors import UserError
 
 FOLDER = "imagenet"
 PARTS: dict[str, Split] = {"train": "train", "val": "test"}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_table
+from avbalance.errors import UserError
 
 FOLDER = "kinetics400"
 PARTS: dict[str, Split] = {"train": "train", "val": "test"}

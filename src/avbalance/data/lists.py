@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 
 def read_rows(path: Path, num_fields: int, delimiter: str = ",", comment: str = "") -> Iterator[tuple[int, list[str]]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from numpy.random import default_rng
 
-from avbalance.cli import UserError
 from avbalance.data.audioset import AudioSet
 from avbalance.data.clips import Clip, Reader
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.random import default_rng
 
-from avbalance.cli import UserError
 from avbalance.data.avmnist import divide, draw
 from avbalance.data.mnist import image_file, read_mnist
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Rate, Whole
 
 MEAN, STD = 33.3184, 78.5675

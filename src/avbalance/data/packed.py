@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbalance.augmentations.base import Augmentation
-from avbalance.data.crops import Boxes, Size, cut, fixed
+from avbalance.augmentations.crops import Boxes, Size, cut, fixed
 from avbalance.types import Batch
 
 RELEASE_BYTES = 64 * 2**20

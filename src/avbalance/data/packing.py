@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 
 class TooManyDroppedError(UserError):

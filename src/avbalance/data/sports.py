@@ -4,9 +4,9 @@ from pathlib import Path
 
 from numpy.random import default_rng
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_rows
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 
 FOLDER = "sports1m"

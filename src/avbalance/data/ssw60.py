@@ -6,9 +6,9 @@ splits; taxa.csv names the species.
 
 from pathlib import Path
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_table
+from avbalance.errors import UserError
 
 FOLDER = "ssw60"
 SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Split
 from avbalance.data.lists import read_rows
+from avbalance.errors import UserError
 
 FOLDER = "ucf101"
 LISTS = f"{FOLDER}/ucfTrainTestlist"

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip, Reader, Trial
 from avbalance.data.lists import read_rows
+from avbalance.errors import UserError
 
 UTTERANCE = re.compile(r"/?(?P<name>(?P<person>id\d{5})/[^/]+/\d{5})\.wav")
 LISTS = {

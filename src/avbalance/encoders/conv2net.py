@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.ranges import Rate
 
 

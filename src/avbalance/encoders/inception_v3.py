@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.ranges import Even, Rate
 
 Size = tuple[int, int]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Rate
 
 DEVIATION = 0.1

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 
 
 class Residual(Encoder):

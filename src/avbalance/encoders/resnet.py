@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.residual import Residual
+from avbalance.errors import UserError
 from avbalance.ranges import Count
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.residual import Residual
+from avbalance.errors import UserError
 from avbalance.ranges import Count
 
 Convolution = Callable[[int, int, int, int], nn.Module]

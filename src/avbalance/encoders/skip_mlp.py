@@ -6,8 +6,8 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
 from avbalance.encoders.base import Encoder
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Sixteens
 
 NUM_GROUPS = 8

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 
 class Fusion(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.base import Fusion
 from avbalance.ranges import Count
 

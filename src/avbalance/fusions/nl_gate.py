@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.fusions.base import Fusion
 from avbalance.ranges import Even
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from avbalance import registry
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.heads.base import Head
 from avbalance.ranges import Rate
 

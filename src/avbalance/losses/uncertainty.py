@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.losses.unimodal import Unimodal
 from avbalance.ranges import Positive
 from avbalance.types import Output

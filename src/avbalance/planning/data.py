@@ -5,10 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avbalance import config, keys, registry, signature
-from avbalance.artifacts import Plan
-from avbalance.cli import UserError
-from avbalance.schema import SourceFile
+from avbalance import registry
+from avbalance.configuration import signature
+from avbalance.configuration.project import sources_of
+from avbalance.configuration.schema import SourceFile
+from avbalance.errors import UserError
+from avbalance.planning import keys
+from avbalance.planning.artifacts import Plan
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> str:
@@ -16,7 +19,7 @@ def raw_of(plan: Plan, dataset: str, source: str) -> str:
     project = plan.project
     if isinstance(owner := project.datasets[dataset].sources, str):
         dataset = owner  # variants of a data set share its raw files
-    spec = config.sources(project.datasets, dataset)[source]
+    spec = sources_of(project.datasets, dataset)[source]
     if spec.generator is not None:
         generator = signature.resolve("data", spec.generator)
         places = [registry.place("data", name) for name in generator]
@@ -38,7 +41,7 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> str:
                 get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
                 lacking.append(
                     f"{path}: no such list of checksums, for its files are published without{get}; then make it with "
-                    f"'python -m avbalance.prepare.record {name}'"
+                    f"'python -m avbalance.record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
@@ -69,7 +72,7 @@ def prepared_of(plan: Plan, dataset: str) -> str:
         project = plan.project
         spec = project.datasets[dataset]
         scaled = project.scale.datasets.get(dataset)
-        source = scaled.source if scaled else next(iter(config.sources(project.datasets, dataset)))
+        source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
         reader = signature.resolve("data", spec.reader)
         settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
         inputs = {"raw": raw_of(plan, dataset, source)}

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from avbalance import registry, rows, signature
-from avbalance.artifacts import Plan, weights
+from avbalance import registry
+from avbalance.configuration import rows, signature
+from avbalance.configuration.table_schema import HEAD, Row
+from avbalance.planning.artifacts import Plan, weights
 from avbalance.planning.data import methods_of, model_of, prepared_of
 from avbalance.registry import Spec
-from avbalance.table_schema import HEAD, Row
 
 
 def run_of(plan: Plan, row: Row, seed: int) -> str:

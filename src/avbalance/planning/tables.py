@@ -5,13 +5,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from avbalance import keys, registry, signature
-from avbalance.artifacts import Plan
-from avbalance.config import Project
+from avbalance import registry
+from avbalance.configuration import signature
+from avbalance.configuration.project import Project
+from avbalance.configuration.references import columns_of
+from avbalance.configuration.table_schema import Row, Table
+from avbalance.planning import keys
+from avbalance.planning.artifacts import Plan
 from avbalance.planning.data import prepared_of
 from avbalance.planning.runs import alone, layer_probes, probe_of, run_of
-from avbalance.references import columns_of
-from avbalance.table_schema import Row, Table
 
 
 def seeds(project: Project) -> list[int]:

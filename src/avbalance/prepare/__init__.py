@@ -1,11 +1,1 @@
-"""Views of a clip by name, one for each modality: `name: module:Class`."""
-
-REGISTRY = {
-    "frames": "frames:Frames",
-    "faces": "faces:Faces",
-    "flow": "flow:Flow",
-    "waveform": "waveform:Waveform",
-    "log_power": "log_power:LogPower",
-    "log_mel": "log_mel:LogMel",
-    "filter_bank": "filter_bank:FilterBank",
-}
+"""How do raw files become arrays?"""

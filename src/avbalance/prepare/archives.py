@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 MAX_MEMBERS = 5_000_000
 MAX_BYTES = 1 << 42

@@ -14,10 +14,9 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from avbalance import cli, store
+from avbalance import cli, stamps, store
 from avbalance.data.packed import MappedArray, files_of
 from avbalance.prepare import audit_pictures
-from avbalance.results import files
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
 MOST_CLASSES = 40
@@ -247,7 +246,7 @@ def main() -> None:
     # A file's name need not be text; what is not is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
     summary = json.dumps(summarise(recipe), indent=1, allow_nan=False) + "\n"
-    files.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
+    stamps.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

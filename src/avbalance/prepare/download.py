@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from avbalance import cli, registry, store
+from avbalance.errors import UserError
 from avbalance.prepare import archives
 from avbalance.prepare.archives import WrongBytesError
 from avbalance.prepare.fetch import Fetcher, File
@@ -64,7 +65,7 @@ def _earlier(out: Path) -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
     for manifest in out.parent.glob(f"{out.name.rpartition('-')[0]}-*/{store.MANIFEST}"):
         folder = manifest.parent
-        with contextlib.suppress(cli.UserError):  # a damaged one has nothing to give
+        with contextlib.suppress(UserError):  # a damaged one has nothing to give
             files = store.read_manifest(folder)["files"]
             found |= {(name, entry["sha256"]): folder / name for name, entry in files.items()}
     return found

@@ -13,7 +13,7 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-from avbalance import cli
+from avbalance.errors import UserError
 from avbalance.prepare.archives import WrongBytesError
 
 NUM_AT_ONCE = 8
@@ -49,7 +49,7 @@ class Fetcher:
         """
         mirror = self.mirror
         if mirror is not None and not mirror.startswith(("http://", "https://")) and not Path(mirror).is_dir():
-            raise cli.UserError(
+            raise UserError(
                 f"mirror {mirror!r} is neither a folder nor an http or https address; give one with --mirror or "
                 "AVBALANCE_MIRROR, or give none"
             )
@@ -87,7 +87,7 @@ class Fetcher:
             if problem is None:
                 return cached
             tried.append(f"{source} ({problem})")
-        raise cli.UserError(_advice(file, tried))
+        raise UserError(_advice(file, tried))
 
     def lock(self, cached: Path) -> FileLock:
         """Keeps others from a file of the cache; 256 locks do for all files."""
@@ -163,7 +163,7 @@ def _advice(file: File, tried: list[str]) -> str:
             expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
     tries = f"; tried {', '.join(tried)}" * bool(tried)
     request = f"; it is given out on request: {file['request']}" if "request" in file else ""
-    anew = "; if other bytes are right, make the list anew: python -m avbalance.prepare.record <name> --again"
+    anew = "; if other bytes are right, make the list anew: python -m avbalance.record <name> --again"
     return (
         f"{file['path']} cannot be had{tries}{request}; put the file (expected: {', '.join(expected)}) at "
         f"MIRROR/{file['path']} and give --mirror MIRROR or set AVBALANCE_MIRROR, a folder or a URL"

@@ -20,14 +20,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from avbalance import cli, keys, registry, store
+from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
 from avbalance.device import claim
-from avbalance.prepare import contents
+from avbalance.errors import UserError
+from avbalance.prepare import dataset_files
 from avbalance.prepare import shard as shards
 from avbalance.prepare.selection import SPLITS, Selection, files_of, select
 from avbalance.prepare.shard import Shard
-from avbalance.prepare.view import AudioView, VisualView
+from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.progress import Progress
 
 RESUME = Path("results/resume")
@@ -73,20 +74,20 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
         made = list(_make(planned, num_workers, resume / out.name))
         packed = _collect(folder, planned, made, selection, known)
-        kept = contents.write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
+        kept = dataset_files.write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
         if empty := [split for split in SPLITS if not packed[split]]:
-            raise cli.UserError(
+            raise UserError(
                 f"{raw}: no usable clip in split {empty[0]!r}; see prepare.val_fraction, the lists, and {kept}"
             )
-        labels = contents.write_labels(folder, packed, settings)
-        contents.write_clips(folder, packed, checksums)
-        num_trials = contents.write_trials(folder, reader, raw, packed)
+        labels = dataset_files.write_labels(folder, packed, settings)
+        dataset_files.write_clips(folder, packed, checksums)
+        num_trials = dataset_files.write_trials(folder, reader, raw, packed)
         described = {
             "name": settings["dataset"],
             "task": settings["task"],
             "num_classes": settings["num_classes"],
             "classes": settings["classes"] or [str(label) for label in range(settings["num_classes"])],
-            "modalities": {name: contents.describe(view, name, planned, made) for name, view in views.items()},
+            "modalities": {name: dataset_files.describe(view, name, planned, made) for name, view in views.items()},
             "splits": {split: len(labels[split]) for split in SPLITS},
             **({"trials": num_trials} if num_trials else {}),
         }
@@ -120,7 +121,7 @@ def _plan(
                 for clip in mine
             ]
             weights = sorted(path.name for path in models.values())
-            key = keys.digest({"code": recipe["code"], "how": how, "weights": weights, "clips": content})
+            key = store.digest({"code": recipe["code"], "how": how, "weights": weights, "clips": content})
             yield Shard(
                 folder=folder / key,
                 clips=mine,
@@ -152,7 +153,7 @@ def _make(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict
                 progress.advance()
                 yield content
         except BrokenProcessPool as error:
-            raise cli.UserError(
+            raise UserError(
                 "a worker was killed, perhaps for want of memory; the finished shards are kept: run the same command "
                 "again, with fewer --threads if it happens again"
             ) from error
@@ -180,9 +181,9 @@ def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
 
 def _collect(
     folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
-) -> contents.Packed:
+) -> dataset_files.Packed:
     """Link the shards' arrays into `folder`, their digests into `known`; take over what was dropped and repaired."""
-    packed: contents.Packed = {split: [] for split in SPLITS}
+    packed: dataset_files.Packed = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
     for shard, content in zip(planned, made, strict=True):
         selection.dropped += content["dropped"]
@@ -218,7 +219,7 @@ def _check_classes(listed: list[str] | None, settings: Mapping[str, Any], raw: P
     """
     for label, (ours, theirs) in enumerate(zip(settings["classes"] or [], listed or [], strict=False)):
         if ours != theirs:
-            raise cli.UserError(
+            raise UserError(
                 f"{raw}: class {label} is {theirs!r} in the lists, but {ours!r} in classes of config/datasets/"
                 f"{settings['dataset']}.yaml; correct it there"
             )
@@ -236,7 +237,7 @@ def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> 
             continue  # these persons are not the classes that are trained
         labels = (clip.label,) if isinstance(clip.label, int) else clip.label
         if wrong := [label for label in labels if not 0 <= label < num_classes]:
-            raise cli.UserError(
+            raise UserError(
                 f"{raw}: clip {clip.name!r} has the label {wrong[0]}, but num_classes is {num_classes}: labels are 0 "
                 f"to {num_classes - 1}"
             )

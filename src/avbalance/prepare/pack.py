@@ -10,6 +10,7 @@ import numpy as np
 
 from avbalance import cli, registry, store
 from avbalance.data.packing import TooManyDroppedError
+from avbalance.errors import UserError
 
 REPORTS = Path("results/resume")
 """Where the report of a dataset that could not be packed is kept."""
@@ -36,11 +37,11 @@ def pack(recipe: dict[str, Any], out: Path) -> None:
             # The folder is about to vanish; what it says of the clips is needed to mend them.
             REPORTS.mkdir(parents=True, exist_ok=True)
             kept = shutil.copy(folder / "report.json", REPORTS / f"{out.name}-report.json")
-            raise cli.UserError(f"{error}; all are named in {kept}") from error
+            raise UserError(f"{error}; all are named in {kept}") from error
         for split in described["splits"]:
             found = np.unique(np.load(folder / f"{split}_label.npy"))
             if found[0] < 0 or found[-1] >= num_classes:
-                raise cli.UserError(f"{raw}: labels {found[0]} to {found[-1]}, but num_classes is {num_classes}")
+                raise UserError(f"{raw}: labels {found[0]} to {found[-1]}, but num_classes is {num_classes}")
         dataset = {
             "name": settings["dataset"],
             "num_classes": num_classes,

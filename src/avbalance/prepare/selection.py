@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.random import default_rng
 
-from avbalance.cli import UserError
 from avbalance.data.clips import Clip
+from avbalance.errors import UserError
 
 SPLITS = ("train", "val", "test")
 Entry = dict[str, str]

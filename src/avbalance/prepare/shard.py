@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avbalance import cli, registry, store
+from avbalance import registry, store
 from avbalance.data.clips import Clip, ClipError
+from avbalance.errors import UserError
 from avbalance.prepare.selection import files_of
-from avbalance.prepare.view import AudioView, VisualView
+from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
 
 CHUNK = 32
@@ -161,7 +162,7 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 def _verify(path: Path, checksum: str) -> None:
     """Once a process and file: segments of one long video share it."""
     if store.sha256(path) != checksum:
-        raise cli.UserError(
+        raise UserError(
             f"{path}: has other bytes than its manifest says; remove its folder and make it anew with 'snakemake'"
         )
 

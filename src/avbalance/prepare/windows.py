@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
 from avbalance.prepare.decode import inspect, read_audio, read_frames
-from avbalance.prepare.view import AudioView, Pictures, VisualView
+from avbalance.prepare.pictures import Pictures
+from avbalance.prepare.views.base import AudioView, VisualView
 
 LEAST_SILENCE = 0.1
 """Seconds of a window that may lack sound without being reported: encoders pad and cut by less."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from avbalance import registry
-from avbalance.cli import UserError
 from avbalance.data.packed import Batches, Split
+from avbalance.errors import UserError
 from avbalance.probing.features import Writer
 from avbalance.probing.names import INPUT, OUTPUT, select
 from avbalance.reductions.base import Reduction

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 CHUNK_BYTES = 2**20
 """Of the features that are multiplied at once: between two products they stay in the processor's cache."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbalance import metrics
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.probing.extraction import MIB, path_of
 from avbalance.probing.features import Features
 from avbalance.probing.solver import Problem, least_bytes

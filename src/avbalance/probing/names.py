@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from itertools import product
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.registry import nearest
 
 INPUT, OUTPUT = "input", "output"

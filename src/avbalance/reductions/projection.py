@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 from avbalance.reductions.base import Reduction
 

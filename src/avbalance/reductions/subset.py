@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 from avbalance.reductions.base import Reduction
 

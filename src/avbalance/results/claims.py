@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.columns import Column
 from avbalance.results.measure import Measured, Values, minus
 from avbalance.results.statistics import ALPHA, TEST, Difference, Sample, difference, holm, sample

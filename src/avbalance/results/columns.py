@@ -21,7 +21,7 @@ that generalises has equal weights instead: `fallback` is how often, and these a
 import re
 from typing import NamedTuple
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results import curves, layers
 
 HEADINGS = {

@@ -10,9 +10,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from avbalance import registry
-from avbalance.cli import UserError, run
-from avbalance.results import captions, files
+from avbalance import registry, stamps
+from avbalance.cli import run
+from avbalance.errors import UserError
+from avbalance.results import captions
 from avbalance.results.plots.base import Plot, Row
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
@@ -79,7 +80,7 @@ def main() -> None:
     parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    files.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
+    stamps.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

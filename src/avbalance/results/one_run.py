@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance import registry, store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.metrics import accuracy
 from avbalance.provenance import peak_memory_mib
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results import claims, formats, one_run, panels, tables
 from avbalance.results.columns import Column
 from avbalance.store import load_recipe, read_manifest

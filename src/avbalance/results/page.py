@@ -11,9 +11,10 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from avbalance import store
-from avbalance.cli import UserError, run
-from avbalance.results import captions, citations, claims, files, one_run, overview
+from avbalance import stamps, store
+from avbalance.cli import run
+from avbalance.errors import UserError
+from avbalance.results import captions, citations, claims, one_run, overview
 
 WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -141,7 +142,7 @@ def main() -> None:
             more = f", and {len(missing) - 1} more; it says which" if len(missing) > 1 else ""
             raise UserError(f"{arguments.out}: is not whole, so the next run makes it anew: {missing[0]}{more}")
     else:
-        files.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
+        stamps.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

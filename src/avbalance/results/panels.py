@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results import formats, one_run
 from avbalance.results.columns import Column
 from avbalance.results.statistics import t_interval

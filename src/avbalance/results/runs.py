@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.store import open_artifact
 
 Predictions = dict[str, NDArray[Any]]

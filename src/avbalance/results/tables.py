@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from avbalance import stamps
 from avbalance.cli import run
 from avbalance.registry import locate
-from avbalance.results import captions, files, formats, latex
+from avbalance.results import captions, formats, latex
 from avbalance.results.claims import CAPTION, compare, judge
 from avbalance.results.columns import Column, computed, describe
 from avbalance.results.measure import Measured, Values, measure
@@ -131,7 +132,7 @@ def main() -> None:
     parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
-    files.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
+    stamps.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
 
 
 if __name__ == "__main__":

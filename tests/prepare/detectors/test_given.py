@@ -5,7 +5,7 @@ import pytest
 
 from avbalance.data.clips import ClipError
 from avbalance.prepare.detectors.given import Given
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 
 HEADER = (
     "seconds,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,"

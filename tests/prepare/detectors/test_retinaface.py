@@ -23,11 +23,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare.detectors import retinaface
 from avbalance.prepare.detectors.base import Face
 from avbalance.prepare.detectors.retinaface import RetinaFace, decode, retinaface_pth_model
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 
 BACKENDS = ("onnx", "pytorch")
 Array = NDArray[np.float32]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare.detectors.base import Face
 from avbalance.prepare.detectors.yunet import YuNet
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 
 MOST_FACES = {
     "grid_bbaf2n.mpg": 1,

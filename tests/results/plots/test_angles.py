@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.angles import Angles
 from avbalance.results.plots.base import Row
 from avbalance.results.runs import Runs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.balance import Balance
 from avbalance.results.plots.base import Row
 from avbalance.results.runs import Runs

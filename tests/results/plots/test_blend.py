@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.blend import Blend
 from avbalance.results.runs import Runs

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.curves import Curves, Training, draw_curves
 from avbalance.results.runs import Runs

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.depth import Depth
 from avbalance.results.runs import Runs

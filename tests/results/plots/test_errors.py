@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.errors import Errors
 from avbalance.results.runs import Runs

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.ranks import Ranks, caption_of, groups
 from avbalance.results.runs import Runs

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 from avbalance import store
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.registry import load, locate
 from avbalance.results import figures
 from avbalance.results.plots import REGISTRY

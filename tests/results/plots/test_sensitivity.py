@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Row
 from avbalance.results.plots.sensitivity import Sensitivity
 from avbalance.results.runs import Runs

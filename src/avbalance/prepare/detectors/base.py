@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
-from avbalance.prepare.view import Pictures
+from avbalance.errors import UserError
+from avbalance.prepare.pictures import Pictures
 
 
 @dataclass

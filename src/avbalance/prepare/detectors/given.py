@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from avbalance.data.clips import ClipError
 from avbalance.prepare.detectors.base import Detector, Face
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 
 HEADER = ["seconds"] + [
     f"{point}_{axis}" for point in ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left") for axis in "xy"

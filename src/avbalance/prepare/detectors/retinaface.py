@@ -11,9 +11,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare.detectors.base import Detector, Face, weights_file
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 from avbalance.ranges import Count, Share
 
 os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"  # what the package calls a network of arrays; decided at its import

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.prepare.detectors.base import Detector, Face, weights_file
-from avbalance.prepare.view import Pictures
+from avbalance.prepare.pictures import Pictures
 from avbalance.ranges import Count, Share
 
 WEIGHTS = "models/face_detection_yunet_2023mar.onnx"

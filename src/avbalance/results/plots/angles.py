@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Plot, Row
 from avbalance.results.plots.style import WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs

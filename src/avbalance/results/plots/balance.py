@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Plot, Row, modalities_of, read_history, seeds_text
 from avbalance.results.plots.style import JOINT, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.registry import nearest
 from avbalance.results.runs import Runs
 

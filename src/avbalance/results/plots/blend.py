@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.curves import NAIVE, super_epochs
 from avbalance.results.plots.base import Plot, Row, read_history
 from avbalance.results.plots.style import BLUE, GREY, WIDTH, by_epoch, colours_of_heads, legend_below

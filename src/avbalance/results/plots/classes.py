@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.metrics import by_video, correct
 from avbalance.ranges import Count
 from avbalance.results.formats import number

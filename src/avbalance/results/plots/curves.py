@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.plots.base import Plot, Row, modalities_of, seeds_text
 from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, by_epoch, colours_of_heads
 from avbalance.results.runs import Runs

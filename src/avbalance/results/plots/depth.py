@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.metrics import accuracy
 from avbalance.results import layers
 from avbalance.results.columns import describe

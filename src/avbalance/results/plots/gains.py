@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.ranges import Names
 from avbalance.results.claims import compare
 from avbalance.results.columns import Column, describe

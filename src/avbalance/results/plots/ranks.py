@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.results.columns import describe
 from avbalance.results.formats import number, p_value
 from avbalance.results.measure import measure

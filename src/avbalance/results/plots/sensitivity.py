@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 from avbalance.heads.cosine import scale_lower_bound, scale_lower_bound_derived
 from avbalance.ranges import Rate
 from avbalance.results.columns import Column, describe

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import RcKeyType
 
-from avbalance.cli import UserError
+from avbalance.errors import UserError
 
 WIDTH = 5.6
 """Inches."""

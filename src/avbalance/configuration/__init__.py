@@ -1,0 +1,1 @@
+"""What do the YAML files ask for, and is it right?"""

@@ -1,0 +1,208 @@
+"""Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avbalance import registry
+from avbalance.configuration import rows, signature
+from avbalance.configuration.checks import Model, check_method, member, read_yaml, validate
+from avbalance.configuration.references import check_references
+from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
+from avbalance.configuration.table_schema import Row, Table
+from avbalance.errors import UserError
+from avbalance.registry import Spec
+
+
+@dataclass
+class Project:
+    """The whole configuration, checked.
+
+    Attributes:
+        rows: {table: {row: Row}} of the tables that are trained.
+        datasets: As they are at this scale.
+        models: Trained weights that preparations use.
+    """
+
+    root: Path
+    settings: Settings
+    scale: Scale
+    datasets: dict[str, Dataset]
+    models: dict[str, Weights]
+    tables: dict[str, Table]
+    rows: dict[str, dict[str, Row]]
+
+
+def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
+    """Read and check `root`/config.
+
+    Args:
+        overrides: Values that take the place of those in `config.yaml`.
+
+    Raises:
+        UserError: Names file, key, what was found and what is allowed.
+    """
+    config = root / "config"
+    main = f"{config / 'config.yaml'} or --config"
+    file = config / "config.yaml"
+    if not file.exists():
+        raise UserError(
+            f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
+            "folder config into this one"
+        )
+    settings = validate(Settings, {**read_yaml(file), **overrides}, main)
+    datasets = _read_all(Dataset, config / "datasets")
+    models = _read_all(Weights, config / "models")
+    tables = {name: table.spread() for name, table in _read_all(Table, config / "tables").items()}
+    scales = _read_all(Scale, config / "scales")
+    member(main, "scale", "scale", settings.scale, scales)
+    _check_datasets(datasets, config / "datasets")
+    at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
+    trained = {}
+    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
+        _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
+        trained[name] = _read_rows(config, name, scales[name], at_scale[name], models, tables, settings.scale)
+    for name, table in tables.items():
+        path = config / "tables" / f"{name}.yaml"
+        check_references(table, path, trained[settings.scale].get(name), datasets)
+    if settings.datasets == [] or settings.tables == []:
+        raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
+    _members(main, "tables", "table", settings.tables, tables)
+    _members(main, "datasets", "dataset", settings.datasets, datasets)
+    return Project(
+        root,
+        settings,
+        scales[settings.scale],
+        at_scale[settings.scale],
+        models,
+        tables,
+        trained[settings.scale],
+    )
+
+
+def _read_all(model: type[Model], folder: Path) -> dict[str, Model]:
+    """{name: content} of the YAML files in a folder."""
+    return {name: validate(model, read_yaml(path), path) for name, path in _files(folder).items()}
+
+
+def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
+    """Each name, of one or several or `all`, is one of those that are allowed."""
+    for name in [names] if isinstance(names, str) else names or []:
+        if (what, name) != ("table", "all"):
+            member(path, where, what, name, allowed)
+
+
+def _check_datasets(datasets: dict[str, Dataset], folder: Path) -> None:
+    """Readers and views exist and take the options that they are given, and shared sources are there."""
+    owners = [name for name, each in datasets.items() if not isinstance(each.sources, str)]
+    for name, dataset in datasets.items():
+        path = folder / f"{name}.yaml"
+        if isinstance(dataset.sources, str):
+            member(path, "sources", "dataset with sources of its own", dataset.sources, owners)
+        _check_preparation(dataset, path)
+
+
+def _scale_datasets(
+    config: Path, name: str, scale: Scale, datasets: dict[str, Dataset], models: dict[str, Weights]
+) -> dict[str, Dataset]:
+    """The datasets as they are at a scale, whose file is checked."""
+    path = config / "scales" / f"{name}.yaml"
+    for kind, chosen_options in scale.methods.items():
+        for method, options in chosen_options.items():
+            check_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
+    for model, start in scale.starts.items():
+        member(path, "starts", "model", model, models)
+        member(path, f"starts.{model}", "dataset", start, datasets)
+    scaled = dict(datasets)
+    for dataset, chosen in scale.datasets.items():
+        where = f"datasets.{dataset}"
+        member(path, where, "dataset", dataset, datasets)
+        member(path, f"{where}.source", "source", chosen.source, sources_of(datasets, dataset))
+        training = {**scale.training.model_dump(), **chosen.training}
+        rows.check_training(training, datasets[dataset], path, f"{where}.training")
+        scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
+    return scaled
+
+
+def _read_rows(
+    config: Path,
+    name: str,
+    scale: Scale,
+    datasets: dict[str, Dataset],
+    models: dict[str, Weights],
+    tables: dict[str, Table],
+    chosen: str,
+) -> dict[str, dict[str, Row]]:
+    """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
+    try:
+        return {
+            table: rows.read(content, config / "tables" / f"{table}.yaml", datasets, models, scale)
+            for table, content in tables.items()
+            if content.compute is None
+        }
+    except UserError as error:
+        raise error if name == chosen else UserError(f"{error} (at scale {name})") from error
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """{name: YAML file} of a folder."""
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    for name, path in files.items():
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise UserError(f"{folder}: {path.name!r}: {error}") from error
+    return files
+
+
+def sources_of(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
+    """A dataset's sources, its own or those that it shares."""
+    found = datasets[name].sources
+    return datasets[found].sources if isinstance(found, str) else found  # type: ignore[return-value]
+
+
+def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
+    """A dataset with a scale's options in the place of its own."""
+    content = dataset.model_dump(exclude_none=True)
+    reader, options = registry.parse(dataset.reader)
+    content["reader"] = {reader: {**options, **chosen.reader}}
+    if chosen.num_classes is not None and chosen.num_classes != dataset.num_classes:
+        content = {**content, "num_classes": chosen.num_classes, "classes": None}
+    if chosen.prepare:
+        if dataset.prepare is None:
+            raise UserError(f"{path}: {where}.prepare: the reader of this dataset makes arrays itself; leave it out")
+        views = {name: registry.parse(spec) for name, spec in dataset.prepare.views.items()}
+        given = chosen.prepare.get("views", {})
+        if not isinstance(given, Mapping):
+            raise UserError(f"{path}: {where}.prepare.views: found {given!r}; write {{modality: {{view: options}}}}")
+        for name, spec in given.items():
+            member(path, f"{where}.prepare.views", "modality", name, views)
+            try:
+                view, own = registry.parse(spec)
+            except UserError as error:
+                raise UserError(f"{path}: {where}.prepare.views.{name}: {error}") from error
+            views[name] = (view, {**(views[name][1] if views[name][0] == view else {}), **own})
+        merged = {name: {view: options} for name, (view, options) in views.items()}
+        content["prepare"] = {**content["prepare"], **chosen.prepare, "views": merged}
+    scaled = validate(Dataset, content, path, where)
+    _check_preparation(scaled, path, f"{where}.")
+    return scaled
+
+
+def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
+    """Reader and views exist and take the options that they are given."""
+    parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
+    for name, source in dataset.sources.items() if not isinstance(dataset.sources, str) else ():
+        parts += [(f"sources.{name}.generator", "data", source.generator)] if source.generator else []
+    if dataset.prepare is not None:
+        parts += [(f"prepare.views.{name}", "view", spec) for name, spec in dataset.prepare.views.items()]
+    for key, kind, spec in parts:
+        check_method(kind, spec, f"{path}: {where}{key}")
+    if dataset.task == "verification":
+        reader = registry.parse(dataset.reader)[0]
+        if signature.describe("data", reader).methods.get("trials") in (None, "Reader"):
+            raise UserError(
+                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification is tested with; "
+                "choose a reader that defines 'trials', or another task"
+            )
