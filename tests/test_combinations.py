@@ -40,7 +40,7 @@ NEVER_NEUTRAL = {"g_blend_online"}  # its weights are measured, and sum to 1
 TASKS = ("single_label", "multi_label")  # verification has single labels too
 
 FUSIONS, HEADS, LOSSES, BALANCERS = (
-    {name: registry.find(kind, name) for name in import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY}
+    {name: registry.find(kind, name) for name in import_module(f"avbalance.{registry.KINDS[kind].folder}").REGISTRY}
     for kind in ("fusion", "head", "loss", "balancer")
 )
 PAIRS = list(product(FUSIONS, BALANCERS))

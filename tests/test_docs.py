@@ -21,7 +21,7 @@ def test_the_catalogue_is_what_the_docstrings_say(page: str) -> None:
 
 
 def test_every_kind_of_method_is_in_the_catalogue() -> None:
-    assert set(docs.KINDS) == set(registry.FOLDERS) - {"formula"}  # a formula is no class with options
+    assert set(docs.KINDS) == set(registry.KINDS) - {"formula"}  # a formula is no class with options
 
 
 @pytest.mark.parametrize(

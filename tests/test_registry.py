@@ -13,13 +13,13 @@ import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avbalance import ranges, registry
-from avbalance.configuration.signature import GIVEN, describe, feature_dim, resolve
+from avbalance.configuration.signature import describe, feature_dim, resolve
 from avbalance.errors import UserError
 from avbalance.registry import nearest
 
 ROOT = Path(__file__).parents[1]
 REGISTERED = [
-    (kind, name) for kind, folder in registry.FOLDERS.items() for name in import_module(f"avbalance.{folder}").REGISTRY
+    (kind, name) for kind, each in registry.KINDS.items() for name in import_module(f"avbalance.{each.folder}").REGISTRY
 ]
 PLUGINS = [(kind, name) for kind, name in REGISTERED if kind != "formula"]  # a formula is a function
 OUTSIDE = """
@@ -85,7 +85,7 @@ def test_a_registered_name_leads_to_what_its_module_defines(kind: str, name: str
 def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor(kind: str, name: str) -> None:
     module, class_name = registry.locate(kind, name)
     signature = inspect.signature(getattr(import_module(module), class_name))
-    options = list(signature.parameters.values())[GIVEN[kind] :]
+    options = list(signature.parameters.values())[registry.KINDS[kind].num_given :]
     names = {**vars(typing), **vars(ranges), "Sequence": Sequence}
     described = describe(kind, name).options
     assert {option: (eval(annotation, names), default) for option, (annotation, default) in described.items()} == {
@@ -145,7 +145,7 @@ def test_a_registered_method_without_options_resolves_to_its_defaults(kind: str,
         with pytest.raises(UserError, match=f"^{name!r} needs the option {missing!r}"):
             resolve(kind, name)
         return
-    for option in defaults.keys() & registry.FOLDERS.keys():  # it holds a method
+    for option in defaults.keys() & registry.KINDS.keys():  # it holds a method
         defaults[option] = resolve(option, defaults[option])
     assert resolve(kind, name) == resolve(kind, {name: None}) == resolve(kind, {name: {}}) == {name: defaults}
 

@@ -166,8 +166,8 @@ def test_training_reaches_its_loop_but_no_method_and_no_plumbing() -> None:
     assert {"avbalance.train", "avbalance.model", "avbalance.data.packed", "avbalance.balancers.base"} <= reached
     methods = {
         registry.locate(kind, name)[0]
-        for kind in registry.FOLDERS
-        for name in registry.import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY
+        for kind in registry.KINDS
+        for name in registry.import_module(f"avbalance.{registry.KINDS[kind].folder}").REGISTRY
     } - {"avbalance.balancers.base"}
     assert not methods & reached
     assert not keys.PLUMBING & reached

@@ -159,11 +159,9 @@ class Training(Strict):
         optimizer: With `momentum` (of sgd) and `weight_decay`.
         decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
         select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
-        moments: Numbers of steps, such as [0, 500], after which the weights are kept besides, for probes.
+        snapshots: Numbers of optimiser steps, such as [0, 500], after which the weights are kept too, for probes.
         augment: How pictures of training clips are cut and mirrored; None for not at all. Sound stays as it is.
         monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
-
-    A key that is left at its default is not part of a run's recipe.
     """
 
     epochs: Whole
@@ -177,7 +175,7 @@ class Training(Strict):
     decay_epochs: Count | None = None
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"
-    moments: list[Whole] = []
+    snapshots: list[Whole] = []
     augment: Spec | None = None
     monitor: bool = False
 
@@ -192,14 +190,14 @@ class ScaleDataset(Strict):
     """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
 
     Attributes:
-        moments: {moment of a row: the one that stands for it}, optimiser steps, where trainings are too short.
+        snapshots: {snapshot of a row: the one that takes its place}, in optimiser steps, if trainings are too short.
     """
 
     source: str
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    moments: dict[Whole, Whole] = {}
+    snapshots: dict[Whole, Whole] = {}
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
 
 

@@ -83,7 +83,7 @@ def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
         kind, spec = waiting.pop()
         for name, options in spec.items():
             found.add((kind, name))
-            waiting += [(option, value) for option, value in options.items() if option in registry.FOLDERS and value]
+            waiting += [(option, value) for option, value in options.items() if option in registry.KINDS and value]
     return found
 
 
