@@ -18,9 +18,7 @@ from avbalance.errors import UserError
 from avbalance.registry import nearest
 
 ROOT = Path(__file__).parents[1]
-REGISTERED = [
-    (kind, name) for kind, each in registry.KINDS.items() for name in import_module(f"avbalance.{each.folder}").REGISTRY
-]
+REGISTERED = [(kind, name) for kind in registry.KINDS for name in registry.registered(kind)]
 PLUGINS = [(kind, name) for kind, name in REGISTERED if kind != "formula"]  # a formula is a function
 OUTSIDE = """
 from typing import Literal
@@ -245,8 +243,8 @@ def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, Any], s
         ("outside.methods:Naer", "outside.methods: has no class 'Naer'; did you mean 'Near'?"),
         ("outside.nothing:Near", "module 'outside.nothing' cannot be found; is it installed"),
         ("nowhere.methods:Near", "module 'nowhere.methods' cannot be found; is it installed"),
-        ({"concat": {}, "film": {}}, "{'concat': {}, 'film': {}} is no method; write a name, or one name with"),
-        (3, "3 is no method; write a name, or one name with its options"),
+        ({"concat": {}, "film": {}}, "{'concat': {}, 'film': {}} is not a method; write a name, or one name with"),
+        (3, "3 is not a method; write a name, or one name with its options"),
         ({"concat": 3}, "options of 'concat' are 3; write {option: value}"),
         ({"concat": {"width": 3}}, "'concat' has no option 'width'; none is allowed"),
     ],

@@ -4,7 +4,6 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
@@ -28,7 +27,7 @@ or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any;
 
 def page() -> str:
     """The whole catalogue."""
-    names = {kind: list(import_module(f"avbalance.{registry.KINDS[kind].folder}").REGISTRY) for kind in KINDS}
+    names = {kind: list(registry.registered(kind)) for kind in KINDS}
     toc = " · ".join(f"[{each.heading}](#{_anchor(each.heading)})" for each in KINDS.values())
     parts = [BEGIN, f"{toc} · [References](#references)\n"]
     told: dict[str, str] = {}
@@ -109,14 +108,14 @@ def _gives(kind: str, name: str) -> Iterator[str]:
 
 
 def _names(kind: str, attribute: str, value: bool) -> str:
-    names = import_module(f"avbalance.{registry.KINDS[kind].folder}").REGISTRY
+    names = registry.registered(kind)
     return ", ".join(f"`{name}`" for name in names if signature.describe(kind, name).attributes.get(attribute) is value)
 
 
 def _title(kind: str, name: str) -> str:
     """The first line of a method's module; of its class, where the module has several methods."""
     module, class_name = registry.locate(kind, name)
-    places = import_module(f"avbalance.{registry.KINDS[kind].folder}").REGISTRY.values()
+    places = registry.registered(kind).values()
     is_alone = sum(place.split(":")[0] == module.rpartition(".")[2] for place in places) == 1
     docstring = ast.get_docstring(tree_of(module) if is_alone else signature.lineage(module, class_name)[0])
     return (docstring or "").partition("\n")[0]

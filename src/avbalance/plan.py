@@ -4,9 +4,11 @@ raw -> prep -> runs + weights -> blends, probes -> tables, figures -> page
 """
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,28 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     else:
         targets = _shown(plan)
     plan.targets = [artifact.product for artifact in targets]
+    return plan
+
+
+def for_snakemake(config: Mapping[str, Any], sources: str) -> Plan:
+    """Plan of a workflow, whose notes are printed; a wrong configuration ends the process with one line.
+
+    Turns garbage collection off until the workflow starts: the plan and Snakemake's jobs are millions of objects that
+    all stay, and looking for garbage among them takes a third of the time.
+
+    Args:
+        config: Snakemake's, the overrides of `config.yaml`.
+        sources: Folder of the code that steps run.
+    """
+    gc.disable()
+    try:
+        cli.choose_sources(sources)
+        plan = make(Path(), config)
+        plan.check()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
+    for line in plan.notes():
+        print(line, file=sys.stderr)
     return plan
 
 

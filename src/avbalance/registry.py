@@ -114,18 +114,23 @@ def nearest(name: str, allowed: list[str]) -> str:
     return f"allowed: {', '.join(sorted(allowed))}" if allowed else "none is allowed"
 
 
+def registered(kind: str) -> dict[str, str]:
+    """{name: "module:Class"} of the methods of a kind in this package."""
+    methods: dict[str, str] = import_module(f"avbalance.{KINDS[kind].folder}").REGISTRY
+    return methods
+
+
 def locate(kind: str, name: str) -> tuple[str, str]:
     """Module and class of a method."""
     if ":" in name:
         module, class_name = name.split(":", 1)
         return module, class_name
-    package = f"avbalance.{KINDS[kind].folder}"
-    registry: dict[str, str] = import_module(package).REGISTRY
-    if name not in registry:
+    methods = registered(kind)
+    if name not in methods:
         article = "an" if kind[0] in "aeiou" else "a"
-        raise UserError(f"{name!r} is not {article} {kind}; {nearest(name, list(registry))}")
-    module, class_name = registry[name].split(":")
-    return f"{package}.{module}", class_name
+        raise UserError(f"{name!r} is not {article} {kind}; {nearest(name, list(methods))}")
+    module, class_name = methods[name].split(":")
+    return f"avbalance.{KINDS[kind].folder}.{module}", class_name
 
 
 def place(kind: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Requirements that methods declare on the row that they are part of; errors, the catalogue and fusions read this list."""
+"""Requirements that methods declare on their row, in one list for errors, for the catalogue and for fusions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,7 +57,9 @@ class Requirement:
 
 def _dims(row: Combination) -> str:
     dims = {modality: encoder.feature_dim for modality, encoder in row.encoders.items()}
-    return ", ".join(f"{modality} {dim}" for modality, dim in dims.items()) if len({*dims.values()} - {None}) > 1 else ""
+    return (
+        ", ".join(f"{modality} {dim}" for modality, dim in dims.items()) if len({*dims.values()} - {None}) > 1 else ""
+    )
 
 
 def _without_maps(row: Combination) -> str:
@@ -82,6 +84,12 @@ REQUIREMENTS = (
         "choose more modalities, or another method",
     ),
     Requirement(
+        "tasks",
+        "{} data",
+        lambda row, tasks: "" if row.task in tasks else f"{row.task} data",
+        "choose another dataset or another method",
+    ),
+    Requirement(
         "equal_dims",
         "encoders of one feature length",
         lambda row, _: _dims(row),
@@ -95,9 +103,9 @@ REQUIREMENTS = (
     ),
     Requirement(
         "reads_maps",
-        "encoders that are not `pretrained`, for it cuts them",
+        "encoders that are not `pretrained`",
         lambda row, _: "pretrained ones" if row.is_pretrained else "",
-        "leave pretrained out",
+        "it cuts the encoders, so whole ones do not fit: leave pretrained out",
     ),
     Requirement(
         "requires_loss",
@@ -107,9 +115,9 @@ REQUIREMENTS = (
     ),
     Requirement(
         "weighs_heads",
-        "a loss whose option `weight` is 1, for it weighs the heads itself",
+        "`weight` of the loss at 1",
         lambda row, _: "" if row.loss_weight == 1 else str(row.loss_weight),
-        "leave the weight out",
+        "it weighs the heads itself: leave the weight out",
     ),
     Requirement(
         "needs_branch",
@@ -119,17 +127,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         "scales_gradients",
-        "optimizer `sgd`, for others undo the scaling of gradients",
+        "optimizer `sgd`",
         lambda row, _: "" if row.optimizer in ("sgd", None) else f"{row.optimizer!r}",
-        "train the table with optimizer: sgd, or name the optimizer in the row's own training to show what it does",
+        "it scales gradients, which other optimizers undo: train the table with optimizer: sgd, or, to show this, name "
+        "the optimizer in the row's own training",
     ),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
-    Requirement(
-        "tasks",
-        "{} data",
-        lambda row, tasks: "" if row.task in tasks else f"{row.task} data",
-        "choose another dataset or another method",
-    ),
 )
 
 

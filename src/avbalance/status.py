@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avbalance import cli, pace, plan, progress, store
+from avbalance.planning import outdated
 from avbalance.planning.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
@@ -103,13 +103,15 @@ def time_left(planned: Plan, states: Mapping[str, State]) -> str:
 
 
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
-    """{scale: {table: [what differs]}} of the tables and figures that today's code would make anew."""
-    outdated = {}
+    """{scale: {table: a line for each difference}} of the tables and figures that today's code would make anew."""
+    outdated_tables = {}
     for scale in sorted(path.stem for path in (root / "config" / "scales").glob("*.yaml")):
-        tables = [table for table in outdated_tables.stamped(root, scale) if _is_configured(root, table)]
-        if tables:
-            outdated[scale] = outdated_tables.differences(plan.make(root, {"scale": scale, "tables": tables}))
-    return {scale: tables for scale, tables in outdated.items() if tables}
+        stamps = outdated.stamps_of(root, scale)
+        tables = [table for table in stamps if (root / "config" / "tables" / f"{table}.yaml").exists()]
+        planned = plan.make(root, {"scale": scale, "tables": tables}) if tables else None
+        if planned and (differences := outdated.differences(planned, stamps)):
+            outdated_tables[scale] = differences
+    return outdated_tables
 
 
 def draw(planned: Plan, states: Mapping[str, State]) -> Group:
@@ -156,13 +158,13 @@ def main() -> None:
             watch(planned, console)
         return
     console.print(draw(planned, survey(planned)))
-    outdated = stale(root)
-    for scale, tables in outdated.items():
+    stale_tables = stale(root)
+    for scale, tables in stale_tables.items():
         for name, lines in tables.items():
             console.print(f"results/*/{scale}/{name} is older than:")
             for line in lines:
                 console.print(f"    {line}")
-    if outdated:
+    if stale_tables:
         console.print("'snakemake --cores all' makes them anew")
     else:
         console.print("all tables and figures are up to date")

@@ -55,9 +55,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def resolve_method(
-    kind: str, spec: Spec, where: str, changed: Mapping[str, Mapping[str, Any]] | None = None
-) -> Method:
+def resolve_method(kind: str, spec: Spec, where: str, changed: Mapping[str, Mapping[str, Any]] | None = None) -> Method:
     """Method with every option spelled out.
 
     Args:

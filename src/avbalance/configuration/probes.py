@@ -71,7 +71,7 @@ def check_single_layer(probe: ResolvedProbe, where: str) -> None:
 
 def _check_layers(layers: list[str], encoder: Method, where: str) -> None:
     """The encoder has the layers; one from outside has any, for it may inherit the names and add modules."""
-    ((name, _),) = encoder.items()
+    (name,) = encoder
     templates = () if ":" in name else signature.describe("encoder", name).attributes["layer_names"]
     known = {INPUT, OUTPUT, *spread(templates)}
     for layer in layers if templates else ():

@@ -7,8 +7,8 @@ from typing import Any
 
 from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method
-from avbalance.configuration.schema import Dataset
 from avbalance.configuration.resolved import ResolvedRow
+from avbalance.configuration.schema import Dataset
 from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.ranges import LARGEST
@@ -55,7 +55,9 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
     return [*figures, *(f"best_test_{figure}" for figure in figures if "top5" not in figure), "loss", *names]
 
 
-def check_references(table: Table, path: Path, rows: dict[str, ResolvedRow] | None, datasets: Mapping[str, Dataset]) -> None:
+def check_references(
+    table: Table, path: Path, rows: dict[str, ResolvedRow] | None, datasets: Mapping[str, Dataset]
+) -> None:
     """Columns, expected numbers and claims name what exists; a column, for the task of at least one row's data set."""
     shown = [*table.rows, *table.combined]
     if rows is not None:
@@ -125,7 +127,9 @@ def columns_of(options: Mapping[str, Any]) -> list[str]:
     return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
 
 
-def _check_figure(table: Table, path: Path, rows: Mapping[str, ResolvedRow], used: set[str], tasks: str) -> dict[str, Any]:
+def _check_figure(
+    table: Table, path: Path, rows: Mapping[str, ResolvedRow], used: set[str], tasks: str
+) -> dict[str, Any]:
     """A figure's kind exists and can show these rows; returns its options, rows and layers among which exist."""
     if table.figure is None:
         return {}

@@ -50,17 +50,15 @@ class ResolvedRow:
     Attributes:
         label: Name of the row in tables and figures.
         encoders: {modality: encoder}.
-        starts: {modality, or `head`: the uni-modal row, or the name of the model, whose trained weights it starts from}.
+        methods: {kind: method}, one of each kind in `METHODS_OF_ROW`.
+        starts: {modality, or `head`: uni-modal row whose trained weights it starts from, or the name of a model}.
         training: Every key of `schema.Training`.
     """
 
     label: str
     dataset: str
     encoders: dict[str, Method]
-    fusion: Method
-    head: Method
-    loss: Method
-    balancer: Method
+    methods: dict[str, Method]
     starts: Mapping[str, "ResolvedRow | str"]
     training: dict[str, Any]
     probe: ResolvedProbe | None
@@ -72,13 +70,17 @@ class ResolvedRow:
 
     def alone(self, modality: str, head: Method | None = None) -> "ResolvedRow":
         """Uni-modal row of one modality: same data, encoder, budget and start, unless that start is this very row."""
-        start = self.starts.get(modality)
-        is_other = isinstance(start, str) or (start is not None and start.dataset != self.dataset)
+        methods = {kind: default(kind) for kind in METHODS_OF_ROW}
+        starts = {
+            part: start
+            for part, start in self.starts.items()
+            if part == modality and (isinstance(start, str) or start.dataset != self.dataset)
+        }
         return replace(
             self,
             encoders={modality: self.encoders[modality]},
-            **{kind: default(kind) for kind in METHODS_OF_ROW} | ({"head": head} if head else {}),
-            starts={modality: start} if is_other else {},
+            methods={**methods, "head": head or methods["head"]},
+            starts=starts,
             probe=None,
         )
 

@@ -46,13 +46,12 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     for modality in row.modalities or []:
         member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
     training = _training(row.training, row.dataset, scope, path, f"{where}.training")
-    options = scope.scale.methods
     resolved = ResolvedRow(
         label=row.label or name.replace("_", " "),
         dataset=row.dataset,
         encoders=_encoders(row.encoder, row.modalities or dataset.modalities, scope, path, f"{where}.encoder"),
-        **{
-            kind: resolve_method(kind, getattr(row, kind), f"{path}: {where}.{kind}", options.get(kind))
+        methods={
+            kind: resolve_method(kind, getattr(row, kind), f"{path}: {where}.{kind}", scope.scale.methods.get(kind))
             for kind in METHODS_OF_ROW
         },
         starts={},
@@ -61,10 +60,10 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     )
     resolved = replace(resolved, starts=_starts(resolved, row, scope, path, f"{where}.pretrained"))
     combination = _combination(resolved, dataset, names_optimizer="optimizer" in own.get("training", {}))
-    for kind in METHODS_OF_ROW:
-        ((method, _),) = getattr(resolved, kind).items()
+    for kind, method in resolved.methods.items():
+        (chosen,) = method
         try:
-            check(kind, method, signature.describe(kind, method).attributes, combination)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, combination)
         except UserError as error:
             raise UserError(f"{path}: {where}.{error}") from error
     if row.probe is None:
@@ -124,9 +123,7 @@ def _starts(row: ResolvedRow, given: Row, scope: Scope, path: Path, where: str) 
     named = given.pretrained
     if not isinstance(named, dict):
         named = dict.fromkeys(row.modalities, row.dataset) if named else {}
-    own = {
-        key: value for key, value in given.training.items() if key != "snapshots" and (key, value) != ("epochs", 0)
-    }
+    own = {key: value for key, value in given.training.items() if key != "snapshots" and (key, value) != ("epochs", 0)}
     starts: dict[str, ResolvedRow | str] = {}
     for part, name in named.items():
         heads = [HEAD] if len(row.encoders) == 1 else []
@@ -150,7 +147,7 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool) -> C
         ((name, options),) = spec.items()
         has_maps = bool(signature.describe("encoder", name).attributes.get("has_maps"))
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
-    ((loss, loss_options),) = row.loss.items()
+    ((loss, loss_options),) = row.methods["loss"].items()
     return Combination(
         encoders,
         task=dataset.task,

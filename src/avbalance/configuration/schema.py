@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from avbalance.ranges import LARGEST, Count, Names, NotNegative, Positive, Rate, Seeds, Share, Text, Whole, distinct
-from avbalance.registry import Spec
+from avbalance.registry import METHODS_OF_ROW, Spec, nearest
 
 
 def check_name(name: str) -> str:
@@ -16,7 +16,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_kind(kind: str) -> str:
+    """Kind of method whose options a scale may change."""
+    allowed = ["encoder", *METHODS_OF_ROW, "feature_reduction"]
+    if kind not in allowed:
+        raise ValueError(f"{kind!r} is not a kind of method of a row; {nearest(kind, allowed)}")
+    return kind
+
+
 Name = Annotated[str, AfterValidator(check_name)]
+KindOfRow = Annotated[str, AfterValidator(check_kind)]
 
 
 class Strict(BaseModel):
@@ -214,9 +223,7 @@ class Scale(Strict):
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     training: Training
-    methods: dict[
-        Literal["encoder", "fusion", "head", "loss", "balancer", "feature_reduction"], dict[str, dict[str, Any]]
-    ] = {}
+    methods: dict[KindOfRow, dict[str, dict[str, Any]]] = {}
     starts: dict[str, str] = {}
     datasets: dict[str, ScaleDataset]
 

@@ -9,16 +9,15 @@ from avbalance.configuration import signature
 from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import methods_of, model_of, prepared_of
-from avbalance.registry import METHODS_OF_ROW, Method
+from avbalance.registry import Method
 
 
 def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     """Row trained with a seed."""
-    methods: dict[str, Method] = {kind: getattr(row, kind) for kind in METHODS_OF_ROW}
     settings = {
         "dataset": row.dataset,
         "encoder": row.encoders,
-        **methods,
+        **row.methods,
         "training": row.training,
         "seed": seed,
     }
@@ -26,10 +25,10 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     for part, start in row.starts.items():
         weights = model_of(plan, start).path if isinstance(start, str) else run_of(plan, start, seed).weights
         inputs[f"pretrained_{part}"] = weights
-    ((balancer, _),) = row.balancer.items()
+    (balancer,) = row.methods["balancer"]
     if signature.describe("balancer", balancer).attributes.get("uses_blend"):
         inputs["blend"] = _blend(plan, row, seed).path
-    chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *methods.items()]
+    chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *row.methods.items()]
     if row.training["augment"] is not None:
         chosen.append(("augmentation", row.training["augment"]))
     places = ["avbalance.train", *(registry.place(kind, name) for kind, name in methods_of(chosen))]
@@ -38,7 +37,7 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
 
 def _slug(row: ResolvedRow, seed: int) -> str:
     """Short readable name: the dataset, what distinguishes the row, the seed."""
-    names = [next(iter(getattr(row, kind))) for kind in METHODS_OF_ROW]
+    names = [name for method in row.methods.values() for name in method]
     parts = row.modalities if len(row.modalities) == 1 else [name for name in names if name != "joint"]
     parts = [row.dataset, *parts, *["pretrained"] * bool(row.starts), f"s{seed}"]
     return re.sub(r"[^a-z0-9_-]+", "_", "-".join(part.split(":")[-1].lower() for part in parts))
@@ -52,9 +51,10 @@ def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     training = row.training
     if training["select"] == "best":
         training = {**training, "patience": max(training["patience"], training["epochs"])}
-    ((_, loss),) = row.loss.items()
+    (loss,) = row.methods["loss"].values()
     row = replace(row, training=training)
-    rows = {"joint": replace(row, loss=default("loss"), balancer=default("balancer"))}
+    plain = {kind: default(kind) for kind in ("loss", "balancer")}
+    rows = {"joint": replace(row, methods={**row.methods, **plain})}
     rows |= {modality: row.alone(modality, loss.get("head")) for modality in row.modalities}
     runs = {name: run_of(plan, each, seed) for name, each in rows.items()}
     inputs = {"data": prepared_of(plan, row.dataset).path}
