@@ -24,7 +24,7 @@ FREE_TEXT = re.compile(
 )
 """Values that may be anything."""
 FREE_NAME = re.compile(
-    r"rows\.[^.]+|combined\.[^.]+|claims\.[^.]+|sources\.[^.]+|datasets\.[^.]+\.moments\.\d+|[0-9a-f]{12}.*"
+    r"rows\.[^.]+|combined\.[^.]+|claims\.[^.]+|sources\.[^.]+|datasets\.[^.]+\.snapshots\.\d+|[0-9a-f]{12}.*"
 )
 """Keys that are names of one's own; where another place names them, that place is refused."""
 

@@ -30,14 +30,14 @@ class Probing(Strict):
     Attributes:
         layers: Names of modules inside the encoder, `input` for what it gets, `output` for what it gives. In a name
             `*`, `?` and `[...]` are those of the shell and stop at a dot: `layer3.*` are the blocks of layer3.
-        moment: After how many optimiser steps, one of `training.moments`; None for the run's weights.
+        snapshot: Number of optimiser steps, one of `training.snapshots`; None for the run's weights.
         reduction: What is taken of a layer's features.
         dataset: Whose labels are told, from its own clips; None for the row's.
         modality: Whose encoder; None where the row has one modality.
     """
 
     layers: Names
-    moment: Whole | None = None
+    snapshot: Whole | None = None
     reduction: Spec = "mean"
     dataset: str | None = None
     modality: str | None = None
