@@ -12,6 +12,7 @@ from avbalance.configuration.references import check_references
 from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
 from avbalance.configuration.table_schema import Table
+from avbalance.configuration.taken_rows import take_rows
 from avbalance.errors import UserError
 from avbalance.registry import Spec
 
@@ -59,7 +60,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     models = _read_all(Weights, _files(config / "models"))
     settings, outside = _split_outside(settings, config, main)
     files = {**_files(config / "tables"), **outside}
-    tables = {name: table.spread() for name, table in _read_all(Table, files).items()}
+    tables = {name: table.spread() for name, table in take_rows(_read_all(Table, files), files).items()}
     scales = _read_all(Scale, _files(config / "scales"))
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
@@ -81,7 +82,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         scales[settings.scale],
         at_scale[settings.scale],
         models,
-        tables,
+        {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
         outside,
     )
