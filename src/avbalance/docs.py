@@ -1,4 +1,4 @@
-"""Write docs/methods.md, the catalogue of methods, from their docstrings and signatures: `python -m avbalance.docs`."""
+"""Write what is generated from the code: the catalogue docs/methods.md and the schemas in config/schemas."""
 
 import argparse
 import ast
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from avbalance import cli, registry, requirements
-from avbalance.configuration import signature
+from avbalance.configuration import json_schemas, signature
 from avbalance.configuration.schema import Task
 from avbalance.results import citations
 from avbalance.source import source_of, tree_of
@@ -16,7 +16,7 @@ from avbalance.source import source_of, tree_of
 KINDS = {name: kind for name, kind in registry.KINDS.items() if kind.heading}
 BEGIN = """# Methods
 
-Made by `python -m avbalance.docs` from the methods' docstrings and signatures: edit those. A row of a table names a
+Made by `avbalance docs` from the methods' docstrings and signatures: edit those. A row of a table names a
 method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; what fits what is checked before
 anything runs. How to add one: [adding.md](adding.md).
 
@@ -159,11 +159,18 @@ def _anchor(heading: str) -> str:
     return heading.lower().replace(" ", "-")
 
 
+def files() -> dict[Path, str]:
+    """{path below the checkout: text} of every generated file."""
+    schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
+    return {Path("docs/methods.md"): page(), **schemas}
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/methods.md"), help="the file to write")
-    parser.parse_args().out.write_text(page(), encoding="utf-8")
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
