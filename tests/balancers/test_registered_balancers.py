@@ -70,20 +70,21 @@ def random_batch() -> Batch:
     return Batch(inputs, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]), torch.arange(8))
 
 
-def train_one_step(balancer: Balancer, batch: Batch) -> dict[str, Tensor]:
+def train_one_step(balancer: Balancer, batch: Batch, epoch: int = 0) -> dict[str, Tensor]:
     balancer.train()
     optimizer = torch.optim.SGD(balancer.parameters(), lr=0.1)
-    balancer.start_epoch(0, Loaders([batch], [batch], [batch]), optimizer)
+    balancer.start_epoch(epoch, Loaders([batch], [batch], [batch]), optimizer)
     return balancer.step(batch, optimizer)
 
 
 @every_balancer
-def test_a_step_gives_every_parameter_a_finite_gradient_and_moves_it(name: str) -> None:
+def test_within_three_epochs_every_parameter_gets_a_finite_gradient_and_moves(name: str) -> None:
     balancer = build(name)
     before = {key: parameter.detach().clone() for key, parameter in balancer.named_parameters()}
-    terms = train_one_step(balancer, random_batch())
-    assert terms
-    assert all(value.isfinite() and not value.requires_grad for value in terms.values())
+    for epoch in range(3):
+        terms = train_one_step(balancer, random_batch(), epoch)
+        assert terms
+        assert all(value.isfinite() and not value.requires_grad for value in terms.values()), terms
     for key, parameter in balancer.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
@@ -161,15 +162,13 @@ def test_a_gradient_of_the_objective_s_direction_has_its_length_unless_the_metho
     weights = list(balancer.parameters())
     plain = torch.autograd.grad(sum(losses.values()), weights, retain_graph=True)
     balancer.backward(losses, output, batch)
-    is_scaled = [
-        torch.cosine_similarity(weight.grad.flatten(), grad.flatten(), dim=0) > 0.9999
-        and not torch.allclose(weight.grad, grad)
-        for weight, grad in zip(weights, plain, strict=True)
-    ]
+    pairs = [(weight.grad, grad) for weight, grad in zip(weights, plain, strict=True) if weight.grad is not None]
     if balancer.scales_gradients:
-        assert not all(torch.equal(weight.grad, grad) for weight, grad in zip(weights, plain, strict=True))
-    else:
-        assert not any(is_scaled), "declare scales_gradients"
+        assert not all(torch.equal(found, expected) for found, expected in pairs)
+        return
+    for found, expected in pairs:
+        is_parallel = torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.9999
+        assert torch.allclose(found, expected) or not is_parallel, "declare scales_gradients"
 
 
 @every_balancer
