@@ -1,4 +1,4 @@
-"""What travels between data, model and balancer."""
+"""Types that travel between data, model and balancer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Batch:
 
 @dataclass
 class Output:
-    """What a model makes of one batch.
+    """Output of a model for one batch.
 
     Attributes:
-        features: {modality: [batch, feature_dim]}, one encoder's output each; feature maps
+        features: {modality: [batch, feature_dim]}, the output of each encoder; feature maps
             [batch, feature_dim, *positions] where the fusion reads maps.
-        streams: {stream: [batch, dim]}, what the fusion hands to the head.
+        streams: {stream: [batch, dim]}, output of the fusion.
         logits: [batch, num_classes], float32.
     """
 
@@ -44,7 +44,7 @@ class Output:
 
 
 def mean_over_positions(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Feature maps [batch, dim, *positions] as vectors [batch, dim], which stay as they are."""
+    """Feature maps [batch, dim, *positions] as vectors [batch, dim]; vectors stay as they are."""
     return {
         modality: feature if feature.dim() == 2 else feature.flatten(2).mean(dim=2)
         for modality, feature in features.items()
@@ -61,7 +61,7 @@ class Loader(Protocol):
 
 @dataclass
 class Loaders:
-    """What a balancer may look at. There is no test loader, so no method can leak.
+    """Loaders that a balancer may use. There is no test loader, so no method can leak.
 
     Attributes:
         train: Shuffled training batches.
