@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from avbalance import blend, plan, store
 from avbalance.data.packed import Split, describe
-from avbalance.train import build_balancer, run
+from avbalance.train import build_balancer, train_recipe
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -92,7 +92,7 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
     for head in HEADS:
         made = recipe_of(head, recipe, training={"epochs": 2})
         made["inputs"]["data"] = inputs["data"]
-        figures[head] = run(made, CPU, tmp_path / f"r-{head}", 1e9)["metrics"]
+        figures[head] = train_recipe(made, CPU, tmp_path / f"r-{head}", 1e9).metrics
         with store.publish(tmp_path / head, made) as out:
             (out / "metrics.json").write_text(json.dumps(figures[head]), encoding="utf-8")
         inputs[f"run_{head}"] = str(tmp_path / head)
@@ -104,7 +104,7 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
     assert sum(found["weights"].values()) == pytest.approx(1)
     made = recipe(loss="unimodal", balancer="g_blend", training={"epochs": 1})
     made["inputs"] |= {"data": inputs["data"], "blend": str(tmp_path / "blend")}
-    record = run(made, CPU, tmp_path / "r-blended", 1e9)["history"][-1]
+    record = train_recipe(made, CPU, tmp_path / "r-blended", 1e9).history[-1]
     assert {head: record[f"weight_{head}"] for head in HEADS} == pytest.approx(found["weights"])
 
 

@@ -12,7 +12,7 @@ from avbalance import metrics
 from avbalance.data.packed import Split
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
-from avbalance.evaluate import classify, mean_loss, predict, read_trials, verify
+from avbalance.evaluate import classify, mean_loss, predict, read_trials, score_trials
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch
@@ -183,13 +183,13 @@ def test_logits_beyond_float16_of_several_classes_have_the_figures_that_the_mode
     assert figures["test_map"] == figures["test_mauc"] == 1
     assert figures["test_loss"] == 0
     for name in ("logits", "masked_audio", "masked_visual"):
-        assert metrics.summarise(predictions[f"test_{name}"], labels, predictions["test_video"])["map"] == 1
+        assert metrics.split_metrics(predictions[f"test_{name}"], labels, predictions["test_video"])["map"] == 1
 
 
 def test_embeddings_of_features_beyond_float16_are_told_apart(tmp_path: Path) -> None:
     trials = {"all": np.array([[0, 1, 1], [100, 101, 1], [0, 100, 0], [100, 200, 0]])}
     model, splits = shout(np.repeat([0, 1, 2], 100), "verification", tmp_path)
-    predictions, figures = verify(model, splits, trials, 64, torch.float32)
+    predictions, figures = score_trials(model, splits, trials, 64, torch.float32)
     assert figures["test_eer_all"] == 0
     # The cosine of (1, -1, -1) and (-1, 1, -1), twice, is -1/3.
     scores = metrics.trial_scores(predictions["test_embedding"], trials["all"])

@@ -15,7 +15,7 @@ from avbalance.metrics import (
     equal_error_rate,
     mean_over_classes,
     min_dcf,
-    summarise,
+    split_metrics,
     trial_scores,
 )
 
@@ -93,7 +93,7 @@ def test_a_video_is_what_its_clips_say_on_average_after_the_softmax() -> None:
     np.testing.assert_allclose(probabilities, [[22 / 60, 38 / 60], [3 / 4, 1 / 4]], atol=1e-7)
     assert labels.tolist() == [1, 0]
     # Clips: the first of the four is wrong. Videos: both are right.
-    assert summarise(logits, np.array([1, 1, 1, 0]), np.array([0, 0, 0, 1])) == {
+    assert split_metrics(logits, np.array([1, 1, 1, 0]), np.array([0, 0, 0, 1])) == {
         "accuracy": 0.75,
         "video_accuracy": 1.0,
         "loss": cross_entropy(logits, np.array([1, 1, 1, 0])),
@@ -134,8 +134,13 @@ def test_a_class_without_positives_or_without_negatives_has_no_value() -> None:
     for values in by_class(logits, labels):
         np.testing.assert_array_equal(values, [np.nan, np.nan, 1.0])
         assert mean_over_classes(values) == 1.0
-    assert summarise(logits, labels, None) | {"loss": 0} == {"map": 1, "mauc": 1, "num_classes_scored": 1, "loss": 0}
-    none = summarise(logits[:, :2], labels[:, :2], None)
+    assert split_metrics(logits, labels, None) | {"loss": 0} == {
+        "map": 1,
+        "mauc": 1,
+        "num_classes_scored": 1,
+        "loss": 0,
+    }
+    none = split_metrics(logits[:, :2], labels[:, :2], None)
     assert (isnan(none["map"]), isnan(none["mauc"]), none["num_classes_scored"]) == (True, True, 0)
 
 

@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from avbalance import metrics, store
 from avbalance.data.packed import Split, describe
 from avbalance.errors import UserError
-from avbalance.model import build
+from avbalance.model import build_model
 from avbalance.probe import main
 from avbalance.probing.fitting import L2_GRID
-from avbalance.train import run
+from avbalance.train import train_recipe
 
 Clips = tuple[NDArray[np.float64], NDArray[np.int64]]
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
     recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
     trained = recipe(training={"epochs": 3})
-    model = run(trained, CPU, tmp_path / "resume" / "run-0", 1e9)["model"]
+    model = train_recipe(trained, CPU, tmp_path / "resume" / "run-0", 1e9).model
     with store.publish(tmp_path / "weights", trained) as folder:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
@@ -93,7 +93,7 @@ def test_the_step_probes_clips_of_several_classes(
         (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     settings = recipe()["settings"]
     with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
-        state = build(settings, description).state_dict()
+        state = build_model(settings, description).state_dict()
         save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
     inputs = {"weights": str(tmp_path / "weights"), "data": str(tmp_path / "several")}
     (tmp_path / "recipe.json").write_text(
@@ -108,7 +108,7 @@ def test_the_step_probes_clips_of_several_classes(
     for modality in ("audio", "visual"):
         logits = predictions[f"test_probe_{modality}"]
         assert set(figures[modality]) == {"map", "mauc", "num_classes_scored", "loss", "l2", "gradient_norm"}
-        summary = metrics.summarise(logits, predictions["test_label"], predictions["test_video"])
+        summary = metrics.split_metrics(logits, predictions["test_label"], predictions["test_video"])
         assert summary.items() <= figures[modality].items()
         assert figures[modality]["mauc"] > 0.6  # chance is 1/2, of an untrained encoder
         assert figures[modality]["gradient_norm"] <= 1e-6
@@ -122,9 +122,9 @@ def weights(recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Pat
     """The weights of an untrained run on `prepared`, and others, kept after 5 steps."""
     trained = recipe()
     with store.publish(tmp_path / "weights", trained) as folder:
-        for seed, file in enumerate(("model.safetensors", "moment_5.safetensors")):
+        for seed, file in enumerate(("model.safetensors", "snapshot_5.safetensors")):
             torch.manual_seed(seed)
-            state = build(trained["settings"], describe(prepared)).state_dict()
+            state = build_model(trained["settings"], describe(prepared)).state_dict()
             save_file({name: value.contiguous() for name, value in state.items()}, folder / file)
     return tmp_path / "weights"
 
@@ -185,7 +185,7 @@ def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
     probe: Callable[..., Any], weights: Path, recipe: Callable[..., dict[str, Any]], prepared: Path
 ) -> None:
     figures, predictions = probe(layers=["conv2"])
-    model = build(recipe()["settings"], describe(prepared)).eval()
+    model = build_model(recipe()["settings"], describe(prepared)).eval()
     model.load_state_dict(load_file(weights / "model.safetensors"))
     encoder = model.encoders["visual"]
 

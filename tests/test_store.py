@@ -64,12 +64,12 @@ def test_a_missing_file_and_a_broken_manifest_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"numbers.txt is missing"):
         store.open_artifact(tmp_path / "a")
     (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2], encoding="utf-8")
-    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+    with pytest.raises(UserError, match=r"manifest.json is not a manifest"):
         store.open_artifact(tmp_path / "b")
 
 
 def test_an_absent_artifact_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such artifact; get it with 'dvc pull'"):
+    with pytest.raises(UserError, match=r"does not exist; get it with 'dvc pull'"):
         store.open_artifact(tmp_path / "nothing")
 
 

@@ -17,7 +17,7 @@ from avbalance.errors import UserError
 from avbalance.probing import solver
 from avbalance.probing.extraction import MIB, path_of
 from avbalance.probing.features import Features, Writer
-from avbalance.probing.fitting import GRADIENT_TOLERANCE, L2_GRID, Probe, check_memory, fit
+from avbalance.probing.fitting import GRADIENT_TOLERANCE, L2_GRID, Probe, check_memory, fit_probe
 from avbalance.probing.solver import Problem
 from avbalance.reductions.full import Full
 from avbalance.reductions.projection import Projection
@@ -58,7 +58,7 @@ def fitted(tmp_path: Path) -> Callable[..., Probe]:
     def run(train: Clips, val: Clips, num_classes: int, test: NDArray[Any] | None = None, mib: float = 64) -> Probe:
         for split, features in (("train", train[0]), ("val", val[0]), ("test", val[0] if test is None else test)):
             write(path_of(tmp_path, "layer", split), np.asarray(features))
-        return fit(tmp_path, "layer", {"train": train[1], "val": val[1]}, num_classes, int(mib * MIB))
+        return fit_probe(tmp_path, "layer", {"train": train[1], "val": val[1]}, num_classes, int(mib * MIB))
 
     return run
 
@@ -89,7 +89,7 @@ def objective(flat: NDArray[np.float64], features: NDArray[np.float64], labels: 
 def sklearn_probe(features: NDArray[np.float64], labels: NDArray[np.int64], l2: float) -> LogisticRegression:
     """scikit-learn minimises C sum CE + 1/2 |W|^2, which is J / l2 where C = 1 / (n l2)."""
     probe = LogisticRegression(C=1 / (len(labels) * l2), solver="newton-cg", tol=1e-10, max_iter=10_000)
-    return probe.fit(features, labels)
+    return probe.fit_probe(features, labels)
 
 
 @pytest.mark.parametrize("l2", L2_GRID)
