@@ -219,7 +219,7 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
     assert set(predictions["test_probe_linear"]) == {0, 1}  # of two classes
     np.testing.assert_array_equal(predictions["test_label"], np.arange(30) % 3 % 2)
     assert figures["linear"]["trained"]["train_error"] < 1 / 3  # of always telling 0
-    with pytest.raises(UserError, match=r"have the shape \[1, 9, 9\], and the run was trained on \[1, 8, 8\]"):
+    with pytest.raises(UserError, match=r"have the shape \[1, 9, 9\], but the run was trained on \[1, 8, 8\]"):
         probe(data=relabel(tmp_path / "wide", [1, 9, 9]), layers=["linear"])
 
 

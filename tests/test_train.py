@@ -400,7 +400,7 @@ def test_a_data_set_for_verification_without_trials_is_refused_before_training(r
     assert not (tmp_path / "r").exists()
 
 
-def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
+def test_snapshots_are_kept_during_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
     plain = train_run(recipe(training={"epochs": 3, "select": "last"}), tmp_path / "plain")
     per_epoch = len(Batches(Split(Path(recipe()["inputs"]["data"]), "train", ["audio"], CPU), 16))
     num_steps = 3 * per_epoch
@@ -415,7 +415,7 @@ def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make
     half["settings"]["training"] = {**half["settings"]["training"], "epochs": 2}
     train_run(half, tmp_path / "kept")
     kept = train_run(wanted, tmp_path / "kept")  # taken up after the second epoch, as one that was killed
-    states = {moment: load_file(tmp_path / "kept" / snapshot_file(moment)) for moment in (0, num_steps)}
+    states = {step: load_file(tmp_path / "kept" / snapshot_file(step)) for step in (0, num_steps)}
     torch.manual_seed(wanted["settings"]["seed"])
     untrained = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
     for name, value in plain.model.state_dict().items():
@@ -424,12 +424,12 @@ def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make
         assert torch.equal(untrained[name], states[0][name]), name
 
 
-def test_a_moment_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
+def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training.snapshots: 9999 is beyond the \d+ steps of training"):
         train_run(recipe(training={"snapshots": [9999]}), tmp_path / "late")
     wanted = recipe(training={"epochs": 400, "patience": 1, "learning_rate": 0.1, "snapshots": [1600]})
     with pytest.raises(
-        UserError, match=r"training.snapshots: 1600 was not reached, for training stopped after \d+ steps"
+        UserError, match=r"training.snapshots: 1600 was not reached, because training stopped after \d+ steps"
     ):
         train_run(wanted, tmp_path / "stopped")
 

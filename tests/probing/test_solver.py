@@ -89,7 +89,7 @@ def objective(flat: NDArray[np.float64], features: NDArray[np.float64], labels: 
 def sklearn_probe(features: NDArray[np.float64], labels: NDArray[np.int64], l2: float) -> LogisticRegression:
     """scikit-learn minimises C sum CE + 1/2 |W|^2, which is J / l2 where C = 1 / (n l2)."""
     probe = LogisticRegression(C=1 / (len(labels) * l2), solver="newton-cg", tol=1e-10, max_iter=10_000)
-    return probe.fit_probe(features, labels)
+    return probe.fit(features, labels)
 
 
 @pytest.mark.parametrize("l2", L2_GRID)
