@@ -146,7 +146,7 @@ def equal_error_rate(scores: NDArray[np.floating], is_target: NDArray[np.integer
     """Equal error rate, in [0, 1]: the share of missed targets at the threshold where it equals that of false alarms.
 
     Every score is a threshold and gives an operating point of both shares. They are interpolated linearly between the
-    two neighbouring points at which the larger of the two shares changes.
+    two neighbouring points between which the order of the two shares changes.
 
     Args:
         scores: [trials], higher if both clips show one person.

@@ -111,7 +111,7 @@ def test_nothing_of_the_network_changes(splits: dict[str, Split], tmp_path: Path
 
 def test_a_pass_that_fails_leaves_no_hooks_either(splits: dict[str, Split], tmp_path: Path) -> None:
     network = Network().train()
-    with pytest.raises(UserError, match="'pair' gives no single tensor"):
+    with pytest.raises(UserError, match="'pair' does not give a single tensor"):
         extract(network, ["first", "pair"], splits, tmp_path / "features")
     assert not any(module._forward_hooks for module in network.modules())
     assert all(module.training for module in network.modules())
@@ -120,9 +120,9 @@ def test_a_pass_that_fails_leaves_no_hooks_either(splits: dict[str, Split], tmp_
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        (["frist"], "'frist' is no layer of the encoder; did you mean 'first'?"),
-        (["first", "layer*"], r"'layer\*' is no layer of the encoder"),
-        (["unused"], "'unused' takes no part in a pass"),
+        (["frist"], "'frist' is not a layer of the encoder; did you mean 'first'?"),
+        (["first", "layer*"], r"'layer\*' is not a layer of the encoder"),
+        (["unused"], "'unused' is not used in a pass"),
         (["twice"], "'twice' is used 2 times in a pass"),
     ],
 )
