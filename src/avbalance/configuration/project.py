@@ -12,6 +12,7 @@ from avbalance.configuration.references import check_references
 from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
 from avbalance.configuration.table_schema import Table
+from avbalance.configuration.taken_rows import take_rows
 from avbalance.errors import UserError
 from avbalance.registry import Spec
 
@@ -55,7 +56,8 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
     datasets = _read_all(Dataset, config / "datasets")
     models = _read_all(Weights, config / "models")
-    tables = {name: table.spread() for name, table in _read_all(Table, config / "tables").items()}
+    tables = take_rows(_read_all(Table, config / "tables"), config / "tables")
+    tables = {name: table.spread() for name, table in tables.items()}
     scales = _read_all(Scale, config / "scales")
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
@@ -78,7 +80,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         scales[settings.scale],
         at_scale[settings.scale],
         models,
-        tables,
+        {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
     )
 
