@@ -44,11 +44,11 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
     rng = np.random.default_rng(0)
     patterns = {m: rng.normal(size=(next(iter(labels.values())).shape[1], *shape)) for m, shape in PATTERNS.items()}
     with store.publish(folder, {"step": "media"}) as out:
-        for split, shown in labels.items():
-            np.save(out / f"{split}_label.npy", shown if task == "multi_label" else shown.argmax(axis=1))
-            np.save(out / f"{split}_video.npy", np.arange(len(shown)) // 2)
+        for split, present in labels.items():
+            np.save(out / f"{split}_label.npy", present if task == "multi_label" else present.argmax(axis=1))
+            np.save(out / f"{split}_video.npy", np.arange(len(present)) // 2)
             for modality, pattern in patterns.items():
-                clean = np.tensordot(shown.astype(float), pattern, 1)
+                clean = np.tensordot(present.astype(float), pattern, 1)
                 np.save(out / f"{split}_{modality}.npy", (clean + noise * rng.normal(size=clean.shape)).astype("<f2"))
         shapes = {modality: {"shape": shape} for modality, shape in PATTERNS.items()}
         (out / "dataset.json").write_text(
@@ -57,8 +57,8 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
         if task == "verification":
             label = labels["test"].argmax(axis=1)
             pairs = [(i, j, int(label[i] == label[j])) for i in range(len(label)) for j in range(i)]
-            listed = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
-            lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in listed)]
+            rows = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
+            lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in rows)]
             (out / "trials.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(folder)
 
@@ -509,8 +509,8 @@ def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
         W = model.head.weights[modality].detach().numpy()[batch.labels.numpy()]
         phi = feature.numpy()
         cosine = (W * phi).sum(axis=1) / np.linalg.norm(W, axis=1) / np.linalg.norm(phi, axis=1)
-        found = trained.predictions[f"test_angle_{modality}"]
-        np.testing.assert_allclose(found, np.degrees(np.arccos(cosine)), rtol=1e-3)
+        angles = trained.predictions[f"test_angle_{modality}"]
+        np.testing.assert_allclose(angles, np.degrees(np.arccos(cosine)), rtol=1e-3)
 
 
 def spoil(prepared: Path, split: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -83,8 +83,8 @@ def classify(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Return predictions and metrics of every split, for a test split with the classes of the training split.
 
-    Metrics are computed from float32 logits. Logits of val and test are stored as they are, masked logits as
-    `metrics.kept` gives them. Logits of train, which only figures use, are stored as `metrics.rounded` gives them.
+    Metrics are computed from float32 logits. Logits of val and test are stored as they are, masked logits by
+    `metrics.ranks_or_logits`. Logits of train, which only plots use, are stored by `metrics.to_float16`.
 
     Returns:
         "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
@@ -103,11 +103,11 @@ def classify(
         values |= _prefixed(f"{name}_", metrics.split_metrics(arrays["logits"], split.labels, split.videos))
         predictions[f"{name}_label"] = split.labels
         if name == "train":
-            predictions["train_logits"] = metrics.rounded(arrays["logits"])
+            predictions["train_logits"] = metrics.to_float16(arrays["logits"])
             continue
         for kind, array in arrays.items():
             ranked = kind.startswith("masked_")
-            predictions[f"{name}_{kind}"] = metrics.kept(array, split.labels) if ranked else array
+            predictions[f"{name}_{kind}"] = metrics.ranks_or_logits(array, split.labels) if ranked else array
     if splits["test"].videos is not None:
         predictions["test_video"] = splits["test"].videos
     return predictions, values

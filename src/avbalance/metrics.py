@@ -31,14 +31,16 @@ def correct(predicted: NDArray[Any], labels: NDArray[np.integer], k: int = 1) ->
     return np.asarray((predicted if predicted.ndim == 1 else label_ranks(predicted, labels)) < k)
 
 
-def rounded(values: NDArray[np.float32]) -> NDArray[np.floating]:
+def to_float16(values: NDArray[np.float32]) -> NDArray[np.floating]:
     """Round the values to three digits, in float16, if it can hold all of them; otherwise return them as they are."""
     with np.errstate(over="ignore"):
         small = values.astype(np.float16)
     return small if np.isfinite(small).all() else values
 
 
-def kept(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32] | NDArray[np.int32]:
+def ranks_or_logits(
+    logits: NDArray[np.float32], labels: NDArray[np.integer]
+) -> NDArray[np.float32] | NDArray[np.int32]:
     """Reduce logits that are only ranked later to `label_ranks`; keep the logits if a clip has several classes."""
     return logits if labels.ndim == 2 else label_ranks(logits, labels)
 

@@ -61,7 +61,7 @@ class ProbeResult:
         self.predictions["test_label"] = test.labels
         if test.videos is not None:
             self.predictions["test_video"] = test.videos
-        self.predictions[f"test_probe_{entry}"] = metrics.kept(probe.logits["test"], test.labels)
+        self.predictions[f"test_probe_{entry}"] = metrics.ranks_or_logits(probe.logits["test"], test.labels)
 
 
 class ProbeRun:

@@ -33,8 +33,8 @@ def test_an_encoder_starts_from_torchvisions_layout(tmp_path: Path) -> None:
     built = build_model(SETTINGS, DESCRIPTION)
     before = built.encoders["audio"].state_dict()["conv1.weight"].clone()
     load_pretrained(built, {"data": "elsewhere", "pretrained_visual": folder})
-    found = built.encoders["visual"].state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in found.items())
+    loaded = built.encoders["visual"].state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.items())
     assert torch.equal(built.encoders["audio"].state_dict()["conv1.weight"], before)
 
 
