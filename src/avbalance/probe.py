@@ -50,11 +50,11 @@ class ProbeResult:
     Attributes:
         predictions: "test_label", "test_video" if clips are windows of videos, "test_probe_<entry>" and, for layers,
             "test_loss_<entry>"; an entry is a modality or the name of a layer's probe (`names.entry_of`).
-        metrics: {modality: values}, or {layer: {snapshot: values}}.
+        values: {modality: metrics}, or {layer: {snapshot: metrics}}.
     """
 
     predictions: dict[str, NDArray[Any]] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def add(self, entry: str, probe: Probe, test: Split) -> None:
         """Keep the predictions of a probe for the test split."""
@@ -102,7 +102,7 @@ class ProbeRun:
             probe = self._fit(extraction, modality, splits)[OUTPUT]
             test = splits["test"]
             result.add(modality, probe, test)
-            result.metrics[modality] = {
+            result.values[modality] = {
                 **metrics.split_metrics(probe.logits["test"], test.labels, test.videos),
                 "l2": probe.l2,
                 "gradient_norm": probe.gradient_norm,
@@ -129,7 +129,7 @@ class ProbeRun:
                 losses = metrics.clip_losses(probe.logits["test"], labels["test"])
                 result.predictions[f"test_loss_{entry}"] = losses.astype(np.float32)
                 name = TRAINED if snapshot is None else str(snapshot)
-                result.metrics.setdefault(layer, {})[name] = probe_metrics(probe, labels)
+                result.values.setdefault(layer, {})[name] = probe_metrics(probe, labels)
         return result
 
     def _load_weights(self, model: Model, snapshot: int | None) -> None:
@@ -176,7 +176,7 @@ def run(
         with take_device(device, resume) as place, store.publish(out, recipe) as folder:
             result = ProbeRun(recipe, place, scratch, memory * MIB).solve()
             np.savez_compressed(folder / "predictions.npz", **result.predictions)  # type: ignore[arg-type]
-            content = json.dumps(store.finite(result.metrics), indent=1, allow_nan=False)
+            content = json.dumps(store.finite(result.values), indent=1, allow_nan=False)
             (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -53,7 +53,7 @@ def test_an_edited_row_is_trained_and_edited_back_only_the_table_is_built(copy: 
 
 
 def test_a_comment_changes_nothing(copy: Checkout) -> None:
-    copy.edit("src/avbalance/train.py", "import argparse", "# a comment\nimport argparse")
+    copy.edit("src/avbalance/train.py", "import json", "# a comment\nimport json")
     assert copy.planned() == {}
 
 
