@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from avbalance import cli, store
 from avbalance.configuration.schema import Training
 from avbalance.data.packing import write_array
-from avbalance.train import run
+from avbalance.train import train_recipe
 
 SHAPES = {"visual": (1, 28, 28), "audio": (8000,)}
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -70,8 +70,8 @@ def train(data: Path, threads: int) -> dict[str, Any]:
         "inputs": {"data": str(data)},
     }
     before = resident("VmRSS")
-    trained = run(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
-    model = 5 * 4 * trained["metrics"]["num_parameters"]
+    trained = train_recipe(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
+    model = 5 * 4 * trained.metrics["num_parameters"]
     return {"before": before, "growth": resident("VmHWM") - before, "model": model}
 
 

@@ -276,7 +276,7 @@ def test_a_watch_is_ended_by_ctrl_c(
 def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest = half_way.project.root / "results" / "runs" / names(half_way, "runs")[0] / store.MANIFEST
     manifest.write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+    with pytest.raises(UserError, match=r"manifest.json is not a manifest"):
         time_left(half_way, survey(half_way))
 
 

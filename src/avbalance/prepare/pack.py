@@ -1,6 +1,5 @@
 """Turn a dataset's raw files into packed arrays: `python -m avbalance.prepare.pack --recipe R --out DIR`."""
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -51,15 +50,14 @@ def pack(recipe: dict[str, Any], out: Path) -> None:
         (folder / "dataset.json").write_text(json.dumps(dataset, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
+    """Publish a prepared dataset; the options are those of `prepare.media`, and threads and device have no effect."""
+    pack(recipe, out)
+
+
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Turn a dataset's raw files into packed arrays.")
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    for option in ("--threads", "--device"):
-        parser.add_argument(option, help="no effect here; prepare.media, the other step of this kind, uses it")
-    arguments = parser.parse_args()
-    pack(store.load_recipe(arguments.recipe), arguments.out)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":
