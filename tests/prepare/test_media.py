@@ -106,7 +106,8 @@ def test_arrays_labels_and_index_belong_together(made: Path) -> None:
 def test_a_name_that_is_no_text_is_written_with_an_escape(tmp_path: Path) -> None:
     window = {"start_seconds": 0.0, "seconds": 1.0, "num_frames": 1, "repairs": []}
     clip = Clip(os.fsdecode(b"caf\xe9\xc3\xa9"), "train", 0)
-    dataset_files.write_clips(tmp_path, {"train": [(0, clip, window)]}, {})
+    rows = dataset_files.clip_rows({"train": [(0, clip, window)]}, {})
+    dataset_files.write_clips(tmp_path, dataset_files.CLIP_COLUMNS, rows)
     assert "caf\\udce9é" in (tmp_path / "clips.csv").read_bytes().decode()
 
 
