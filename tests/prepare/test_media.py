@@ -259,7 +259,7 @@ def test_too_many_bad_clips_are_an_error_that_lists_them(tmp_path: Path) -> None
     raw = published(tmp_path / "raw", fill)
     with pytest.raises(UserError) as error:
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
-    assert "12 of 12 clips cannot be used, at most 2.0% may be dropped" in str(error.value)
+    assert "12 of 12 clips cannot be used, more than max_dropped (2.0%)" in str(error.value)
     assert "gone03.mp4: gone03.mp4 is not there" in str(error.value)
     report = json.loads((tmp_path / "resume/prep-report.json").read_text(encoding="utf-8"))
     assert len(report["dropped"]) == 12
