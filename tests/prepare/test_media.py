@@ -371,7 +371,7 @@ def test_a_split_without_a_clip_is_an_error_that_keeps_the_report(tmp_path: Path
         (folder / "clips.json").write_text(json.dumps(clips), encoding="utf-8")
 
     raw = published(tmp_path / "raw", fill)
-    with pytest.raises(UserError, match=r"no usable clip in split 'val'; see .*prep-report.json"):
+    with pytest.raises(UserError, match=r"split 'val' has no usable clip; see .*prep-report.json"):
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     assert (tmp_path / "resume/prep-report.json").exists()
 

@@ -23,7 +23,7 @@ GIVEN = {
     "augmentation": 0,
     "feature_reduction": 1,
     "data": 0,
-    "view": 1,
+    "view": 0,
     "detector": 1,
     "formula": 0,
     "figure": 0,

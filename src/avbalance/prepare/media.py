@@ -63,7 +63,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     reader: Reader = registry.load("data", settings["reader"])
     _check_classes(reader.class_names(raw), settings, raw)
     chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
-    views = shards.views_of(options["views"], models)
+    views = shards.load_views(options["views"], models)
     unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
     unseen += [] if any(isinstance(view, AudioView) for view in views.values()) else ["audio"]
     selection = select(reader.clips(raw), reader.media, checksums, unseen, **chosen)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +21,7 @@ from avbalance.errors import UserError
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
+from avbalance.registry import Spec
 
 CHUNK = 32
 """Windows held in memory at once; their sound is rendered in one batch."""
@@ -93,13 +94,27 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def views_of(specifications: dict[str, Any], models: dict[str, Path]) -> dict[str, VisualView | AudioView]:
-    """{modality: view}."""
-    return {modality: registry.load("view", spec, models) for modality, spec in specifications.items()}
+def load_views(specs: Mapping[str, Spec], models: Mapping[str, Path]) -> dict[str, VisualView | AudioView]:
+    """Return the view of each modality.
+
+    Args:
+        specs: {modality: specification of its view}.
+        models: {name of a file in `config/models/`: folder of its weights}.
+    """
+    return {modality: _load_view(spec, models) for modality, spec in specs.items()}
+
+
+def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+    name, options = registry.parse(spec)
+    if "detector" in options:
+        weights = models.get(registry.find("detector", options["detector"]).model)
+        options["detector"] = registry.load("detector", options["detector"], weights)
+    view: VisualView | AudioView = registry.load("view", {name: options})
+    return view
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = views_of(shard.views, shard.models)
+    views = load_views(shard.views, shard.models)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
