@@ -199,7 +199,7 @@ def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Pa
     listed = {"list": path.name, "entries": read_checksums(path)}
     entry = {"list": listed, "path": "birds", "urls": [], "request": "copy the folder birds"}
     recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
-    with pytest.raises(UserError, match=r"expected sha256 .*; if other bytes are right, make the list anew: .*--again"):
+    with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--again"):
         download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")
 
 
@@ -238,7 +238,7 @@ def test_nothing_is_written_when_a_file_cannot_be_had(
     (root / "config/datasets/two.urls").write_text(f"{address}/a\n{address}/b\n", encoding="utf-8")
     add(root, "datasets", "clips", {"list": "two.sha256", "urls": [f"{address}/{{path}}"], "index": ["two.urls"]})
     before = sorted((root / "config/datasets").iterdir())
-    with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404"):
+    with pytest.raises(UserError, match=r"^b: no source has this file; tried http://.*/b \(404"):
         record("clips", root, None, tmp_path / "cache")
     assert sorted((root / "config/datasets").iterdir()) == before
 
