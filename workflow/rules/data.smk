@@ -13,7 +13,7 @@ rule download_raw:
         step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
 
-# Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
+# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores.
 rule pack_clips:
     input:
         needs("results/prep/{name}.{key}"),
@@ -34,7 +34,7 @@ rule pack_clips:
         )
 
 
-# What was prepared, and how: counts, dropped and repaired clips, samples.
+# Page about a prepared dataset: counts, dropped and repaired clips, samples.
 rule audit_dataset:
     input:
         needs("results/audit/{scale}/{name}.{key}"),

@@ -1,4 +1,4 @@
-# One row with one seed, uni-modal or joint: what tables need, and the weights apart from it.
+# One run of a row with one seed; its weights lie in a folder of their own.
 rule train_run:
     input:
         needs("results/runs/{name}.{key}"),

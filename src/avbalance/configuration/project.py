@@ -1,4 +1,4 @@
-"""Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
+"""Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from avbalance.registry import Spec
 
 @dataclass
 class Project:
-    """The whole configuration, checked.
+    """Whole configuration, checked.
 
     Attributes:
-        rows: {table: {row: resolved row}} of the tables that are trained.
-        datasets: As they are at this scale.
-        models: Trained weights that preparations use.
+        rows: {table: {row: resolved row}} of all tables but computed ones.
+        datasets: Datasets at this scale.
+        models: Trained weights from elsewhere, for preparations and as starts.
         outside_tables: {table: its file} of the tables that lie outside `config/tables`.
     """
 
@@ -42,7 +42,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
 
     Args:
-        overrides: Values that take the place of those in `config.yaml`.
+        overrides: Values that replace those of `config.yaml`.
 
     Raises:
         UserError: Names file, key, what was found and what is allowed.
@@ -51,10 +51,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     main = f"{config / 'config.yaml'} or --config"
     file = config / "config.yaml"
     if not file.exists():
-        raise UserError(
-            f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
-            "folder config into this one"
-        )
+        raise UserError(f"{file}: does not exist in {Path.cwd()}; work in a checkout, or copy its folder config here")
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
     datasets = _read_all(Dataset, _files(config / "datasets"))
     models = _read_all(Weights, _files(config / "models"))
@@ -66,7 +63,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
     trained = {}
-    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
+    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
         scope = Scope(scales[name], at_scale[name], models)
         trained[name] = _read_rows(files, name, scope, tables, settings.scale)
@@ -111,26 +108,26 @@ def _split_outside(settings: Settings, config: Path, main: str) -> tuple[Setting
 
 
 def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
-    """Each name, of one or several or `all`, is one of those that are allowed."""
+    """Refuse names, given as one, as several or as `all`, that are not allowed."""
     for name in [names] if isinstance(names, str) else names or []:
         if (what, name) != ("table", "all"):
             member(path, where, what, name, allowed)
 
 
 def _check_datasets(datasets: dict[str, Dataset], folder: Path) -> None:
-    """Readers and views exist and take the options that they are given, and shared sources are there."""
+    """Check readers, views and shared sources of all datasets."""
     owners = [name for name, each in datasets.items() if not isinstance(each.sources, str)]
     for name, dataset in datasets.items():
         path = folder / f"{name}.yaml"
         if isinstance(dataset.sources, str):
-            member(path, "sources", "dataset with sources of its own", dataset.sources, owners)
+            member(path, "sources", "dataset with its own sources", dataset.sources, owners)
         _check_preparation(dataset, path)
 
 
 def _scale_datasets(
     config: Path, name: str, scale: Scale, datasets: dict[str, Dataset], models: dict[str, Weights]
 ) -> dict[str, Dataset]:
-    """The datasets as they are at a scale, whose file is checked."""
+    """Datasets at a scale; checks the scale's file."""
     path = config / "scales" / f"{name}.yaml"
     for kind, chosen_options in scale.methods.items():
         for method, options in chosen_options.items():
@@ -152,7 +149,7 @@ def _scale_datasets(
 def _read_rows(
     files: Mapping[str, Path], name: str, scope: Scope, tables: dict[str, Table], chosen: str
 ) -> dict[str, dict[str, ResolvedRow]]:
-    """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
+    """{table: its rows at a scale}; an error at a scale other than the chosen one names that scale."""
     try:
         return {
             table: rows.read_rows(content, files[table], scope)
@@ -177,13 +174,13 @@ def _name_of(path: Path) -> str:
 
 
 def sources_of(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
-    """A dataset's sources, its own or those that it shares."""
-    found = datasets[name].sources
-    return datasets[found].sources if isinstance(found, str) else found  # type: ignore[return-value]
+    """Sources of a dataset, its own or those of the dataset that it shares them with."""
+    sources = datasets[name].sources
+    return datasets[sources].sources if isinstance(sources, str) else sources  # type: ignore[return-value]
 
 
 def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
-    """A dataset with a scale's options in the place of its own."""
+    """Dataset in which a scale's options replace its own."""
     content = dataset.model_dump(exclude_none=True)
     reader, options = registry.parse(dataset.reader)
     content["reader"] = {reader: {**options, **chosen.reader}}
@@ -211,7 +208,7 @@ def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> D
 
 
 def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
-    """Reader and views exist and take the options that they are given."""
+    """Check that reader, generators and views exist and take their options."""
     parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
     for name, source in dataset.sources.items() if not isinstance(dataset.sources, str) else ():
         parts += [(f"sources.{name}.generator", "data", source.generator)] if source.generator else []
@@ -223,6 +220,6 @@ def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
         reader = registry.parse(dataset.reader)[0]
         if signature.describe("data", reader).methods.get("trials") in (None, "Reader"):
             raise UserError(
-                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification is tested with; "
+                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification needs for testing; "
                 "choose a reader that defines 'trials', or another task"
             )

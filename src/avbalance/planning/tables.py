@@ -19,7 +19,7 @@ from avbalance.planning.runs import layer_probes, probe_of, run_of
 
 
 def seeds(project: Project) -> list[int]:
-    """The seeds in force."""
+    """Seeds of all rows."""
     chosen = project.settings.seeds
     if chosen is None:
         return project.scale.seeds
@@ -57,7 +57,7 @@ def table_of(plan: Plan, name: str) -> Artifact:
 
 
 def code_of_table(formula: str | None) -> list[str]:
-    """Where the code of a table begins."""
+    """Places where the code of a table begins."""
     return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
 
 
