@@ -25,7 +25,7 @@ class Project:
         rows: {table: {row: resolved row}} of all tables but computed ones.
         datasets: Datasets at this scale.
         models: Trained weights from elsewhere, for preparations and as starts.
-        outside_tables: {table: its file} of the tables that lie outside `config/tables`.
+        outside_tables: {table: file} of the tables that lie outside `config/tables`.
     """
 
     root: Path
