@@ -579,8 +579,8 @@ def test_a_file_given_out_on_request_says_where_to_ask_where_to_put_it_and_what_
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert str(error.value) == (
         "vox/a.zip: no source has this file; it is available on request: fill in the form at https://example.org/form; "
-        f"put the file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set AVBALANCE_MIRROR, a "
-        "folder or a URL"
+        f"put the file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set "
+        "AVBALANCE_MIRROR, a folder or a URL"
     )
     (tmp_path / "mirror").mkdir()
     with pytest.raises(UserError, match=r"; tried .*/mirror/vox/a\.zip \(no such file\); it is available on request: "):

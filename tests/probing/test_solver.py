@@ -273,7 +273,7 @@ def test_features_that_are_no_numbers_are_told_with_their_layer(
     parts = {name: clips(30, 4, seed)[0] for seed, name in enumerate(("train", "val", "test"))}
     labels = clips(30, 4, 0)[1]
     parts[split][7, 2] = value
-    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*no finite numbers"):
+    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*are not finite"):
         fitted((parts["train"], labels), (parts["val"], labels), 3, parts["test"])
 
 
