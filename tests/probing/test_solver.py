@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics
+from avbalance.data.array_writer import ArrayWriter
 from avbalance.errors import UserError
 from avbalance.probing import solver
 from avbalance.probing.extraction import MIB, path_of
-from avbalance.probing.features import Features, Writer
+from avbalance.probing.features import Features
 from avbalance.probing.fitting import GRADIENT_TOLERANCE, L2_GRID, Probe, check_memory, fit_probe
 from avbalance.probing.solver import Problem
 from avbalance.reductions.full import Full
@@ -28,8 +29,8 @@ Solve = Callable[..., tuple[NDArray[np.float64], float]]
 
 
 def write(path: Path, features: NDArray[Any]) -> Path:
-    writer = Writer(path, features.shape)  # type: ignore[arg-type]
-    writer.append(torch.from_numpy(features))
+    writer = ArrayWriter(path, features.shape[1:], "<f4")
+    writer.append(features)
     writer.close()
     return path
 
@@ -272,7 +273,7 @@ def test_features_that_are_no_numbers_are_told_with_their_layer(
     parts = {name: clips(30, 4, seed)[0] for seed, name in enumerate(("train", "val", "test"))}
     labels = clips(30, 4, 0)[1]
     parts[split][7, 2] = value
-    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*no finite numbers"):
+    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*are not finite"):
         fitted((parts["train"], labels), (parts["val"], labels), 3, parts["test"])
 
 

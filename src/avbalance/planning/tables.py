@@ -1,6 +1,7 @@
 """Recipes of tables and figures, and of the page that shows them."""
 
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from avbalance.planning.runs import layer_probes, probe_of, run_of
 
 
 def seeds(project: Project) -> list[int]:
-    """The seeds in force."""
+    """Seeds of all rows."""
     chosen = project.settings.seeds
     if chosen is None:
         return project.scale.seeds
@@ -56,7 +57,7 @@ def table_of(plan: Plan, name: str) -> Artifact:
 
 
 def code_of_table(formula: str | None) -> list[str]:
-    """Where the code of a table begins."""
+    """Places where the code of a table begins."""
     return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
 
 
@@ -107,7 +108,9 @@ def _cell(
 
 
 def _command(project: Project, name: str) -> str:
-    command = f"snakemake --cores all --config scale={project.settings.scale} tables=[{name}]"
+    outside = project.outside_tables.get(name)
+    tables = f"tables=[{name}]" if outside is None else shlex.quote(f"tables=[{outside}]")
+    command = f"snakemake --cores all --config scale={project.settings.scale} {tables}"
     if project.settings.seeds is not None:
         command += f" seeds={json.dumps(seeds(project), allow_nan=False).replace(' ', '')}"
     return command

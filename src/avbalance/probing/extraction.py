@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from avbalance import registry
+from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.packed import Batches, Split
 from avbalance.errors import UserError
-from avbalance.probing.features import Writer
 from avbalance.probing.names import INPUT, OUTPUT, select
 from avbalance.reductions.base import Reduction
 from avbalance.registry import Spec
@@ -67,12 +67,12 @@ class Extraction:
         self._check_disk(num_clips, folder)
         for name, split in splits.items():
             writers = {
-                layer: Writer(path_of(folder, layer, name), (len(split), reduction.num_features))
+                layer: ArrayWriter(path_of(folder, layer, name), (reduction.num_features,), "<f4")
                 for layer, reduction in self.reductions.items()
             }
 
-            def write(layer: str, features: Tensor, writers: dict[str, Writer] = writers) -> None:
-                writers[layer].append(self.reductions[layer](features))
+            def write(layer: str, features: Tensor, writers: dict[str, ArrayWriter] = writers) -> None:
+                writers[layer].append(self.reductions[layer](features).float().cpu().numpy())
 
             for batch in Batches(split, batch_size):
                 inputs = batch.inputs[modality]

@@ -16,28 +16,6 @@ ROUNDING = 1e-6
 """A feature that varies by less than this share of its largest value is constant within the rounding of float32."""
 
 
-class Writer:
-    """A `.npy` file of float32 rows, written from top to bottom.
-
-    Args:
-        path: Path of the file.
-        shape: (clips, dim).
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self._file = path.open("wb")
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-    def append(self, rows: Tensor) -> None:
-        """Write the next rows, [rows, dim]."""
-        self._file.write(rows.float().cpu().contiguous().numpy().data)
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-
 class Features:
     """A layer's features of one split: [clips, dim], float32, as (x - mean) / deviation.
 
