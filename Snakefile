@@ -24,7 +24,8 @@ include: "workflow/rules/probe.smk"
 include: "workflow/rules/tables.smk"
 
 
-# What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
+# After a failure, still build the page from what is finished; it lists what failed. It gets no stamp, so the next run
+# rebuilds it.
 onerror:
     for page, name in plan.pages.items():
         files = ["--recipe", f"results/recipes/{name}.json", "--out", page]

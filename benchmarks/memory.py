@@ -24,8 +24,9 @@ from measure import print_conditions, print_table
 from numpy.typing import NDArray
 
 from avbalance import cli, store
+from avbalance.configuration.schema import Training
 from avbalance.data.array_writer import ArrayWriter
-from avbalance.train import run
+from avbalance.train import train_recipe
 
 SHAPES = {"visual": (1, 28, 28), "audio": (8000,)}
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -66,11 +67,14 @@ def resident(field: str) -> int:
 def train(data: Path, threads: int) -> dict[str, Any]:
     """One run of one epoch; what it took."""
     torch.set_num_threads(threads)
-    training = {"epochs": 1, "patience": 1, "batch_size": BATCH_SIZE, "learning_rate": 0.001, "precision": "float32"}
-    recipe = {"settings": {**settings(ENCODERS, "mlp"), "training": training}, "inputs": {"data": str(data)}}
+    training = Training(epochs=1, patience=1, batch_size=BATCH_SIZE, learning_rate=0.001, precision="float32")
+    recipe = {
+        "settings": {**settings(ENCODERS, "mlp"), "training": training.model_dump()},
+        "inputs": {"data": str(data)},
+    }
     before = resident("VmRSS")
-    trained = run(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
-    model = 5 * 4 * trained["metrics"]["num_parameters"]
+    trained = train_recipe(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
+    model = 5 * 4 * trained.metrics["num_parameters"]
     return {"before": before, "growth": resident("VmHWM") - before, "model": model}
 
 

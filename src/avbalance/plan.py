@@ -4,25 +4,27 @@ raw -> prep -> runs + weights -> blends, probes -> tables, figures -> page
 """
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from avbalance import cli, store
+from avbalance import cli
 from avbalance.configuration.project import read_project
 from avbalance.errors import UserError
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import audit_of
 from avbalance.planning.tables import page_of, table_of
 
 
 def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
-    """The plan of the configuration below `root`, with `overrides` of `config.yaml`'s values.
+    """Make the plan of the configuration below `root`; `overrides` replace values of `config.yaml`.
 
     Raises:
         UserError: The configuration is wrong, or an artifact is damaged.
@@ -31,18 +33,40 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     plan = Plan(project)
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
-        paths = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
-        _require(plan, paths)
+        targets = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        _require(plan, targets)
     else:
-        paths = _shown(plan)
-    plan.targets = [plan.artifacts[path].products[0] for path in paths]
+        targets = _shown(plan)
+    plan.targets = [artifact.product for artifact in targets]
     return plan
 
 
-def _shown(plan: Plan) -> list[str]:
-    """The tables that were asked for, the audits of their data, and the page of both.
+def for_snakemake(config: Mapping[str, Any], sources: str) -> Plan:
+    """Plan of a workflow, whose notes are printed; a wrong configuration ends the process with one line.
 
-    Tables that a scale names, and no user, are left out where they wait for lists of checksums.
+    Turns garbage collection off until the workflow starts: the plan and Snakemake's jobs are millions of objects that
+    all stay, and looking for garbage among them takes a third of the time.
+
+    Args:
+        config: Snakemake's, the overrides of `config.yaml`.
+        sources: Folder of the code that steps run.
+    """
+    gc.disable()
+    try:
+        cli.choose_sources(sources)
+        plan = make(Path(), config)
+        plan.check()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
+    for line in plan.notes():
+        print(line, file=sys.stderr)
+    return plan
+
+
+def _shown(plan: Plan) -> list[Artifact]:
+    """Tables that were asked for, the audits of their data, and the page of both.
+
+    A table that only the scale asks for is left out if it waits for lists of checksums.
     """
     settings, all_of_scale = plan.project.settings, plan.project.scale.tables
     asked = all_of_scale if settings.tables is None else settings.tables
@@ -52,57 +76,58 @@ def _shown(plan: Plan) -> list[str]:
         _require(plan, tables.values())
         page = page_name(settings.scale, list(tables))
     else:
-        plan.left_out = [name for name, path in tables.items() if plan.lacking([path])]
+        plan.left_out = [name for name, table in tables.items() if plan.lacking([table])]
         page = settings.scale
-    paths = [path for name, path in tables.items() if name not in plan.left_out]
-    behind = {each for path in paths for each in plan.behind(path)}
-    plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if path in behind}
-    plan.prepared = {name: path for name, path in plan.prepared.items() if path in behind}
+    shown = [table for name, table in tables.items() if name not in plan.left_out]
+    behind = plan.behind(shown)
+    plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}
+    plan.prepared = {name: artifact for name, artifact in plan.prepared.items() if artifact in behind}
     audits = [audit_of(plan, name) for name in sorted(plan.prepared)]
-    return [*paths, page_of(plan, page, [*paths, *audits]), *audits] if paths else []
+    return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
 
 
-def _require(plan: Plan, paths: Iterable[str]) -> None:
-    """Nothing that was asked for by name waits for lists of checksums."""
-    if lacking := plan.lacking(paths):
+def _require(plan: Plan, artifacts: Iterable[Artifact]) -> None:
+    """Refuse to go on if anything that was asked for by name waits for lists of checksums."""
+    if lacking := plan.lacking(artifacts):
         raise UserError("\n".join(lacking))
 
 
 def page_name(scale: str, tables: list[str]) -> str:
-    """The page of some tables; it stands beside that of the whole scale."""
+    """Name of the page of some tables, which lies beside the page of the whole scale."""
     named = tables if len(tables) <= 3 else [tables[0], f"and-{len(tables) - 1}-more"]
     return "--".join([scale, *named])
 
 
 def num_gpus(device: str) -> int:
-    """How many GPUs a workflow may use with this setting of `device`."""
+    """Number of GPUs that a workflow may use with this setting of `device`."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
+    devices = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = (
-        listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name and name != "-1"])
+        devices.count("GPU ")
+        if visible is None
+        else len([name for name in visible.split(",") if name and name != "-1"])
     )
     return min(count, 1) if ":" in device else count
 
 
 def main() -> None:
-    """Print the folders of a plan's artifacts that are here, for `dvc add`."""
+    """Print the folders of a plan's artifacts that exist, for `dvc add`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--all", action="store_true", help="raw and packed data and weights too")
     parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
     arguments = parser.parse_args()
     plan = make(Path(), parse_overrides(arguments.config))
     for artifact in plan.artifacts.values():
-        for product in artifact.products:
-            folder = Path(product).parent
-            kept = folder.parent.name in ("runs", "blends", "probes") or arguments.all
-            if product.endswith(store.MANIFEST) and (folder / store.MANIFEST).exists() and kept:
-                print(folder)
+        for path, product in artifact.products.items():
+            is_kept = arguments.all or (artifact.kind in ("runs", "blends", "probes") and path == artifact.path)
+            if is_kept and not artifact.is_stamped and Path(product).exists():
+                print(path)
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """`key=value` words, as after `snakemake --config`."""
+    """Parse `key=value` words, as after `snakemake --config`."""
     return {name: yaml.safe_load(value) for name, _, value in (item.partition("=") for item in items)}
 
 

@@ -523,7 +523,7 @@ def test_what_was_complete_when_the_step_was_stopped_is_not_fetched_again(
     assert process.wait(timeout=20) != 0
     assert process.stderr is not None
     if sent == signal.SIGINT:
-        assert process.stderr.read().endswith("interrupted; what was finished is kept, run the same command to go on\n")
+        assert process.stderr.read().endswith("interrupted; finished work is kept, and the same command continues it\n")
         assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".unfinished")] == []
     process.stderr.close()
     complete = [name for name in without_locks(tmp_path / "cache") if not name.endswith(".part")]

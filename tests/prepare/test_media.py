@@ -449,7 +449,7 @@ def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signa
     process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
     if sent == signal.SIGTERM:
-        assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is kept")
+        assert errors.strip().splitlines()[-1].startswith("interrupted; finished work is kept")
         assert list(tmp_path.glob(".prep.*")) == []
     deadline = time.monotonic() + 10
     while any(alive(worker) for worker in workers):

@@ -1,4 +1,4 @@
-"""Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
+"""Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,22 +7,24 @@ from typing import Any
 
 from avbalance import registry
 from avbalance.configuration import rows, signature
-from avbalance.configuration.checks import Model, check_method, member, read_yaml, validate
+from avbalance.configuration.checks import Model, member, read_yaml, resolve_method, validate
 from avbalance.configuration.references import check_references
+from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
-from avbalance.configuration.table_schema import Row, Table
+from avbalance.configuration.table_schema import Table
+from avbalance.configuration.taken_rows import take_rows
 from avbalance.errors import UserError
 from avbalance.registry import Spec
 
 
 @dataclass
 class Project:
-    """The whole configuration, checked.
+    """Whole configuration, checked.
 
     Attributes:
-        rows: {table: {row: Row}} of the tables that are trained.
-        datasets: As they are at this scale.
-        models: Trained weights that preparations use.
+        rows: {table: {row: resolved row}} of all tables but computed ones.
+        datasets: Datasets at this scale.
+        models: Trained weights from elsewhere, for preparations and as starts.
     """
 
     root: Path
@@ -31,14 +33,14 @@ class Project:
     datasets: dict[str, Dataset]
     models: dict[str, Weights]
     tables: dict[str, Table]
-    rows: dict[str, dict[str, Row]]
+    rows: dict[str, dict[str, ResolvedRow]]
 
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
 
     Args:
-        overrides: Values that take the place of those in `config.yaml`.
+        overrides: Values that replace those of `config.yaml`.
 
     Raises:
         UserError: Names file, key, what was found and what is allowed.
@@ -47,22 +49,21 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     main = f"{config / 'config.yaml'} or --config"
     file = config / "config.yaml"
     if not file.exists():
-        raise UserError(
-            f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
-            "folder config into this one"
-        )
+        raise UserError(f"{file}: does not exist in {Path.cwd()}; work in a checkout, or copy its folder config here")
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
     datasets = _read_all(Dataset, config / "datasets")
     models = _read_all(Weights, config / "models")
-    tables = {name: table.spread() for name, table in _read_all(Table, config / "tables").items()}
+    tables = take_rows(_read_all(Table, config / "tables"), config / "tables")
+    tables = {name: table.spread() for name, table in tables.items()}
     scales = _read_all(Scale, config / "scales")
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
     trained = {}
-    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
+    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
-        trained[name] = _read_rows(config, name, scales[name], at_scale[name], models, tables, settings.scale)
+        scope = Scope(scales[name], at_scale[name], models)
+        trained[name] = _read_rows(config, name, scope, tables, settings.scale)
     for name, table in tables.items():
         path = config / "tables" / f"{name}.yaml"
         check_references(table, path, trained[settings.scale].get(name), datasets)
@@ -76,7 +77,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         scales[settings.scale],
         at_scale[settings.scale],
         models,
-        tables,
+        {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
     )
 
@@ -87,30 +88,30 @@ def _read_all(model: type[Model], folder: Path) -> dict[str, Model]:
 
 
 def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
-    """Each name, of one or several or `all`, is one of those that are allowed."""
+    """Refuse names, given as one, as several or as `all`, that are not allowed."""
     for name in [names] if isinstance(names, str) else names or []:
         if (what, name) != ("table", "all"):
             member(path, where, what, name, allowed)
 
 
 def _check_datasets(datasets: dict[str, Dataset], folder: Path) -> None:
-    """Readers and views exist and take the options that they are given, and shared sources are there."""
+    """Check readers, views and shared sources of all datasets."""
     owners = [name for name, each in datasets.items() if not isinstance(each.sources, str)]
     for name, dataset in datasets.items():
         path = folder / f"{name}.yaml"
         if isinstance(dataset.sources, str):
-            member(path, "sources", "dataset with sources of its own", dataset.sources, owners)
+            member(path, "sources", "dataset with its own sources", dataset.sources, owners)
         _check_preparation(dataset, path)
 
 
 def _scale_datasets(
     config: Path, name: str, scale: Scale, datasets: dict[str, Dataset], models: dict[str, Weights]
 ) -> dict[str, Dataset]:
-    """The datasets as they are at a scale, whose file is checked."""
+    """Datasets at a scale; checks the scale's file."""
     path = config / "scales" / f"{name}.yaml"
     for kind, chosen_options in scale.methods.items():
         for method, options in chosen_options.items():
-            check_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
+            resolve_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
     for model, start in scale.starts.items():
         member(path, "starts", "model", model, models)
         member(path, f"starts.{model}", "dataset", start, datasets)
@@ -120,24 +121,18 @@ def _scale_datasets(
         member(path, where, "dataset", dataset, datasets)
         member(path, f"{where}.source", "source", chosen.source, sources_of(datasets, dataset))
         training = {**scale.training.model_dump(), **chosen.training}
-        rows.check_training(training, datasets[dataset], path, f"{where}.training")
+        rows.resolve_training(training, datasets[dataset], path, f"{where}.training")
         scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
     return scaled
 
 
 def _read_rows(
-    config: Path,
-    name: str,
-    scale: Scale,
-    datasets: dict[str, Dataset],
-    models: dict[str, Weights],
-    tables: dict[str, Table],
-    chosen: str,
-) -> dict[str, dict[str, Row]]:
-    """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
+    config: Path, name: str, scope: Scope, tables: dict[str, Table], chosen: str
+) -> dict[str, dict[str, ResolvedRow]]:
+    """{table: its rows at a scale}; an error at a scale other than the chosen one names that scale."""
     try:
         return {
-            table: rows.read(content, config / "tables" / f"{table}.yaml", datasets, models, scale)
+            table: rows.read_rows(content, config / "tables" / f"{table}.yaml", scope)
             for table, content in tables.items()
             if content.compute is None
         }
@@ -157,13 +152,13 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def sources_of(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
-    """A dataset's sources, its own or those that it shares."""
-    found = datasets[name].sources
-    return datasets[found].sources if isinstance(found, str) else found  # type: ignore[return-value]
+    """Sources of a dataset, its own or those of the dataset that it shares them with."""
+    sources = datasets[name].sources
+    return datasets[sources].sources if isinstance(sources, str) else sources  # type: ignore[return-value]
 
 
 def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
-    """A dataset with a scale's options in the place of its own."""
+    """Dataset in which a scale's options replace its own."""
     content = dataset.model_dump(exclude_none=True)
     reader, options = registry.parse(dataset.reader)
     content["reader"] = {reader: {**options, **chosen.reader}}
@@ -191,18 +186,18 @@ def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> D
 
 
 def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
-    """Reader and views exist and take the options that they are given."""
+    """Check that reader, generators and views exist and take their options."""
     parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
     for name, source in dataset.sources.items() if not isinstance(dataset.sources, str) else ():
         parts += [(f"sources.{name}.generator", "data", source.generator)] if source.generator else []
     if dataset.prepare is not None:
         parts += [(f"prepare.views.{name}", "view", spec) for name, spec in dataset.prepare.views.items()]
     for key, kind, spec in parts:
-        check_method(kind, spec, f"{path}: {where}{key}")
+        resolve_method(kind, spec, f"{path}: {where}{key}")
     if dataset.task == "verification":
         reader = registry.parse(dataset.reader)[0]
         if signature.describe("data", reader).methods.get("trials") in (None, "Reader"):
             raise UserError(
-                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification is tested with; "
+                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification needs for testing; "
                 "choose a reader that defines 'trials', or another task"
             )

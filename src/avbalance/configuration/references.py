@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from avbalance.configuration import signature
-from avbalance.configuration.checks import check_method, member
+from avbalance.configuration.checks import member, resolve_method
+from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.schema import Dataset
-from avbalance.configuration.table_schema import Row, Table
+from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.ranges import LARGEST
 from avbalance.registry import nearest
@@ -54,11 +55,13 @@ def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
     return [*figures, *(f"best_test_{figure}" for figure in figures if "top5" not in figure), "loss", *names]
 
 
-def check_references(table: Table, path: Path, rows: dict[str, Row] | None, datasets: Mapping[str, Dataset]) -> None:
+def check_references(
+    table: Table, path: Path, rows: dict[str, ResolvedRow] | None, datasets: Mapping[str, Dataset]
+) -> None:
     """Columns, expected numbers and claims name what exists; a column, for the task of at least one row's data set."""
     shown = [*table.rows, *table.combined]
     if rows is not None:
-        modalities = sorted({modality for row in rows.values() for modality in row.modalities or []})
+        modalities = sorted({modality for row in rows.values() for modality in row.modalities})
         used = {row.dataset: datasets[row.dataset] for row in rows.values()}
         allowed = [column for dataset in used.values() for column in _columns(dataset, modalities)]
         if any(row.probe for row in rows.values()):
@@ -70,7 +73,7 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
                 raise UserError(f"{path}: columns: {column!r} is not a column; {nearest(column, allowed)} ({tasks})")
     watched = [column for column in table.columns if column.startswith("best_test_")]
     for name, trained in (rows or {}).items():
-        if watched and not trained.training.get("monitor"):
+        if watched and not trained.training["monitor"]:
             raise UserError(
                 f"{path}: rows.{name}: column {watched[0]!r} needs training: {{monitor: true}} in every row"
             )
@@ -109,7 +112,7 @@ def _check_computed(table: Table, formula: str, path: Path) -> None:
         member(path, "columns", f"column of {formula}", column, columns)
     for row, own in table.rows.items():
         arguments = {key: value for key, value in own.items() if key != "label"}
-        check_method("formula", {formula: arguments}, f"{path}: rows.{row}")
+        resolve_method("formula", {formula: arguments}, f"{path}: rows.{row}")
 
 
 def _limits(column: str) -> tuple[int, int]:
@@ -124,11 +127,13 @@ def columns_of(options: Mapping[str, Any]) -> list[str]:
     return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
 
 
-def _check_figure(table: Table, path: Path, rows: Mapping[str, Row], used: set[str], tasks: str) -> dict[str, Any]:
+def _check_figure(
+    table: Table, path: Path, rows: Mapping[str, ResolvedRow], used: set[str], tasks: str
+) -> dict[str, Any]:
     """A figure's kind exists and can show these rows; returns its options, rows and layers among which exist."""
     if table.figure is None:
         return {}
-    check_method("figure", table.figure, f"{path}: figure")
+    resolve_method("figure", table.figure, f"{path}: figure")
     ((kind, options),) = signature.resolve("figure", table.figure).items()
     declared = signature.describe("figure", kind).attributes
     if len(table.rows) != 1 and not declared["several_rows"]:

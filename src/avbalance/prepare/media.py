@@ -6,7 +6,6 @@ of all that decides their content: a preparation that was killed goes on, and on
 changed makes the shards of these clips alone. A shard in use and its artifact share one copy on disk.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -21,7 +20,7 @@ from typing import Any
 
 from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
-from avbalance.device import claim
+from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
 from avbalance.prepare import shard as shards
@@ -233,16 +232,15 @@ def _by_name(entry: Entry) -> tuple[str, str]:
     return entry["clip"], entry["why"]
 
 
+def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
+    """Publish a prepared dataset with `threads` worker processes; the device computes spectrograms."""
+    with take_device(device, RESUME) as place:
+        prepare(recipe, out, threads, str(place))
+
+
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    parser.add_argument("--threads", type=int, default=1, help="worker processes")
-    parser.add_argument("--device", default="auto", help="of spectrograms: auto, cpu, cuda, cuda:<index>")
-    arguments = parser.parse_args()
-    with claim(arguments.device, RESUME) as device:
-        prepare(store.load_recipe(arguments.recipe), arguments.out, arguments.threads, str(device))
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

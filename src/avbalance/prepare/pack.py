@@ -1,6 +1,5 @@
 """Write the arrays of a dataset whose reader gives arrays: `python -m avbalance.prepare.pack --recipe R --out DIR`."""
 
-import argparse
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -75,13 +74,14 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
     dataset_files.write_description(folder, settings, arrays.modalities, counts, arrays.about)
 
 
+def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
+    """Publish a prepared dataset; the options are those of `prepare.media`, and threads and device have no effect."""
+    pack(recipe, out)
+
+
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Turn a dataset's raw files into packed arrays.")
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    arguments = parser.parse_args()
-    pack(store.load_recipe(arguments.recipe), arguments.out)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The probes of a row's layers: columns of tables, and what figures draw.
 
 A table's cell or a plot's row holds, for each seed, under `layers`: {"probe": folder, "layers": [names or patterns],
-"moment": optimiser steps or None}.
+"snapshot": optimiser steps or None}.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def read(entries: Sequence[Mapping[str, Any]], runs: Runs) -> Figures:
         if runs.predictions(asked["probe"]) is None:
             continue
         figures = runs.metrics(asked["probe"])
-        moment = TRAINED if asked["moment"] is None else str(asked["moment"])
+        moment = TRAINED if asked["snapshot"] is None else str(asked["snapshot"])
         for layer in select(asked["layers"], list(figures)):
             for name, value in figures[layer][moment].items():
                 found.setdefault(layer, {}).setdefault(moment, {}).setdefault(name, []).append(value)
@@ -59,7 +59,7 @@ def sources(entry: Mapping[str, Any]) -> tuple[list[str], str]:
     if "layers" not in entry:
         return [], ""
     asked = entry["layers"]
-    return [asked["probe"]], entry_of(asked["layers"][0], asked["moment"])
+    return [asked["probe"]], entry_of(asked["layers"][0], asked["snapshot"])
 
 
 def value(column: str, predictions: Predictions, entry: str, figures: Mapping[str, Any]) -> NDArray[np.float64] | None:

@@ -78,12 +78,12 @@ def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
     """(kind, name) of a run's methods, and of those among their options."""
     found: set[tuple[str, str]] = set()
     waiting = [("encoder", spec) for spec in settings["encoder"].values()]
-    waiting += [(kind, settings[kind]) for kind in ("fusion", "head", "loss", "balancer") if kind in settings]
+    waiting += [(kind, settings[kind]) for kind in registry.METHODS_OF_ROW if kind in settings]
     while waiting:
         kind, spec = waiting.pop()
         for name, options in spec.items():
             found.add((kind, name))
-            waiting += [(option, value) for option, value in options.items() if option in registry.FOLDERS and value]
+            waiting += [(option, value) for option, value in options.items() if option in registry.KINDS and value]
     return found
 
 
