@@ -10,12 +10,22 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+# On a cluster these run on the login node: they are short, or need the network.
+localrules:
+    all,
+    download_raw,
+    audit_dataset,
+    build_table,
+    draw_figure,
+    build_page,
+
+
 # Everything that was asked for: tables, figures and the page.
 rule all:
+    default_target: True
     input:
         plan.targets,
         list(shown()),
-    default_target: True
 
 
 include: "workflow/rules/data.smk"

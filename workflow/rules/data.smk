@@ -4,11 +4,11 @@ rule download_raw:
         needs("results/raw/{name}.{key}"),
     output:
         "results/raw/{name}.{key}/manifest.json",
-    params:
-        mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     log:
         "results/logs/raw/{name}.{key}.log",
     threads: 1
+    params:
+        mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     shell:
         step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
@@ -19,14 +19,14 @@ rule pack_clips:
         needs("results/prep/{name}.{key}"),
     output:
         "results/prep/{name}.{key}/manifest.json",
+    log:
+        "results/logs/prep/{name}.{key}.log",
+    threads: workflow.cores
+    resources:
+        gpu=min(gpus, 1),
     params:
         step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"].step,
         device=plan.project.settings.device,
-    log:
-        "results/logs/prep/{name}.{key}.log",
-    resources:
-        gpu=min(gpus, 1),
-    threads: workflow.cores
     shell:
         step(
             "prepare.{params.step}",

@@ -25,6 +25,7 @@ class Project:
         rows: {table: {row: resolved row}} of all tables but computed ones.
         datasets: Datasets at this scale.
         models: Trained weights from elsewhere, for preparations and as starts.
+        outside_tables: {table: file} of the tables that lie outside `config/tables`.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class Project:
     models: dict[str, Weights]
     tables: dict[str, Table]
     rows: dict[str, dict[str, ResolvedRow]]
+    outside_tables: dict[str, Path]
 
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
@@ -51,11 +53,12 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     if not file.exists():
         raise UserError(f"{file}: does not exist in {Path.cwd()}; work in a checkout, or copy its folder config here")
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
-    datasets = _read_all(Dataset, config / "datasets")
-    models = _read_all(Weights, config / "models")
-    tables = take_rows(_read_all(Table, config / "tables"), config / "tables")
-    tables = {name: table.spread() for name, table in tables.items()}
-    scales = _read_all(Scale, config / "scales")
+    datasets = _read_all(Dataset, _files(config / "datasets"))
+    models = _read_all(Weights, _files(config / "models"))
+    settings, outside = _split_outside(settings, config, main)
+    files = {**_files(config / "tables"), **outside}
+    tables = {name: table.spread() for name, table in take_rows(_read_all(Table, files), files).items()}
+    scales = _read_all(Scale, _files(config / "scales"))
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
@@ -63,10 +66,9 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
         scope = Scope(scales[name], at_scale[name], models)
-        trained[name] = _read_rows(config, name, scope, tables, settings.scale)
+        trained[name] = _read_rows(files, name, scope, tables, settings.scale)
     for name, table in tables.items():
-        path = config / "tables" / f"{name}.yaml"
-        check_references(table, path, trained[settings.scale].get(name), datasets)
+        check_references(table, files[name], trained[settings.scale].get(name), datasets)
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     _members(main, "tables", "table", settings.tables, tables)
@@ -79,12 +81,30 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         models,
         {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
+        outside,
     )
 
 
-def _read_all(model: type[Model], folder: Path) -> dict[str, Model]:
-    """{name: content} of the YAML files in a folder."""
-    return {name: validate(model, read_yaml(path), path) for name, path in _files(folder).items()}
+def _read_all(model: type[Model], files: Mapping[str, Path]) -> dict[str, Model]:
+    """{name: content} of YAML files."""
+    return {name: validate(model, read_yaml(path), path) for name, path in files.items()}
+
+
+def _split_outside(settings: Settings, config: Path, main: str) -> tuple[Settings, dict[str, Path]]:
+    """The settings with every table by its name, and {table: file} of those that were given as a path."""
+    given = [settings.tables] if isinstance(settings.tables, str) else settings.tables or []
+    outside: dict[str, Path] = {}
+    for path in (Path(each) for each in given if each.endswith(".yaml")):
+        name = path.stem
+        if not path.is_file():
+            raise UserError(f"{main}: tables: {str(path)!r} does not exist in {Path.cwd()}")
+        if name in outside or (config / "tables" / path.name).exists():
+            raise UserError(f"{main}: tables: {str(path)!r}: a table named {name!r} exists already; rename the file")
+        outside[_name_of(path)] = path
+    if not outside:
+        return settings, {}
+    names = [Path(each).stem if each.endswith(".yaml") else each for each in given]
+    return settings.model_copy(update={"tables": names}), outside
 
 
 def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
@@ -127,12 +147,12 @@ def _scale_datasets(
 
 
 def _read_rows(
-    config: Path, name: str, scope: Scope, tables: dict[str, Table], chosen: str
+    files: Mapping[str, Path], name: str, scope: Scope, tables: dict[str, Table], chosen: str
 ) -> dict[str, dict[str, ResolvedRow]]:
     """{table: its rows at a scale}; an error at a scale other than the chosen one names that scale."""
     try:
         return {
-            table: rows.read_rows(content, config / "tables" / f"{table}.yaml", scope)
+            table: rows.read_rows(content, files[table], scope)
             for table, content in tables.items()
             if content.compute is None
         }
@@ -142,13 +162,15 @@ def _read_rows(
 
 def _files(folder: Path) -> dict[str, Path]:
     """{name: YAML file} of a folder."""
-    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    for name, path in files.items():
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise UserError(f"{folder}: {path.name!r}: {error}") from error
-    return files
+    return {_name_of(path): path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _name_of(path: Path) -> str:
+    """The name of what a YAML file describes."""
+    try:
+        return check_name(path.stem)
+    except ValueError as error:
+        raise UserError(f"{path.parent}: {path.name!r}: {error}") from error
 
 
 def sources_of(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
