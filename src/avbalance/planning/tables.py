@@ -51,14 +51,14 @@ def table_of(plan: Plan, name: str) -> Artifact:
         if signature.describe("figure", kind).attributes["reads_data"]:
             data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
             inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
-        places = ["avbalance.results.figures", registry.place("figure", kind)]
+        places = ["avbalance.results.figures:run", registry.place("figure", kind)]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
     return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute))
 
 
 def code_of_table(formula: str | None) -> list[str]:
     """Places where the code of a table begins."""
-    return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
+    return ["avbalance.results.tables:run", *([registry.place("formula", formula)] if formula else [])]
 
 
 def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
@@ -126,4 +126,4 @@ def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
         if artifact.kind == "tables":
             for cells in artifact.settings.get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
-    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page"])
+    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page:run"])
