@@ -19,7 +19,7 @@ from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}
 # What a balancer may import of the package: nothing that can open a split.
-IMPORTABLE = ("balancers", "cli", "encoders.base", "fusions", "heads.base", "losses", "model", "ranges", "types")
+IMPORTABLE = ("balancers", "encoders.base", "errors", "fusions", "heads.base", "losses", "model", "ranges", "types")
 
 
 class Affine(Encoder):
@@ -96,6 +96,12 @@ def test_curves_have_the_same_names_and_finite_values_in_every_epoch(name: str) 
         assert all(isinstance(value, float) and abs(value) < float("inf") for value in curves.values())
         names.add(tuple(curves))
     assert len(names) == 1
+    declared = {
+        each.replace("<modality>", m).replace("<head>", m)
+        for each in getattr(balancer, "curve_names", ())
+        for m in (["joint"] if "<head>" in each else []) + list(DIMS)
+    }
+    assert set(names.pop()) == declared
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -8,12 +8,13 @@ from typing import Any
 from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.project import Project
-from avbalance.configuration.references import columns_of
+from avbalance.configuration.references import columns_of, traits_of
 from avbalance.configuration.table_schema import Row, Table
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Plan
 from avbalance.planning.data import prepared_of
 from avbalance.planning.runs import alone, layer_probes, probe_of, run_of
+from avbalance.results.columns.base import find_column, places_of
 
 
 def seeds(project: Project) -> list[int]:
@@ -49,14 +50,23 @@ def table_of(plan: Plan, name: str) -> str:
         if signature.describe("figure", kind).attributes["reads_data"]:
             shown = sorted({row.dataset for row in project.rows[name].values()})
             inputs |= {f"data_{each}" if len(shown) > 1 else "data": prepared_of(plan, each) for each in shown}
-        places = ["avbalance.results.figures", registry.place("figure", kind)]
+        places = ["avbalance.results.figures", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
-    return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute))
+    return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
 
 
-def code_of_table(formula: str | None) -> list[str]:
-    """Where the code of a table begins."""
-    return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
+def code_of_table(formula: str | None, columns: Collection[str]) -> list[str]:
+    """Where the code of a table begins: that of its columns, or all of its formula's module."""
+    own = places_of(columns) if formula is None else [registry.locate("formula", formula)[0]]
+    return ["avbalance.results.tables", *own]
+
+
+def column_names(table: Table) -> list[str]:
+    """Columns that a table shows, or that its figure's options name."""
+    if table.figure is None:
+        return table.columns
+    ((_, options),) = signature.resolve("figure", table.figure).items()
+    return columns_of(options)
 
 
 def _generated(plan: Plan, rows: Collection[Row]) -> list[str]:
@@ -88,11 +98,11 @@ def _cell(
     joint = len(modalities) > 1
     run = run_of(plan, row, seed)
     cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
-    columns = table.columns or columns_of(registry.parse(table.figure)[1] if table.figure else {})
-    labelled = plan.project.datasets[row.dataset].task != "verification"  # a probe tells labels
-    if any(column.endswith(("_probe", "probe_gap")) for column in columns) and joint and labelled:
+    traits = traits_of(row, plan.project.datasets[row.dataset])
+    reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
+    if "probe" in reads and joint:
         cell["probe"] = probe_of(plan, run)
-    if any(column.endswith(("_alone", "alone_gap")) for column in columns) and joint:
+    if "alone" in reads and joint:
         cell["alone"] = {modality: run_of(plan, alone(row, modality), seed) for modality in modalities}
     if row.probe is not None:
         cell["layers"] = {"probe": probes[name], "layers": row.probe.layers, "moment": row.probe.moment}

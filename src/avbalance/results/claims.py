@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from avbalance.errors import UserError
-from avbalance.results.columns import Column
-from avbalance.results.measure import Measured, Values, minus
+from avbalance.results.columns.base import Header
+from avbalance.results.measure import Measured, Values, subtract
 from avbalance.results.statistics import ALPHA, TEST, Difference, Sample, difference, holm, sample
 
 Verdict = Literal["holds", "fails", "undecided"]
@@ -117,14 +117,14 @@ def compare_columns(
 
     What is not of the same clips one by one is compared by its means.
     """
-    gained = {each: minus(left[each], right[each]) for each in left}
+    gained = {each: subtract(left[each], right[each]) for each in left}
     return _of_one(row, gained, less)
 
 
 def compare_falls(cells: Mapping[str, Measured], first: tuple[str, str], other: tuple[str, str]) -> Difference | None:
     """(a - b) - (c - d) of two pairs of rows (a, b) and (c, d), seed by seed: how much deeper the first falls."""
-    one, two = (minus(cells[before], cells[after]) for before, after in (first, other))
-    return _of_one("", {"": minus(one, two)})
+    one, two = (subtract(cells[before], cells[after]) for before, after in (first, other))
+    return _of_one("", {"": subtract(one, two)})
 
 
 def _of_one(row: str, gained: Mapping[str, Measured], less: float = 0.0) -> Difference | None:
@@ -145,7 +145,7 @@ def _samples(cells: Mapping[str, Measured], data: str) -> dict[str, Sample]:
 def judge(
     claims: Mapping[str, Mapping[str, Any]],
     values: Values,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Header],
     expected: Mapping[str, Mapping[str, float]],
     generated: bool = False,
 ) -> list[Result]:
@@ -273,7 +273,7 @@ def _result(
     compared: list[Compared],
     sides: dict[int, Side],
     adjusted: dict[int, float],
-    column: Column,
+    column: Header,
     basis: Basis,
 ) -> Result:
     sign = _verdict(claim, compared, adjusted)

@@ -8,7 +8,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from avbalance.results import escape
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Header
 
 EVALUATED = "evaluated on generated data"
 
@@ -51,7 +51,7 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
     return text if 1 < n == num_seeds else f"{text} ({seeds})"
 
 
-def lines(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Line]:
+def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
     """The frame's printed rows, in its order."""
     digits = {column.name: column.digits for column in columns}
     table: dict[str, Line] = {}
@@ -65,12 +65,12 @@ def lines(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Line]:
     return list(table.values())
 
 
-def has_paper(frame: pd.DataFrame, columns: Sequence[Column]) -> list[bool]:
+def has_paper(frame: pd.DataFrame, columns: Sequence[Header]) -> list[bool]:
     """Whether the paper has a number in each column."""
     return [bool(frame.loc[frame["column"] == column.name, "expected"].notna().any()) for column in columns]
 
 
-def heading(column: Column) -> str:
+def heading(column: Header) -> str:
     """Name and unit."""
     return f"{column.heading}, {column.unit}" if column.unit else column.heading
 
@@ -97,7 +97,7 @@ def p_value(claim: Mapping[str, Any]) -> str:
     return "–" if p is None else "< 0.001" if p < 0.001 else number(p, 3)
 
 
-def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Column]) -> str:
+def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Header]) -> str:
     """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
     headings = {column.name: column.heading for column in columns}
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
@@ -139,7 +139,7 @@ def labels_of(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(frame["row"], frame["label"], strict=True))
 
 
-def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Header]) -> str:
     """The whole report of one table."""
     paper = has_paper(frame, columns)
     text = escape.markdown

@@ -1,7 +1,5 @@
-"""What the results page says of one run, from its files: history, norms, confusion, cost, provenance, settings, log."""
+"""One run on the results page: history, norms, confusion, cost, provenance, settings, log."""
 
-import csv
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance import registry, store
+from avbalance import registry
 from avbalance.errors import UserError
 from avbalance.metrics import accuracy
 from avbalance.provenance import peak_memory_mib
+from avbalance.results.runs import Predictions, Run
 
 LOGS = Path("results/logs")
 LOG_LINES, LOG_BYTES = 20, 10_000
@@ -34,7 +33,7 @@ PROVENANCE = ("commit", "device", "threads", "seconds", "finished", "python", "v
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
-    """Everything that is shown of one run.
+    """Return everything that the page shows of one run.
 
     Returns:
         {"history": {column: [epochs]}, "norms": {stream: [epochs]}, "cost": {name: number}, "provenance", "inputs",
@@ -43,19 +42,18 @@ def describe_run(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: The run is damaged, or another version made it.
     """
-    manifest = store.open_artifact(folder)
-    made = manifest["provenance"]
+    run = Run(folder, {})
+    made = run.manifest["provenance"]
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        confusion, masked = read_predictions(folder / "predictions.npz")
+        confusion, masked = confusion_of(run.predictions)
         return {
-            "history": read_history(folder / "history.csv"),
-            "norms": read_norms(folder / "weight_norms.npz"),
-            "cost": {name: metrics[name] for name in COSTS if name in metrics}
+            "history": shorten_history(run.history),
+            "norms": {stream: list(map(shorten, norms.mean(axis=1))) for stream, norms in run.weight_norms.items()},
+            "cost": {name: run.metrics[name] for name in COSTS if name in run.metrics}
             | {"peak_memory_mib": peak_memory_mib(made)},
             "provenance": {name: made[name] for name in PROVENANCE if name in made},
-            "inputs": manifest["recipe"]["inputs"],
-            "config": _settings(manifest),
+            "inputs": run.manifest["recipe"]["inputs"],
+            "config": _settings(run),
             "confusion": confusion,
             "masked": masked,
         }
@@ -66,9 +64,9 @@ def describe_run(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings, without its seed, in which the runs of a row differ."""
-    settings = dict(manifest["recipe"]["settings"])
+def _settings(run: Run) -> dict[str, Any]:
+    """A run's settings without the seed, in which the runs of a row differ."""
+    settings = dict(run.settings)
     settings.pop("seed", None)
     settings["encoder"] = dict(settings["encoder"])
     return settings
@@ -87,26 +85,15 @@ def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
-def read_history(file: Path) -> dict[str, list[float | None]]:
-    """The columns of a run's history but its seconds, short enough for a page; what is no finite number is None.
+def shorten_history(history: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float | None]]:
+    """Columns of a history except seconds, short enough for a page; None for a number that is not finite.
 
-    Accuracies and the like are in per cent, as everywhere on the page.
+    Accuracies and similar shares are in per cent, as everywhere on the page.
     """
-    with file.open(encoding="utf-8") as text:
-        lines = list(csv.DictReader(text))
-    names = [name for name in lines[0] if name != "seconds"] if lines else []
-    factors = {name: 100 if PER_CENT.search(name) else 1 for name in names}
-    return {name: [shorten(factors[name] * float(line[name])) for line in lines] for name in names}
-
-
-def read_norms(file: Path) -> dict[str, list[float | None]]:
-    """{stream: [epochs]}: lengths of a head's weights, the mean over classes."""
-    if not file.exists():
+    factors = {name: 100 if PER_CENT.search(name) else 1 for name in history if name != "seconds"}
+    if not all(map(len, history.values())):
         return {}
-    with np.load(file, allow_pickle=False) as norms:
-        return {
-            name.removeprefix("weight_norm_"): [shorten(value) for value in norms[name].mean(axis=1)] for name in norms
-        }
+    return {name: [shorten(factor * value) for value in history[name]] for name, factor in factors.items()}
 
 
 def shorten(value: float) -> float | None:
@@ -114,19 +101,19 @@ def shorten(value: float) -> float | None:
     return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
-def read_predictions(file: Path) -> tuple[list[list[int]] | None, dict[str, float]]:
-    """Confusion of test clips, true class by what was said, and each modality's masked accuracy in per cent.
+def confusion_of(predictions: Predictions) -> tuple[list[list[int]] | None, dict[str, float]]:
+    """Confusion of test clips, [true, predicted], and each modality's masked accuracy in per cent.
 
-    Both are of data whose clips have one class each; there are no more than 60 for a confusion.
+    Both need clips with one class each; a confusion needs at most 60 classes.
     """
-    with np.load(file, allow_pickle=False) as found:
-        if "test_logits" not in found or found["test_label"].ndim != 1:
-            return None, {}
-        labels, start = found["test_label"], "test_masked_"
-        masked = {
-            name.removeprefix(start): 100 * accuracy(found[name], labels) for name in found if name.startswith(start)
-        }
-        logits: NDArray[np.floating] = found["test_logits"]
+    if "test_logits" not in predictions or predictions["test_label"].ndim != 1:
+        return None, {}
+    labels, logits, start = predictions["test_label"], predictions["test_logits"], "test_masked_"
+    masked = {
+        name.removeprefix(start): 100 * accuracy(predictions[name], labels)
+        for name in predictions
+        if name.startswith(start)
+    }
     size = logits.shape[1]
     if size > MOST_CLASSES:
         return None, masked

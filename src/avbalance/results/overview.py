@@ -11,7 +11,7 @@ import pandas as pd
 
 from avbalance.errors import UserError
 from avbalance.results import claims, formats, one_run, panels, tables
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Header
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
@@ -101,7 +101,7 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
     """
     table: dict[str, Any] = json.loads(made[".json"])
     frame = pd.DataFrame.from_records(table["frame"])
-    columns = [Column(**column) for column in table["columns"]]
+    columns = [Header(**column) for column in table["columns"]]
     labels = formats.labels_of(frame)
     for claim in table["claims"]:
         if "basis" not in claim:  # in a table that older code made

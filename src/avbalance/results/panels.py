@@ -10,12 +10,12 @@ import yaml
 from avbalance import store
 from avbalance.errors import UserError
 from avbalance.results import formats, one_run
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Header, match_column
 from avbalance.results.statistics import t_interval
 
 
 def describe_row(
-    settings: Mapping[str, Any], row: str, records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]
+    settings: Mapping[str, Any], row: str, records: Sequence[Mapping[str, Any]], columns: Mapping[str, Header]
 ) -> dict[str, Any]:
     """The panel of one row.
 
@@ -105,7 +105,7 @@ def _probing(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def imbalance(
     records: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Header],
     modalities: Sequence[str],
     masked: Sequence[Mapping[str, float]],
 ) -> dict[str, Any] | None:
@@ -119,13 +119,12 @@ def imbalance(
     measures: dict[str, dict[str, tuple[str, float | None]]] = {}
     percentages = set()
     for record in records:
-        column = columns[record["column"]]
-        for modality in modalities:
-            if f"_{modality}_" in f"_{column.name}_" and record["num_seeds"]:
-                measure = column.heading.replace(modality.capitalize(), "").strip()
-                text = formats.cell_text(record, column.digits)
-                measures.setdefault(measure, {})[modality] = (text, record["mean"] if record["n"] else None)
-                percentages |= {measure} if column.unit in ("%", "points") else set()
+        header, column = columns[record["column"]], match_column(record["column"])
+        modality = column.modality if column is not None else ""
+        if column is not None and modality in modalities and record["num_seeds"]:
+            text = formats.cell_text(record, header.digits)
+            measures.setdefault(column.kind, {})[modality] = (text, record["mean"] if record["n"] else None)
+            percentages |= {column.kind} if header.unit in ("%", "points") else set()
     if "masked" not in measures and masked and all(set(modalities) <= set(each) for each in masked):
         percentages.add("masked")
         for modality in modalities:

@@ -16,7 +16,7 @@ from avbalance.cli import run
 from avbalance.registry import locate
 from avbalance.results import captions, formats, latex
 from avbalance.results.claims import CAPTION, compare, judge
-from avbalance.results.columns import Column, computed, describe
+from avbalance.results.columns.base import Header, find_column
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, holm, t_interval
@@ -26,20 +26,27 @@ COMPUTED = "No runs: the numbers follow from formulas."
 EXACT = "Computed, without data. Δ: computed minus paper."
 
 
-def compute(spec: Mapping[str, Any]) -> Values:
-    """The values of a computed table."""
-    module, name = locate("formula", spec["compute"])
-    formula = getattr(import_module(module), name)
-    values: Values = {}
-    for row, arguments in spec["rows"].items():
-        found = formula(**{key: arguments[key] for key in arguments if key != "label"})
-        values[row] = {
-            column: Measured({0: np.array([found[column]])}, num_seeds=1, exact=True) for column in spec["columns"]
-        }
-    return values
+def compute(spec: Mapping[str, Any]) -> tuple[Values, list[Header]]:
+    """Values and headers of a computed table; a column of whole numbers has no decimals."""
+    place, name = locate("formula", spec["compute"])
+    module = import_module(place)
+    formula, headings = getattr(module, name), getattr(module, "HEADINGS", {})
+    results = {
+        row: formula(**{key: arguments[key] for key in arguments if key != "label"})
+        for row, arguments in spec["rows"].items()
+    }
+    values = {
+        row: {column: Measured({0: np.array([result[column]])}, num_seeds=1, exact=True) for column in spec["columns"]}
+        for row, result in results.items()
+    }
+    headers = []
+    for column in spec["columns"]:
+        whole = all(isinstance(result[column], int) for result in results.values())
+        headers.append(Header(column, headings.get(column, column), "", 0 if whole else 3, 0))
+    return values, headers
 
 
-def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column]) -> pd.DataFrame:
+def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header]) -> pd.DataFrame:
     """The long frame from which every format comes: one line a row and column."""
     marks = {column.name: mark(values, column) for column in columns}
     shown = {**spec["rows"], **spec.get("combined", {})}
@@ -68,7 +75,7 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column])
     return pd.DataFrame.from_records(records)
 
 
-def mark(values: Values, column: Column) -> dict[str, str]:
+def mark(values: Values, column: Header) -> dict[str, str]:
     """Which rows are the best of a column on their data, and which cannot be told from it: {row: best or tied}.
 
     The p values of the comparisons with the best are corrected for their number.
@@ -94,13 +101,19 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
     """The four files of a table, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
     exact = "compute" in spec
-    combined = {row: shown["rows"] for row, shown in spec.get("combined", {}).items()}
-    columns = [(computed if exact else describe)(name) for name in spec["columns"]]
-    values = compute(spec) if exact else measure(settings["rows"], spec["columns"], runs, combined)
-    frame = frame_of(spec, values, columns)
+    if exact:
+        values, columns = compute(spec)
+        frame, summary, caption = frame_of(spec, values, columns), COMPUTED, EXACT
+    else:
+        joined = {row: content["rows"] for row, content in spec.get("combined", {}).items()}
+        values = measure(settings["rows"], spec["columns"], runs, joined)
+        measured = [find_column(name) for name in spec["columns"]]
+        columns = [column.header for column in measured]
+        frame = frame_of(spec, values, columns)
+        summary = captions.summarise_runs(settings, runs.provenance())
+        caption = captions.explain_table(frame, measured, values, joined)
     by_name = {column.name: column for column in columns}
     results = judge(spec["claims"], values, by_name, spec["expected"], bool(settings["generated"]))
-    provenance = runs.provenance()
     table = {
         "table": settings["table"],
         "title": spec["title"],
@@ -108,13 +121,13 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "command": settings["command"],
         "scale": settings["scale"],
         "generated": settings["generated"],
-        "summary": COMPUTED if exact else captions.summarise(settings, provenance),
-        "caption": EXACT if exact else captions.of_table(frame, columns, values, combined),
+        "summary": summary,
+        "caption": caption,
         "claims": [finite(asdict(result)) for result in results],
         "claims_caption": "Differences are exact." if exact else CAPTION,
         "columns": [column._asdict() for column in columns],
         "frame": frame.to_dict("records"),
-        "provenance": provenance,
+        "provenance": runs.provenance(),
     }
     return {
         ".md": formats.to_markdown(table, frame, columns),

@@ -5,6 +5,14 @@ import torch
 from avbalance.losses import nt_logistic, nt_xent
 from avbalance.ranges import Cosine, Positive
 
+HEADINGS = {
+    "f_xent": "f_Xent",
+    "f_log": "f_Log",
+    "f_xent_less_f_log": "f_Xent − f_Log",
+    "nt_xent": "NT-Xent",
+    "nt_log": "NT-Log",
+}
+
 
 def contrastive_factors(sim_positive: Cosine, sim_negative: Cosine, tau: Positive = 1.0) -> dict[str, float]:
     """The factors that weigh a negative sample in the gradient of NT-Xent and of NT-Logistic, and both losses.

@@ -49,7 +49,7 @@ def inception_counts(layers: Names, more_than: Whole) -> dict[str, float]:
 
     Alain & Bengio, 2016, appendix C.
     """
-    return {"probes": float(sum(prod(_shape(layer)) > more_than for layer in layers))}
+    return {"probes": sum(prod(_shape(layer)) > more_than for layer in layers)}
 
 
 def _shape(layer: str) -> tuple[int, int, int]:

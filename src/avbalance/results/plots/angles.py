@@ -48,9 +48,8 @@ def read_angles(name: str, row: Row, runs: Runs) -> dict[str, NDArray[np.float64
     """
     found: dict[str, list[NDArray[np.float64]]] = {}
     for folder in row.runs.values():
-        predictions = runs.predictions(folder)
-        assert predictions is not None
-        angles = {key: value for key, value in predictions.items() if key.startswith("test_angle_")}
+        predictions = runs[folder].predictions
+        angles = {key: predictions[key] for key in predictions if key.startswith("test_angle_")}
         if not angles:
             raise UserError(
                 f"row {name!r} was trained without test_angle_<stream>, left by heads with a weight for each class; "

@@ -1,7 +1,6 @@
 """How far each modality is trained, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import ClassVar, NamedTuple
 
@@ -54,18 +53,15 @@ def read_training(name: str, row: Row, runs: Runs) -> Training:
         UserError: It left no such curves, or its head has no weights for each class.
     """
     _, folder = row.first
-    runs.history(folder)
     modalities = modalities_of(folder, runs)
     wanted = ["val_accuracy", *(f"{what}_{m}" for what in ("val_acc_masked", "val_logit") for m in modalities)]
     history = read_history(name, folder, runs, wanted, "two modalities or more")
-    file = Path(folder) / "weight_norms.npz"
-    if not file.exists():
+    if not runs[folder].weight_norms:
         raise UserError(
-            f"row {name!r} was trained without {file.name}, left by heads with a weight for each class; leave the row "
-            f"out, or train it anew: remove {folder} and run 'snakemake --cores'"
+            f"row {name!r} was trained without weight_norms.npz, left by heads with a weight for each class; leave the "
+            f"row out, or train it anew: remove {folder} and run 'snakemake --cores'"
         )
-    with np.load(file, allow_pickle=False) as norms:
-        return Training(row.label, modalities, history, {key.removeprefix("weight_norm_"): norms[key] for key in norms})
+    return Training(row.label, modalities, history, runs[folder].weight_norms)
 
 
 def draw_balance(trainings: Sequence[Training]) -> Figure:

@@ -62,7 +62,7 @@ class Plot:
 
 def modalities_of(folder: str, runs: Runs) -> list[str]:
     """The modalities of a run that was read."""
-    return list(runs.manifests[folder]["recipe"]["settings"]["encoder"])
+    return list(runs[folder].settings["encoder"])
 
 
 def read_history(
@@ -73,7 +73,7 @@ def read_history(
     Raises:
         UserError: It lacks one.
     """
-    history = runs.history(folder)
+    history = runs[folder].history
     for column in columns:
         if column not in history:
             raise UserError(
@@ -107,6 +107,6 @@ def split_baseline(rows: Mapping[str, Row], baseline: str, runs: Runs) -> tuple[
 
 
 def _data(row: Row, runs: Runs) -> str:
-    _, folder = row.first
-    runs.predictions(folder)
-    return runs.data(folder)
+    run = runs[row.first[1]]
+    run.check_clips()
+    return run.data

@@ -47,15 +47,16 @@ class Classes(Plot):
             raise UserError(f"no seed has a run of both the baseline {self.baseline!r} and the other row")
         change = np.mean(
             [
-                class_accuracies(_read(row.runs[seed], runs)) - class_accuracies(_read(baseline.runs[seed], runs))
+                class_accuracies(runs[row.runs[seed]].predictions)
+                - class_accuracies(runs[baseline.runs[seed]].predictions)
                 for seed in seeds
             ],
             axis=0,
         )
         folder = row.runs[seeds[0]]
-        names = class_names(Path(runs.data(folder)), len(change))
+        names = class_names(Path(runs[folder].data), len(change))
         best, worst = extremes(change, self.num_classes)
-        items = "videos" if "test_video" in _read(folder, runs) else "clips"
+        items = "videos" if "test_video" in runs[folder].predictions else "clips"
         which = (
             "All classes"
             if not len(worst)
@@ -65,12 +66,6 @@ class Classes(Plot):
             f"{which}: accuracy on test {items}, {row.label} minus {baseline.label}, mean over {seeds_text(seeds)}."
             + " Chosen by their test accuracy, so they overstate what new clips would show." * bool(len(worst))
         )
-
-
-def _read(folder: str, runs: Runs) -> Predictions:
-    predictions = runs.predictions(folder)
-    assert predictions is not None
-    return predictions
 
 
 def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:

@@ -31,8 +31,7 @@ def count(folders: Mapping[int, str], runs: Runs) -> NDArray[np.int64]:
     """Test clips by class, [true, predicted], summed over seeds {seed: folder}."""
     counts = np.zeros((), np.int64)
     for folder in folders.values():
-        predictions = runs.predictions(folder)
-        assert predictions is not None
+        predictions = runs[folder].predictions
         logits, labels = predictions["test_logits"], predictions["test_label"]
         size = logits.shape[1]
         counted = np.bincount(labels * size + logits.argmax(axis=1), minlength=size**2).reshape(size, size)

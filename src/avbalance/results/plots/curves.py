@@ -1,7 +1,6 @@
 """Training curves of one row."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from avbalance.errors import UserError
 from avbalance.results.plots.base import Plot, Row, modalities_of, seeds_text
 from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, by_epoch, colours_of_heads
-from avbalance.results.runs import Runs
+from avbalance.results.runs import Run, Runs
 
 
 class Curves(Plot):
@@ -30,7 +29,7 @@ class Curves(Plot):
         """Read every seed's history."""
         ((name, row),) = rows.items()
         trainings = [
-            Training(seed, runs.history(folder) | _weight_norms(folder), runs.metrics(folder)["best_epoch"])
+            Training(seed, runs[folder].history | _weight_norms(runs[folder]), runs[folder].metrics["best_epoch"])
             for seed, folder in row.runs.items()
         ]
         heads = [*modalities_of(row.first[1], runs), "joint"]
@@ -43,7 +42,7 @@ class Curves(Plot):
                 )
         first, *others = row.runs
         caption = f"Seed {first} bold, {seeds_text(others)} thin." if others else f"Seed {first}."
-        training = runs.manifests[row.first[1]]["recipe"]["settings"].get("training", {})
+        training = runs[row.first[1]].settings.get("training", {})
         chosen = "last epoch" if training.get("select") == "last" else "epoch with the lowest validation loss"
         meanings = "".join(f" {MEANINGS[what]}" for what in self.also if what in MEANINGS)
         return draw_curves(trainings, panels), (
@@ -67,13 +66,12 @@ class Training(NamedTuple):
     best_epoch: int
 
 
-def _weight_norms(folder: str) -> dict[str, NDArray[np.float64]]:
-    """{weight_norm_<stream>: [epochs]}; empty where the head has no weight a class."""
-    file = Path(folder) / "weight_norms.npz"
-    if not file.exists():
-        return {}
-    with np.load(file, allow_pickle=False) as norms:
-        return {stream: np.asarray(norms[stream].mean(axis=1), np.float64) for stream in norms}
+def _weight_norms(run: Run) -> dict[str, NDArray[np.float64]]:
+    """{weight_norm_<stream>: [epochs]}; empty if the head has no weight for each class."""
+    return {
+        f"weight_norm_{stream}": np.asarray(norms.mean(axis=1), np.float64)
+        for stream, norms in run.weight_norms.items()
+    }
 
 
 def draw_curves(trainings: Sequence[Training], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:

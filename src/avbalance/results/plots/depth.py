@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 
 from avbalance.errors import UserError
 from avbalance.metrics import accuracy
-from avbalance.results import layers
-from avbalance.results.columns import describe
+from avbalance.results.columns.base import find_column
+from avbalance.results.columns.layers import TRAINED, OfLayer, read_probes
 from avbalance.results.plots.base import Plot, Row
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, in_legend
 from avbalance.results.runs import Runs
@@ -50,7 +50,10 @@ class Depth(Plot):
     def __init__(self, column: str = "probe_error", branch: str | None = None, baseline: str | None = None) -> None:
         if baseline is not None and column != "probe_error":
             raise UserError(f"figure depth: baseline has an error, and column is {column!r}; leave one of them out")
-        self.column = describe(column)
+        probed = find_column(column)
+        if not isinstance(probed, OfLayer):
+            raise UserError(f"figure depth: column {column!r} is not a column of probes")
+        self.column = probed
         self.branch = branch
         self.baseline = baseline
 
@@ -68,22 +71,21 @@ class Depth(Plot):
         return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch, level), caption
 
     def _read(self, name: str, row: Row, runs: Runs) -> Line:
-        found = layers.read(row.entries, runs)
+        found = read_probes(row.entries, runs)
         if not found:
             raise UserError(f"row {name!r} has no probe that was fitted")
-        name, factor = self.column.name.removeprefix("probe_"), 100 if self.column.unit == "%" else 1
-        name = name if name.startswith(("train_", "val_")) else f"test_{name}"
+        name, factor = self.column.metric, 100 if self.column.unit == "%" else 1
         moment = next(iter(next(iter(found.values()))))  # a row has one
         return Line(
-            row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
+            row.label if moment in (TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
             {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
         )
 
 
 def error_of(row: Row, runs: Runs) -> float:
     """The test error of a row's models, in per cent, mean over seeds."""
-    said = [found for folder in row.runs.values() if (found := runs.predictions(folder)) is not None]
-    return 100 * (1 - float(np.mean([accuracy(found["test_logits"], found["test_label"]) for found in said])))
+    predictions = [runs[folder].predictions for folder in row.runs.values()]
+    return 100 * (1 - float(np.mean([accuracy(each["test_logits"], each["test_label"]) for each in predictions])))
 
 
 def draw_depth(lines: Sequence[Line], heading: str, branch: str | None, level: Level | None = None) -> Figure:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from avbalance.errors import UserError
 from avbalance.ranges import Names
 from avbalance.results.claims import compare
-from avbalance.results.columns import Column, describe
+from avbalance.results.columns.base import Column, find_column
 from avbalance.results.formats import number
 from avbalance.results.measure import measure
 from avbalance.results.plots.base import Plot, Row, split_baseline
@@ -43,7 +43,7 @@ class Gains(Plot):
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Compare every other row with the baseline, column by column."""
-        columns = [describe(name) for name in self.columns]
+        columns = [find_column(name) for name in self.columns]
         if len({column.unit for column in columns}) != 1:
             raise UserError(f"columns {', '.join(self.columns)} differ in unit; give each unit a figure")
         baseline, others = split_baseline(rows, self.baseline, runs)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from avbalance.errors import UserError
-from avbalance.results.columns import describe
+from avbalance.results.columns.base import find_column
 from avbalance.results.formats import number, p_value
 from avbalance.results.measure import measure
 from avbalance.results.plots.base import Plot, Row
@@ -38,7 +38,7 @@ class Ranks(Plot):
 
     def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
         """Rank the methods on each data set."""
-        column = describe(self.column)
+        column = find_column(self.column)
         if column.better == 0:
             raise UserError(f"column {self.column!r} has no better and worse to rank by; choose another")
         cells = measure({name: row.entries for name, row in rows.items()}, [self.column], runs)

@@ -37,9 +37,8 @@ class Samples(Plot):
         """Read the clips from the prepared data."""
         (row,) = rows.values()
         seed, folder = row.first
-        predictions = runs.predictions(folder)
-        assert predictions is not None
-        data = Path(runs.data(folder))
+        predictions = runs[folder].predictions
+        data = Path(runs[folder].data)
         open_artifact(data)
         description = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
         labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
