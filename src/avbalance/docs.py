@@ -1,4 +1,4 @@
-"""Write docs/methods.md, the catalogue of methods, from their docstrings and signatures: `python -m avbalance.docs`."""
+"""Write docs/methods.md and docs/columns.md, the catalogues of methods and columns: `python -m avbalance.docs`."""
 
 import argparse
 import ast
@@ -11,7 +11,7 @@ from typing import get_args
 from avbalance import cli, registry
 from avbalance.configuration import signature
 from avbalance.configuration.schema import Task
-from avbalance.results import citations
+from avbalance.results import catalogue, citations
 from avbalance.source import source_of, tree_of
 
 KINDS = {
@@ -211,8 +211,10 @@ def _anchor(heading: str) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/methods.md"), help="the file to write")
-    parser.parse_args().out.write_text(page(), encoding="utf-8")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder of methods.md and columns.md")
+    out = parser.parse_args().out
+    for name, content in {"methods": page(), "columns": catalogue.page()}.items():
+        (out / f"{name}.md").write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

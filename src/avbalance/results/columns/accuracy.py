@@ -1,4 +1,7 @@
-"""Accuracy, error and loss on test clips and on videos, each with one class."""
+"""Accuracy and loss.
+
+Of test clips and of test videos, where a clip has one class; the loss also where a clip has several.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar

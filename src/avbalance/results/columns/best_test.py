@@ -1,4 +1,7 @@
-"""Best value of a column over a run's epochs, chosen on the test set, as papers report it."""
+"""Best test epoch.
+
+Every row of such a table needs `training: {monitor: true}`.
+"""
 
 import numpy as np
 

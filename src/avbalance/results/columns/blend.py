@@ -1,4 +1,7 @@
-"""Weights of the heads' losses, and how they were estimated."""
+"""Blends.
+
+Weights of the heads' losses, and how they were estimated.
+"""
 
 import numpy as np
 

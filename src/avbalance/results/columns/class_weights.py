@@ -1,6 +1,6 @@
-"""Lengths of class weights, and angles between them and features, of heads with a weight for each class.
+"""Class weights.
 
-MMCosine (Xu et al., ICASSP 2023), Figs. 3 and 4.
+Of heads with a weight for each class; MMCosine (Xu et al., ICASSP 2023), Figs. 3 and 4.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Cost of a model and of its training."""
+"""Cost."""
 
 from typing import ClassVar
 

@@ -1,4 +1,7 @@
-"""A method's own curve, at the epoch whose weights were kept."""
+"""Curves of methods.
+
+A method lists its curves in `curve_names`; without it the names are checked only when the runs exist.
+"""
 
 from avbalance.results.columns.base import Column, Values
 from avbalance.results.runs import Run

@@ -1,4 +1,7 @@
-"""Linear probes on layers, of rows with `probe`."""
+"""Probes on layers.
+
+Of rows with `probe`: linear probes on the features of a layer.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar

@@ -1,4 +1,7 @@
-"""Mean average precision and mean area under the ROC curve, where a clip has several classes."""
+"""Several classes a clip.
+
+Classes without a positive or without a negative test clip are left out; a remark below the table says how many.
+"""
 
 from typing import ClassVar
 

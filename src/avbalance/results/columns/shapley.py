@@ -1,4 +1,7 @@
-"""Contribution of each modality to the joint model's accuracy."""
+"""Contributions.
+
+Over all modalities they sum to the joint model's accuracy less that of guessing.
+"""
 
 from collections.abc import Mapping
 from itertools import combinations

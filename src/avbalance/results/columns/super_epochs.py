@@ -1,4 +1,7 @@
-"""Online G-Blend against naive training, at the end of a super-epoch."""
+"""Super-epochs.
+
+Online G-Blend against naive training (G-Blend, Wang et al., CVPR 2020, Figure 5).
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Metrics of training and validation."""
+"""Training and validation."""
 
 from typing import ClassVar
 

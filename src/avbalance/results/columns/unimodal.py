@@ -1,4 +1,7 @@
-"""Accuracy of single modalities: alone, masked, probed; and the gap between the best and the worst of them."""
+"""Single modalities.
+
+Three accuracies of a modality have fixed names: alone, masked, probe.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -1,4 +1,7 @@
-"""Error rate and detection cost of verification trials, of one list or of all lists together."""
+"""Verification.
+
+A column that ends in the name of a list of trials is of that list; without one it is of all lists together.
+"""
 
 from typing import ClassVar
 
