@@ -8,8 +8,9 @@ from scipy import stats
 
 from avbalance.configuration.table_schema import Claim
 from avbalance.errors import UserError
-from avbalance.results.claims import Result, compare_columns, judge
+from avbalance.results.claims import Result, judge
 from avbalance.results.columns.base import Header, find_column
+from avbalance.results.comparisons import compare_columns
 from avbalance.results.measure import Measured, Values
 
 COLUMNS = {name: find_column(name).header for name in ("accuracy", "loss", "probe_gap")}

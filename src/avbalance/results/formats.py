@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from avbalance.results import escape
 from avbalance.results.columns.base import Header
+from avbalance.results.relations import RELATIONS
 
 EVALUATED = "evaluated on generated data"
 
@@ -80,7 +81,7 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
     if claim["difference"] is None:
         return "no runs", "–"
     digits = claim["digits"]
-    if claim["relation"] == "times":
+    if claim["unit"] == "times":
         return f"{number(claim['difference'], digits)} times", "exact"
     difference = f"{number(claim['difference'], digits, sign=True)} {claim['unit']}".strip()
     if claim["low"] is None or claim["high"] is None:
@@ -101,19 +102,18 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
     headings = {column.name: column.heading for column in columns}
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
-    if claim["relation"] == "falls_most":
-        left, right = f"fall at {left}", f"fall at {right}"
+    relation = RELATIONS[claim["relation"]]
+    left, right = relation.subject.format(left), relation.subject.format(right)
     if claim["metric"] != claim["right_metric"]:
         what, left, right = left, what, headings[claim["right_metric"]]
     less = claim.get("less", 0.0)
     by = f" {'−' if less > 0 else '+'} {abs(less):g}" if less else ""
-    sign = "/" if claim["relation"] == "times" else "−"
     condition = claim.get("condition", "")
-    kind = "one" if claim["relation"] == "falls" or "at least" in condition else "weakest"
+    kind = "one" if "at least" in condition else relation.decisive
     notes = [f"{kind} of {len(claim['pairs'])}"] * (len(claim["pairs"]) > 1)
     notes += [f"claimed: {condition}"] * bool(condition)
     rest = f" ({'; '.join(notes)})" if notes else ""
-    return f"{what}: {left} {sign} {right}{by}{rest}"
+    return f"{what}: {left} {relation.operator} {right}{by}{rest}"
 
 
 def verdict(claim: Mapping[str, Any]) -> str:

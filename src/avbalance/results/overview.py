@@ -12,6 +12,7 @@ import pandas as pd
 from avbalance.errors import UserError
 from avbalance.results import claims, formats, one_run, panels, tables
 from avbalance.results.columns.base import Header
+from avbalance.results.relations import RELATIONS
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
@@ -111,7 +112,7 @@ def describe_table(made: Mapping[str, bytes], settings: Mapping[str, Any]) -> di
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["claimed"] = {1: "right", -1: "left"}.get(claims.SIGN.get(claim["relation"], 0), "")
+        claim["claimed"] = {1: "right", -1: "left", 0: ""}[RELATIONS[claim["relation"]].sign]
     records: dict[str, list[dict[str, Any]]] = {}
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)

@@ -15,8 +15,9 @@ from avbalance import stamps
 from avbalance.cli import run
 from avbalance.registry import locate
 from avbalance.results import captions, formats, latex
-from avbalance.results.claims import CAPTION, compare, judge
+from avbalance.results.claims import CAPTION, judge
 from avbalance.results.columns.base import Header, find_column
+from avbalance.results.comparisons import compare
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, holm, t_interval

@@ -10,8 +10,8 @@ from matplotlib.patches import Patch
 
 from avbalance.errors import UserError
 from avbalance.ranges import Names
-from avbalance.results.claims import compare
 from avbalance.results.columns.base import Column, find_column
+from avbalance.results.comparisons import compare
 from avbalance.results.formats import number
 from avbalance.results.measure import measure
 from avbalance.results.plots.base import Plot, Row, split_baseline
