@@ -10,7 +10,8 @@ import pytest
 
 from avbalance import plan, stamps
 from avbalance.errors import UserError
-from avbalance.results import overview, page, tables
+from avbalance.results import page, tables
+from avbalance.results.web import overview
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]

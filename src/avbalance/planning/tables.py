@@ -123,11 +123,18 @@ def _command(project: Project, name: str) -> str:
     return command
 
 
+ASSETS = (".css", ".j2", ".js")
+"""Files of `results/web` that count by their bytes; its Python counts as code."""
+
+
 def page_of(plan: Plan, name: str, paths: list[str]) -> str:
     """The page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
     scale = plan.project.settings.scale
     web = Path(__file__).parents[1] / "results" / "web"
-    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir())}}
+    settings = {
+        "scale": scale,
+        "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir()) if file.suffix in ASSETS},
+    }
     inputs = {"/".join(Path(path).parts[1:]): path for path in paths}
     for path in paths:
         if plan.artifacts[path].folder == f"tables/{scale}":

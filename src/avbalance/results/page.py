@@ -14,7 +14,8 @@ from markupsafe import Markup
 from avbalance import stamps, store
 from avbalance.cli import run
 from avbalance.errors import UserError
-from avbalance.results import captions, citations, claims, one_run, overview
+from avbalance.results import captions, citations, claims
+from avbalance.results.web import one_run, overview
 
 WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -37,7 +38,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
     for kind in ("tables", "figures"):
         for path in by_kind[kind]:
             try:
-                item = overview.describe(path)
+                item = overview.describe_item(path)
             except UserError as error:
                 problems.append(str(error))
                 continue

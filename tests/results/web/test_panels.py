@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from avbalance.results import panels, tables
+from avbalance.results import tables
 from avbalance.results.columns.base import find_column
+from avbalance.results.web import panels
 
 BOTH = ("audio", "visual")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results import one_run
+from avbalance.results.web import one_run
 
 
 def test_a_confusion_counts_each_true_class_by_what_was_said(publish_run: Callable[..., str]) -> None:

@@ -10,9 +10,10 @@ from typing import Any, get_args
 import pandas as pd
 
 from avbalance.errors import UserError
-from avbalance.results import claims, formats, one_run, panels, tables
+from avbalance.results import claims, formats, tables
 from avbalance.results.columns.base import Header
 from avbalance.results.relations import RELATIONS
+from avbalance.results.web import one_run, panels
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
@@ -38,7 +39,7 @@ def interval_bar(claim: Mapping[str, Any]) -> dict[str, float] | None:
     return {key: round(value, 2) for key, value in place.items()}
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe_item(path: Path) -> dict[str, Any]:
     """What the template shows of one table or figure, `results/<tables or figures>/<scale>/<name>.<key>`.
 
     One whose stamp is not there is "stale": older code or settings made the files that are. A table that could not be

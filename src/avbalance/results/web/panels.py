@@ -9,9 +9,10 @@ import yaml
 
 from avbalance import store
 from avbalance.errors import UserError
-from avbalance.results import formats, one_run
+from avbalance.results import formats
 from avbalance.results.columns.base import Header, match_column
 from avbalance.results.statistics import t_interval
+from avbalance.results.web import one_run
 
 
 def describe_row(
