@@ -14,7 +14,7 @@ from avbalance import registry, stamps
 from avbalance.cli import run
 from avbalance.errors import UserError
 from avbalance.results import captions
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
 from avbalance.store import load_recipe
@@ -23,7 +23,7 @@ from avbalance.store import load_recipe
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
     """The three files of a figure, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
-    rows = {row: Row(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
+    rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
     shown = {name: row for name, row in rows.items() if row.runs}
     if not shown:
@@ -52,11 +52,11 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
-def _named(rows: Mapping[str, Row]) -> str:
+def _named(rows: Mapping[str, FigureRow]) -> str:
     return f"row{'s' * (len(rows) > 1)} {', '.join(map(repr, rows))}"
 
 
-def _failures(rows: Mapping[str, Row]) -> str:
+def _failures(rows: Mapping[str, FigureRow]) -> str:
     """Which runs are missing from the figure, as a sentence; empty where none is."""
     failures = [
         f"{len(row.entries) - len(row.runs)} of {len(row.entries)}" + f" of {row.label}" * (len(rows) > 1)

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs
 
@@ -27,7 +27,7 @@ class Angles(Plot):
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Pool the seeds of each row."""
         degrees = {row.label: read_angles(name, row, runs) for name, row in rows.items()}
         means = "; ".join(
@@ -40,7 +40,7 @@ class Angles(Plot):
         )
 
 
-def read_angles(name: str, row: Row, runs: Runs) -> dict[str, NDArray[np.float64]]:
+def read_angles(name: str, row: FigureRow, runs: Runs) -> dict[str, NDArray[np.float64]]:
     """{stream: degrees [seeds x clips]}.
 
     Raises:

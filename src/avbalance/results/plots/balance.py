@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row, modalities_of, read_history, seeds_text
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of, read_history, seeds_text
 from avbalance.results.plots.style import JOINT, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs
 
 
-class Training(NamedTuple):
+class TrainingCurves(NamedTuple):
     """One row's training: label, modalities, history {column: [epochs]}, {stream: norms [epochs, classes]}."""
 
     label: str
@@ -34,7 +34,7 @@ class Balance(Plot):
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed of each row."""
         trainings = [read_training(name, row, runs) for name, row in rows.items()]
         seeds = sorted({row.first[0] for row in rows.values()})
@@ -46,7 +46,7 @@ class Balance(Plot):
         )
 
 
-def read_training(name: str, row: Row, runs: Runs) -> Training:
+def read_training(name: str, row: FigureRow, runs: Runs) -> TrainingCurves:
     """The first seed's training.
 
     Raises:
@@ -61,10 +61,10 @@ def read_training(name: str, row: Row, runs: Runs) -> Training:
             f"row {name!r} was trained without weight_norms.npz, left by heads with a weight for each class; leave the "
             f"row out, or train it anew: remove {folder} and run 'snakemake --cores'"
         )
-    return Training(row.label, modalities, history, runs[folder].weight_norms)
+    return TrainingCurves(row.label, modalities, history, runs[folder].weight_norms)
 
 
-def draw_balance(trainings: Sequence[Training]) -> Figure:
+def draw_balance(trainings: Sequence[TrainingCurves]) -> Figure:
     """A column of panels a training."""
     names = dict.fromkeys(m for training in trainings for m in (*training.modalities, *training.norms))
     colours = colours_of_heads([*names, "joint"])
@@ -88,7 +88,7 @@ def draw_balance(trainings: Sequence[Training]) -> Figure:
     return figure
 
 
-def _finish(column: NDArray[np.object_], training: Training) -> None:
+def _finish(column: NDArray[np.object_], training: TrainingCurves) -> None:
     """Titles, limits and ticks of one training's panels."""
     accuracy, logit, *norms = column
     used: list[Axes] = norms[: len(training.norms)]

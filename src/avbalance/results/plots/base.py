@@ -13,7 +13,7 @@ from avbalance.registry import nearest
 from avbalance.results.runs import Runs
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """A row of which a figure is drawn.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plot:
     reads_probes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """The figure, in the style that is set, and its caption.
 
         Args:
@@ -88,7 +88,7 @@ def seeds_text(seeds: Collection[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def split_baseline(rows: Mapping[str, Row], baseline: str, runs: Runs) -> tuple[Row, dict[str, Row]]:
+def split_baseline(rows: Mapping[str, FigureRow], baseline: str, runs: Runs) -> tuple[FigureRow, dict[str, FigureRow]]:
     """The baseline, and the rows that are compared with it.
 
     Raises:
@@ -106,7 +106,7 @@ def split_baseline(rows: Mapping[str, Row], baseline: str, runs: Runs) -> tuple[
     return rows[baseline], others
 
 
-def _data(row: Row, runs: Runs) -> str:
+def _data(row: FigureRow, runs: Runs) -> str:
     run = runs[row.first[1]]
     run.check_clips()
     return run.data

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from avbalance.errors import UserError
 from avbalance.results.columns.super_epochs import NAIVE, super_epochs
-from avbalance.results.plots.base import Plot, Row, read_history
+from avbalance.results.plots.base import FigureRow, Plot, read_history
 from avbalance.results.plots.style import BLUE, GREY, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs
 
@@ -25,7 +25,7 @@ class Blend(Plot):
     Departs from the paper: the heads are compared as they are. The paper trains a new classifier on each frozen trunk.
     """
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed."""
         ((name, row),) = rows.items()
         seed, folder = row.first

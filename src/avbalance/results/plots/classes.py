@@ -14,7 +14,7 @@ from avbalance.errors import UserError
 from avbalance.metrics import by_video, correct
 from avbalance.ranges import Count
 from avbalance.results.formats import number
-from avbalance.results.plots.base import Plot, Row, seeds_text, split_baseline
+from avbalance.results.plots.base import FigureRow, Plot, seeds_text, split_baseline
 from avbalance.results.plots.style import BLUE, GREY, ORANGE, WIDTH
 from avbalance.results.runs import Predictions, Runs
 from avbalance.store import read_manifest
@@ -36,7 +36,7 @@ class Classes(Plot):
     def __init__(self, baseline: str, num_classes: Count = 10) -> None:
         self.baseline, self.num_classes = baseline, num_classes
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Compare the seeds that both rows have."""
         baseline, others = split_baseline(rows, self.baseline, runs)
         if len(others) != 1:

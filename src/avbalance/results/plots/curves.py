@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row, modalities_of, seeds_text
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of, seeds_text
 from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, by_epoch, colours_of_heads
 from avbalance.results.runs import Run, Runs
 
@@ -25,11 +25,11 @@ class Curves(Plot):
     def __init__(self, also: Sequence[str] = ()) -> None:
         self.also = also
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read every seed's history."""
         ((name, row),) = rows.items()
         trainings = [
-            Training(seed, runs[folder].history | _weight_norms(runs[folder]), runs[folder].metrics["best_epoch"])
+            TrainingCurves(seed, runs[folder].history | _weight_norms(runs[folder]), runs[folder].metrics["best_epoch"])
             for seed, folder in row.runs.items()
         ]
         heads = [*modalities_of(row.first[1], runs), "joint"]
@@ -58,7 +58,7 @@ MEANINGS = {
 }
 
 
-class Training(NamedTuple):
+class TrainingCurves(NamedTuple):
     """One seed's training: history {column: [epochs]} and the chosen epoch."""
 
     seed: int
@@ -74,7 +74,7 @@ def _weight_norms(run: Run) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def draw_curves(trainings: Sequence[Training], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:
+def draw_curves(trainings: Sequence[TrainingCurves], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:
     """Loss and validation accuracy by epoch; the first seed bold, the others thin, chosen epochs as dots.
 
     Args:

@@ -11,7 +11,7 @@ from avbalance.errors import UserError
 from avbalance.metrics import accuracy
 from avbalance.results.columns.base import find_column
 from avbalance.results.columns.layers import TRAINED, OfLayer, read_probes
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, in_legend
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
@@ -57,7 +57,7 @@ class Depth(Plot):
         self.branch = branch
         self.baseline = baseline
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read every row's probes."""
         lines = [self._read(name, row, runs) for name, row in rows.items() if name != self.baseline]
         several_seeds = any(each.n > 1 for line in lines for each in line.errors.values())
@@ -70,7 +70,7 @@ class Depth(Plot):
             caption += f" Level line: {level.label}, {level.error:.2f} %."
         return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch, level), caption
 
-    def _read(self, name: str, row: Row, runs: Runs) -> Line:
+    def _read(self, name: str, row: FigureRow, runs: Runs) -> Line:
         found = read_probes(row.entries, runs)
         if not found:
             raise UserError(f"row {name!r} has no probe that was fitted")
@@ -82,7 +82,7 @@ class Depth(Plot):
         )
 
 
-def error_of(row: Row, runs: Runs) -> float:
+def error_of(row: FigureRow, runs: Runs) -> float:
     """The test error of a row's models, in per cent, mean over seeds."""
     predictions = [runs[folder].predictions for folder in row.runs.values()]
     return 100 * (1 - float(np.mean([accuracy(each["test_logits"], each["test_label"]) for each in predictions])))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from avbalance.results.plots.base import Plot, Row, read_history
+from avbalance.results.plots.base import FigureRow, Plot, read_history
 from avbalance.results.plots.style import GREY, WIDTH, by_epoch, colours_of, legend_below
 from avbalance.results.runs import Runs
 
@@ -26,7 +26,7 @@ class Errors(Plot):
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Group the rows by their data."""
         by_data: dict[str, Panel] = {}
         for name, row in rows.items():

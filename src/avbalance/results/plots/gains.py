@@ -14,7 +14,7 @@ from avbalance.results.columns.base import Column, find_column
 from avbalance.results.comparisons import compare
 from avbalance.results.formats import number
 from avbalance.results.measure import measure
-from avbalance.results.plots.base import Plot, Row, split_baseline
+from avbalance.results.plots.base import FigureRow, Plot, split_baseline
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import TEST, Difference
@@ -41,7 +41,7 @@ class Gains(Plot):
     def __init__(self, baseline: str, columns: Names) -> None:
         self.baseline, self.columns = baseline, columns
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Compare every other row with the baseline, column by column."""
         columns = [find_column(name) for name in self.columns]
         if len({column.unit for column in columns}) != 1:
@@ -56,7 +56,7 @@ class Gains(Plot):
         return draw_gains(changes, columns, baseline.label), caption_of(changes, baseline)
 
 
-def caption_of(changes: Changes, baseline: Row) -> str:
+def caption_of(changes: Changes, baseline: FigureRow) -> str:
     """What bars and whiskers are."""
     found = [change for row in changes.values() for change in row.values() if change is not None]
     missing = sum(change is None for row in changes.values() for change in row.values())

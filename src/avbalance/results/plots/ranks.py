@@ -12,7 +12,7 @@ from avbalance.errors import UserError
 from avbalance.results.columns.base import find_column
 from avbalance.results.formats import number, p_value
 from avbalance.results.measure import measure
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import BLUE, GREY
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, critical_difference, ranks
@@ -36,7 +36,7 @@ class Ranks(Plot):
     def __init__(self, column: str = "accuracy") -> None:
         self.column = column
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Rank the methods on each data set."""
         column = find_column(self.column)
         if column.better == 0:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance.ranges import Handful
-from avbalance.results.plots.base import Plot, Row, modalities_of
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
 from avbalance.results.runs import Runs
 from avbalance.store import open_artifact
@@ -33,7 +33,7 @@ class Samples(Plot):
     def __init__(self, split: Literal["train", "val", "test"], num_clips: Handful) -> None:
         self.split, self.num_clips = split, num_clips
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the clips from the prepared data."""
         (row,) = rows.values()
         seed, folder = row.first

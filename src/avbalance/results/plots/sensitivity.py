@@ -12,7 +12,7 @@ from avbalance.heads.cosine import scale_lower_bound, scale_lower_bound_derived
 from avbalance.ranges import Rate
 from avbalance.results.columns.base import Header, find_column
 from avbalance.results.measure import Measured, measure
-from avbalance.results.plots.base import Plot, Row, split_baseline
+from avbalance.results.plots.base import FigureRow, Plot, split_baseline
 from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, legend_below
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
@@ -41,7 +41,7 @@ class Sensitivity(Plot):
     def __init__(self, baseline: str, column: str = "accuracy", probability: Rate = 0.99) -> None:
         self.baseline, self.column, self.probability = baseline, column, probability
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the scales from the runs' recipes."""
         baseline, others = split_baseline(rows, self.baseline, runs)
         measured = measure({name: row.entries for name, row in rows.items()}, [self.column], runs)
