@@ -19,7 +19,18 @@ from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}
 # What a balancer may import of the package: nothing that can open a split.
-IMPORTABLE = ("balancers", "encoders.base", "errors", "fusions", "heads.base", "losses", "model", "ranges", "types")
+IMPORTABLE = (
+    "balancers",
+    "cli",
+    "errors",
+    "encoders.base",
+    "fusions",
+    "heads.base",
+    "losses",
+    "model",
+    "ranges",
+    "types",
+)
 
 
 class Affine(Encoder):

@@ -1,4 +1,4 @@
-"""Augmentations of training pictures, by name: `name: module:Class`."""
+"""How are training pictures varied? Augmentations by name: `name: module:Class`."""
 
 REGISTRY = {
     "random_resized_crop": "random_resized_crop:RandomResizedCrop",

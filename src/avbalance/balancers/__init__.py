@@ -1,4 +1,4 @@
-"""Balancers by name: `name: module:Class`."""
+"""How can training be balanced? Balancers by name: `name: module:Class`."""
 
 REGISTRY = {
     "auxiliary_branch": "auxiliary_branch:AuxiliaryBranch",

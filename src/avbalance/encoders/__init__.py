@@ -1,4 +1,4 @@
-"""Encoders by name: `name: module:Class`."""
+"""How does a modality become features? Encoders by name: `name: module:Class`."""
 
 REGISTRY = {
     "conv1net": "conv1net:Conv1Net",

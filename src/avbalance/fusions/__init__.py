@@ -1,4 +1,4 @@
-"""Fusions by name: `name: module:Class`."""
+"""How are the features of modalities combined? Fusions by name: `name: module:Class`."""
 
 REGISTRY = {
     "addition": "addition:Addition",

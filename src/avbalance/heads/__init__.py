@@ -1,4 +1,4 @@
-"""Heads by name: `name: module:Class`."""
+"""How do features become logits? Heads by name: `name: module:Class`."""
 
 REGISTRY = {
     "cosine": "cosine:Cosine",

@@ -1,4 +1,4 @@
-"""Losses by name: `name: module:Class`."""
+"""What is minimised? Losses by name: `name: module:Class`."""
 
 REGISTRY = {
     "joint": "joint:Joint",

@@ -1,1 +1,1 @@
-"""From the configuration to recipes: of data, of runs and of what is made of them."""
+"""Which artifacts does the configuration need, and which of them exist?"""

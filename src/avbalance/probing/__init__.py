@@ -1,1 +1,1 @@
-"""Linear probes: which layers, their features, and the convex problem."""
+"""How much of the label does a layer know? Layers by name, their features, and the convex problem."""

@@ -1,4 +1,4 @@
-"""What a probe takes of a layer's features, by name: `name: module:Class`."""
+"""Which part of a layer's features does a probe see? Reductions by name: `name: module:Class`."""
 
 REGISTRY = {
     "full": "full:Full",

@@ -1,4 +1,4 @@
-"""Columns of tables by name pattern: `pattern: module:class`. One file for each family of columns.
+"""Which columns can a table have? Columns by name pattern, `pattern: module:class`; one file for each family.
 
 `<modality>` stands for one of the row's modalities, `<head>` also for `joint`, `<list>` for a list of trials, `<curve>`
 for a curve that the row's balancer or loss records.

@@ -1,4 +1,4 @@
-"""Kinds of figures by name: `name: module:class`. One file each."""
+"""Which kinds of figures are there? By name: `name: module:Class`, one file each."""
 
 REGISTRY = {
     "angles": "angles:Angles",
