@@ -233,7 +233,7 @@ def test_data_are_called_generated_where_a_generator_made_them_whatever_the_scal
     settings["scale"] = "miniature"
     assert "enerated" not in report(settings)[".md"]
     settings |= {"scale": "laptop", "generated": ["AV-MNIST", "GRID"]}
-    warning = "Generated data (AV-MNIST, GRID): these numbers show that everything runs, and nothing else. Scale laptop"
+    warning = "Generated data (AV-MNIST, GRID): these numbers only show that everything runs. Scale laptop"
     assert warning in report(settings)[".md"]
 
 

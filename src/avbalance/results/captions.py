@@ -1,4 +1,4 @@
-"""What the numbers of a table mean, in words."""
+"""Captions of tables in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from avbalance.results.columns.base import Column
 from avbalance.results.measure import Values
 from avbalance.results.statistics import ALPHA, TEST
 
-GENERATED = "Generated data ({}): these numbers show that everything runs, and nothing else."
+GENERATED = "Generated data ({}): these numbers only show that everything runs."
 
 
 def duration(seconds: float) -> str:
@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
 
 
 def warn(generated: Sequence[str]) -> str:
-    """A sentence and a blank if data sets of these titles were generated; empty if none was."""
+    """A sentence and a blank that name generated datasets; empty without any."""
     return GENERATED.format(", ".join(generated)) + " " if generated else ""
 
 
@@ -42,7 +42,7 @@ def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -
 def explain_table(
     frame: pd.DataFrame, columns: Sequence[Column], values: Values, joined: Mapping[str, Sequence[str]]
 ) -> str:
-    """What numbers, marks and dashes mean."""
+    """Meaning of numbers, marks and dashes."""
     num_seeds = int(frame["num_seeds"].max())
     meaning = (
         f"Mean over n = {num_seeds} seeds ± half width of the 95 % t-interval of that mean; where n differs, "
@@ -67,18 +67,18 @@ def explain_table(
 
 
 def _remarks(columns: Sequence[Column], values: Values, labels: Mapping[str, str]) -> str:
-    """Why a cell has no value, or not the one that its column promises."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    """Remarks of all cells, those of several columns or rows joined."""
+    headings_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for column in columns:
         by_remark: dict[str, list[str]] = {}
         for row, cells in values.items():
             by_remark.setdefault(cells[column.name].remark, []).append(row)
         by_remark.pop("", None)
         for remark, rows in by_remark.items():
-            found.setdefault((remark, tuple(rows)), []).append(column.heading)
+            headings_of.setdefault((remark, tuple(rows)), []).append(column.heading)
     return "".join(
         f" {', '.join(headings)}"
         + (f" of {', '.join(labels[row] for row in rows)}" if len(rows) < len(values) else "")
         + f": {remark}."
-        for (remark, rows), headings in found.items()
+        for (remark, rows), headings in headings_of.items()
     )

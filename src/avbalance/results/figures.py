@@ -21,18 +21,18 @@ from avbalance.store import load_recipe
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
-    """The three files of a figure, {suffix: content}."""
+    """Return the three files of a figure, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
     rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
-    shown = {name: row for name, row in rows.items() if row.runs}
-    if not shown:
+    drawn = {name: row for name, row in rows.items() if row.runs}
+    if not drawn:
         raise UserError(f"figure {settings['table']}: every run of {_named(rows)} failed; see results/logs")
     if len({row.label for row in rows.values()}) < len(rows):
-        raise UserError(f"figure {settings['table']}: two of {_named(rows)} have one label; give each its own")
+        raise UserError(f"figure {settings['table']}: two of {_named(rows)} have the same label; give each its own")
     with mpl.rc_context(STYLE):
         try:
-            figure, caption = plot.draw(shown, runs)
+            figure, caption = plot.draw(drawn, runs)
         except UserError as error:
             raise UserError(f"figure {settings['table']}: {error}") from error
         images = {
@@ -57,7 +57,7 @@ def _named(rows: Mapping[str, FigureRow]) -> str:
 
 
 def _failures(rows: Mapping[str, FigureRow]) -> str:
-    """Which runs are missing from the figure, as a sentence; empty where none is."""
+    """A sentence that names the missing runs; empty without any."""
     failures = [
         f"{len(row.entries) - len(row.runs)} of {len(row.entries)}" + f" of {row.label}" * (len(rows) > 1)
         for row in rows.values()

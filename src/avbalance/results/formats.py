@@ -1,4 +1,4 @@
-"""A table's frame as rows of printed cells, and those as Markdown."""
+"""Printed cells of a table, and the table as Markdown."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ EVALUATED = "evaluated on generated data"
 
 
 class Cell(NamedTuple):
-    """One printed cell; `mark` is best, tied or empty, `paper` and `difference` are empty where there is none."""
+    """One printed cell; `mark` is best, tied or empty; `paper` and `difference` may be empty."""
 
     text: str
     mark: str
@@ -37,7 +37,7 @@ def number(value: float, digits: int, sign: bool = False) -> str:
 
 
 def cell_text(record: Mapping[str, Any], digits: int) -> str:
-    """`92.1 ± 0.6`; the number of seeds is said where an interval or a run is missing."""
+    """Text such as `92.1 ± 0.6`; with the number of seeds if an interval or a run is missing."""
     n, num_seeds = record["n"], record["num_seeds"]
     if num_seeds == 0:
         return "–"
@@ -53,7 +53,7 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
 
 
 def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
-    """The frame's printed rows, in its order."""
+    """Printed rows of the frame, in its order."""
     digits = {column.name: column.digits for column in columns}
     table: dict[str, Line] = {}
     for entry in frame.to_dict("records"):
@@ -67,7 +67,7 @@ def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
 
 
 def has_paper(frame: pd.DataFrame, columns: Sequence[Header]) -> list[bool]:
-    """Whether the paper has a number in each column."""
+    """True for each column in which the paper has a number."""
     return [bool(frame.loc[frame["column"] == column.name, "expected"].notna().any()) for column in columns]
 
 
@@ -93,13 +93,13 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def p_value(claim: Mapping[str, Any]) -> str:
-    """A claim's corrected p as text; a table that older code made has none."""
+    """Corrected p of a claim as text; tables of older code have none."""
     p = claim.get("adjusted_p")
     return "–" if p is None else "< 0.001" if p < 0.001 else number(p, 3)
 
 
 def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Header]) -> str:
-    """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
+    """The two sides of a claim's comparison: two rows in a column, or two columns of a row."""
     headings = {column.name: column.heading for column in columns}
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
     relation = RELATIONS[claim["relation"]]
@@ -117,21 +117,21 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
 
 
 def verdict(claim: Mapping[str, Any]) -> str:
-    """A claim's verdict, or what there is in its place; a table that older code made says nothing of its data."""
+    """Verdict of a claim, or the words that replace it on generated data; tables of older code have no `basis`."""
     return EVALUATED if claim.get("basis") == "generated" else str(claim["verdict"])
 
 
 def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     """Numbers of claims that hold, fail and are undecided, those of experiments apart from formulas."""
-    said = []
+    sentences = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
-        found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
+        counted = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
         words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
-        counts = [f"{found[each]} {word}" for each, word in words.items() if found[each]]
-        said += [f"{what}: {', '.join(counts)}."] * bool(counts)
+        counts = [f"{counted[each]} {word}" for each, word in words.items() if counted[each]]
+        sentences += [f"{what}: {', '.join(counts)}."] * bool(counts)
     num_generated = sum(claim["basis"] == "generated" for claim in claims)
-    said += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
-    return " ".join(said)
+    sentences += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
+    return " ".join(sentences)
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:

@@ -48,9 +48,9 @@ def compute(spec: Mapping[str, Any]) -> tuple[Values, list[Header]]:
 
 
 def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header]) -> pd.DataFrame:
-    """The long frame from which every format comes: one line a row and column."""
+    """The long frame from which every format is made: one line for each row and column."""
     marks = {column.name: mark(values, column) for column in columns}
-    shown = {**spec["rows"], **spec.get("combined", {})}
+    labels = {**spec["rows"], **spec.get("combined", {})}
     records = []
     for row, cells in values.items():
         for column in columns:
@@ -60,7 +60,7 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header])
             records.append(
                 {
                     "row": row,
-                    "label": shown[row].get("label") or row.replace("_", " "),
+                    "label": labels[row].get("label") or row.replace("_", " "),
                     "column": column.name,
                     "mean": mean,
                     "half_width": half_width,
@@ -77,9 +77,9 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header])
 
 
 def mark(values: Values, column: Header) -> dict[str, str]:
-    """Which rows are the best of a column on their data, and which cannot be told from it: {row: best or tied}.
+    """Mark the best row of a column on each dataset, and the rows that do not differ from it: {row: best or tied}.
 
-    The p values of the comparisons with the best are corrected for their number.
+    The p values of the comparisons with the best row are corrected for their number.
     """
     cells = {row: cells[column.name] for row, cells in values.items() if cells[column.name].values}
     means = {row: column.better * cell.means().mean() for row, cell in cells.items()}
@@ -91,15 +91,15 @@ def mark(values: Values, column: Header) -> dict[str, str]:
         best = max(rows, key=lambda row: means[row])
         others = [row for row in rows if means[row] < means[best]]
         marks |= {row: "best" for row in rows if row not in others}
-        found = {row: each for row in others if (each := compare(cells, best, row)) is not None}
-        # Without a test a difference is exact, or of one seed, whose interval is the whole line.
-        p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in found.values()]
-        marks |= {row: "tied" for row, p in zip(found, holm(p_values), strict=True) if p >= ALPHA}
+        differences = {row: each for row in others if (each := compare(cells, best, row)) is not None}
+        # A difference without p is exact, or of one seed, whose interval is the whole line.
+        p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in differences.values()]
+        marks |= {row: "tied" for row, p in zip(differences, holm(p_values), strict=True) if p >= ALPHA}
     return marks
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The four files of a table, {suffix: content}."""
+    """Return the four files of a table, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
     exact = "compute" in spec
     if exact:

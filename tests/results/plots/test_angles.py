@@ -58,5 +58,5 @@ def test_a_row_keeps_its_colour_in_all_panels(rows: dict[str, FigureRow]) -> Non
 
 def test_a_row_without_angles_is_named(publish_row: PublishRow) -> None:
     rows = {"mlp": publish_row("MLP", of_angles())}
-    with pytest.raises(UserError, match="row 'mlp' was trained without test_angle_<stream>"):
+    with pytest.raises(UserError, match="row 'mlp' has no test_angle_<stream>"):
         Angles().draw(rows, Runs())

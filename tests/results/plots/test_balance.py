@@ -84,5 +84,5 @@ def test_a_run_without_the_curves_is_named(publish_row: PublishRow) -> None:
 
 def test_a_run_without_weight_norms_is_named(publish_row: PublishRow) -> None:
     rows = {"mlp": publish_row("MLP", RUN, history=HISTORY)}
-    with pytest.raises(UserError, match=r"row 'mlp' was trained without weight_norms\.npz"):
+    with pytest.raises(UserError, match=r"row 'mlp' has no weight_norms\.npz"):
         Balance().draw(rows, Runs())

@@ -34,7 +34,7 @@ def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., Figure
     history |= {"grad_norm_audio": [4.0, 3.0], "grad_norm_visual": [2.0, 1.0], "weight_joint": [0.5, 0.25]}
     norms = {"weight_norm_audio": np.array([[1.0, 3.0], [2.0, 6.0]])}
     run = {"test_label": [0], "test_logits": [0]}
-    row = publish_row("FigureRow", run, run, history=history, norms=norms)
+    row = publish_row("Row", run, run, history=history, norms=norms)
     figure, caption = Curves(also=["grad_norm", "weight_norm", "weight"]).draw({"row": row}, Runs())
     shown = [{tuple(line.get_ydata()) for line in axes.lines if len(line.get_ydata())} for axes in figure.axes[2:]]
     assert shown == [{(4, 3), (2, 1)}, {(2, 4)}, {(0.5, 0.25)}]  # means over classes of 1 and 3, of 2 and 6
@@ -42,7 +42,5 @@ def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., Figure
         ["audio", "visual"], ["audio"], ["joint"]
     ]  # fmt: skip
     assert "Gradient norms: as the balancer left them" in caption
-    with pytest.raises(
-        UserError, match="row 'row' was trained without coefficient_<modality>; leave 'coefficient' out"
-    ):
+    with pytest.raises(UserError, match="row 'row' has no coefficient_<modality>"):
         Curves(also=["coefficient"]).draw({"row": row}, Runs())

@@ -74,5 +74,5 @@ def test_the_error_of_the_model_itself_is_a_level_line(row: FigureRow, publish_r
     assert figure.axes[0].get_ylim()[1] > 60
     assert [text.get_text() for text in figure.legends[0].texts] == ["A network (7 steps)", "Itself"]
     assert "Level line: Itself, 25.00 %." in caption
-    with pytest.raises(UserError, match="baseline has an error, and column is 'probe_loss'"):
+    with pytest.raises(UserError, match="column is 'probe_loss'"):
         Depth(column="probe_loss", baseline="model")

@@ -66,7 +66,7 @@ def test_one_seed_is_not_tested_against_several(publish_row: PublishRow, rows: d
 def test_of_one_seed_the_interval_speaks_of_clips_alone(publish_row: PublishRow) -> None:
     rows = {label: publish_row(label, said(LABELS, LABELS)) for label in ("a", "b")}
     _, caption = Gains("a", ["accuracy"]).draw(rows, Runs())
-    assert "one seed says nothing of the spread between seeds" in caption
+    assert "one seed does not show the spread" in caption
 
 
 def test_a_column_that_a_row_lacks_has_no_bar(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
@@ -89,5 +89,5 @@ def test_columns_of_several_units_are_an_error(rows: dict[str, FigureRow]) -> No
 
 def test_rows_of_other_data_than_the_baseline_are_an_error(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["far"] = publish_row("Far", said(LABELS, LABELS), data="elsewhere")
-    with pytest.raises(UserError, match="row 'far' is of other data than the baseline 'plain'"):
+    with pytest.raises(UserError, match="row 'far' is trained on other data than the baseline 'plain'"):
         Gains("plain", ["accuracy"]).draw(rows, Runs())

@@ -56,9 +56,9 @@ def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
             json.dumps({name: {"trained": PROBE} for name in ("one", "two")}), encoding="utf-8"
         )
     made = {
-        "a": publish_row("FigureRow a", *[run | {"test_logits": [0, 1, 1, 1]}] * 2, head={"linear": {}}, **common),
+        "a": publish_row("Row a", *[run | {"test_logits": [0, 1, 1, 1]}] * 2, head={"linear": {}}, **common),
         "b": publish_row(
-            "FigureRow b", *[run | {"test_logits": [0, 2, 2, 0]}] * 2, head={"cosine": {"scale": 5.0}}, **common
+            "Row b", *[run | {"test_logits": [0, 2, 2, 0]}] * 2, head={"cosine": {"scale": 5.0}}, **common
         ),
     }
     for row in made.values():
@@ -119,5 +119,5 @@ def test_one_kind_is_one_module() -> None:
 def test_more_things_than_colours_are_an_error() -> None:
     assert list(colours_of("abcdefg")) == list("abcdefg")
     assert len(set(PALETTE)) == 7
-    with pytest.raises(UserError, match="colours tell 7 things of a figure apart, not 8"):
+    with pytest.raises(UserError, match="7 colours, not 8"):
         colours_of("abcdefgh")

@@ -21,7 +21,7 @@ def row(runs: Callable[..., str]) -> FigureRow:
         )
         for modality, shape in shapes.items():
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
-    return FigureRow("FigureRow", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
+    return FigureRow("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
 
 
 def test_samples_show_every_modality_and_the_logits(row: FigureRow) -> None:
@@ -42,4 +42,4 @@ def test_a_sample_is_titled_by_its_class_and_what_was_said() -> None:
     ]
     drawn = draw_samples(samples, ["zero", "one"], None)
     titles = [axes.get_title("left") for axes in drawn.axes[:2]]
-    assert titles == ["clip 3: one\n✓ said one", "clip 5: zero\n✗ said one"]
+    assert titles == ["clip 3: one\n✓ predicted one", "clip 5: zero\n✗ predicted one"]

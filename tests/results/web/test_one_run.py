@@ -65,7 +65,7 @@ def test_a_run_of_unknown_form_is_one_line(publish_run: Callable[..., str]) -> N
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["recipe"] = {"version": 7}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(UserError, match=r"runs/run: has another form than this version's runs \(KeyError"):
+    with pytest.raises(UserError, match=r"runs/run: was made by another version \(KeyError"):
         one_run.describe_run(folder)
 
 
@@ -73,9 +73,9 @@ def test_why_a_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     run = Path("results/runs/one")
     run.parent.mkdir(parents=True)
-    assert one_run.why_missing(run) == "is not here: results/runs/one"
+    assert one_run.why_missing(run) == "is missing: results/runs/one"
     Path("results/runs/one.dvc").touch()
-    assert one_run.why_missing(run) == "is cached, not pulled: dvc pull"
+    assert one_run.why_missing(run) == "is cached but not pulled: dvc pull"
     log = Path("results/logs/runs/one.log")
     log.parent.mkdir(parents=True)
     log.touch()

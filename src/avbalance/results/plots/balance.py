@@ -1,4 +1,4 @@
-"""How far each modality is trained, epoch by epoch."""
+"""Training of each modality, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -40,7 +40,7 @@ class Balance(Plot):
         seeds = sorted({row.first[0] for row in rows.values()})
         return draw_balance(trainings), (
             f"On validation clips, {seeds_text(seeds)}. A modality's accuracy and logit are those of its share of the "
-            "logits, the other modalities masked. Weight norms: a line a class."
+            "logits, the other modalities masked. Weight norms: a line for each class."
             + " Vertical scales of logits and norms differ between the columns."
             * (len(trainings) > 1)
         )
@@ -50,7 +50,7 @@ def read_training(name: str, row: FigureRow, runs: Runs) -> TrainingCurves:
     """The first seed's training.
 
     Raises:
-        UserError: It left no such curves, or its head has no weights for each class.
+        UserError: The run has no such curves, or its head has no weight for each class.
     """
     _, folder = row.first
     modalities = modalities_of(folder, runs)
@@ -58,14 +58,14 @@ def read_training(name: str, row: FigureRow, runs: Runs) -> TrainingCurves:
     history = read_history(name, folder, runs, wanted, "two modalities or more")
     if not runs[folder].weight_norms:
         raise UserError(
-            f"row {name!r} was trained without weight_norms.npz, left by heads with a weight for each class; leave the "
+            f"row {name!r} has no weight_norms.npz, which heads with a weight for each class leave; leave the "
             f"row out, or train it anew: remove {folder} and run 'snakemake --cores'"
         )
     return TrainingCurves(row.label, modalities, history, runs[folder].weight_norms)
 
 
 def draw_balance(trainings: Sequence[TrainingCurves]) -> Figure:
-    """A column of panels a training."""
+    """Draw a column of panels for each training."""
     names = dict.fromkeys(m for training in trainings for m in (*training.modalities, *training.norms))
     colours = colours_of_heads([*names, "joint"])
     num_panels = 2 + max(len(training.norms) for training in trainings)

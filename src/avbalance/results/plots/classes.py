@@ -69,29 +69,29 @@ class Classes(Plot):
 
 
 def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:
-    """Share of each class's test videos, or clips where there are no videos, that are right, %, [classes].
+    """Accuracy on each class's test videos, or on its clips if there are no videos, in %, [classes].
 
-    NaN for a class without any.
+    NaN for a class without test clips.
     """
-    said, labels = predictions["test_logits"], predictions["test_label"]
+    scores, labels = predictions["test_logits"], predictions["test_label"]
     if "test_video" in predictions:
-        said, labels = by_video(said, labels, predictions["test_video"])
-    right, total = (np.bincount(labels, weights, said.shape[1]) for weights in (correct(said, labels), None))
+        scores, labels = by_video(scores, labels, predictions["test_video"])
+    right, total = (np.bincount(labels, weights, scores.shape[1]) for weights in (correct(scores, labels), None))
     with np.errstate(invalid="ignore"):
         return np.asarray(100 * right / total)
 
 
 def class_names(data: Path, num_classes: int) -> list[str]:
-    """As the prepared data names them; numbers where it does not."""
+    """Names of the classes in the prepared data; numbers if it has none."""
     read_manifest(data)
     description: dict[str, Any] = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
     return [str(name) for name in description.get("classes") or range(num_classes)]
 
 
 def extremes(change: NDArray[np.float64], num_classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The classes with the highest and with the lowest change, both from the highest; of equals the first.
+    """Classes with the highest and with the lowest change, each from the highest; the first of equal ones.
 
-    All are among the former where there are not twice as many as asked for.
+    If there are at most twice as many classes as asked for, all are in the first group.
     """
     order = np.argsort(-change, kind="stable")[: np.count_nonzero(~np.isnan(change))]
     if len(order) <= 2 * num_classes:
@@ -106,7 +106,7 @@ def draw_classes(
     names: Sequence[str],
     what: str,
 ) -> Figure:
-    """A bar a class, with a gap between the two groups."""
+    """Draw a bar for each class, with a gap between the two groups."""
     shown = np.concatenate([best, worst])
     y = np.concatenate([np.arange(len(best)), len(best) + 1 + np.arange(len(worst))])
     figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(shown)))

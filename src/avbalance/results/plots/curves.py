@@ -17,8 +17,8 @@ class Curves(Plot):
     """Loss and validation accuracy by epoch, and how modalities fare.
 
     Args:
-        also: Further panels, a line a modality and one for `joint`: `grad_norm`, the mean length of the gradient of an
-            encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer leaves in
+        also: Further panels, a line for each modality and for `joint`: `grad_norm`, the mean length of the gradient of
+            an encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer records in
             history.csv as `<name>_<modality>`, such as `coefficient`, `weight` and `ogr`.
     """
 
@@ -34,10 +34,10 @@ class Curves(Plot):
         ]
         heads = [*modalities_of(row.first[1], runs), "joint"]
         panels = {what: [head for head in heads if f"{what}_{head}" in trainings[0].history] for what in self.also}
-        for what, found in panels.items():
-            if not found:
+        for what, heads_with_curve in panels.items():
+            if not heads_with_curve:
                 raise UserError(
-                    f"row {name!r} was trained without {what}_<modality>; leave {what!r} out of also, or, if the row "
+                    f"row {name!r} has no {what}_<modality> in its history; leave {what!r} out of also, or, if the row "
                     f"has it, train it anew: remove {row.first[1]} and run 'snakemake --cores'"
                 )
         first, *others = row.runs
@@ -53,7 +53,7 @@ class Curves(Plot):
 
 TITLES = {"grad_norm": "Gradient norms of the encoders", "weight_norm": "Weight norms, mean over classes"}
 MEANINGS = {
-    "grad_norm": "Gradient norms: as the balancer left them, mean over the steps of an epoch that were looked at.",
+    "grad_norm": "Gradient norms: as the balancer left them, mean over the steps of an epoch that were sampled.",
     "weight_norm": "Weight norms: mean over classes of the length of a class's weight, at the end of an epoch.",
 }
 

@@ -1,4 +1,4 @@
-"""How well the classes can be told at each layer."""
+"""Error of linear probes at each layer."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -20,28 +20,28 @@ INCHES_A_LAYER = 0.17
 
 
 class Line(NamedTuple):
-    """A row at its moment: {layer: mean and interval over seeds}, in network order."""
+    """One row: {layer: mean and interval over seeds}, in network order."""
 
     label: str
     errors: dict[str, Estimate]
 
 
 class Level(NamedTuple):
-    """The error of a row's model itself, in per cent."""
+    """Error of a row's model itself, in per cent."""
 
     label: str
     error: float
 
 
 class Depth(Plot):
-    """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
+    """Error or loss of the linear probe on each layer; a line for each row.
 
     Alain & Bengio, 2016, Figs. 3, 4b, 5, 6 and 9.
 
     Args:
-        column: Which figure of the probes, named like a column of tables.
-        baseline: A row whose model's own error is drawn, a level line.
-        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points.
+        column: Column of probes.
+        baseline: Row whose model's own error is drawn as a level line.
+        branch: Start of the names of layers that form a branch, drawn dashed with hollow points.
     """
 
     several_rows: ClassVar[bool] = True
@@ -49,7 +49,9 @@ class Depth(Plot):
 
     def __init__(self, column: str = "probe_error", branch: str | None = None, baseline: str | None = None) -> None:
         if baseline is not None and column != "probe_error":
-            raise UserError(f"figure depth: baseline has an error, and column is {column!r}; leave one of them out")
+            raise UserError(
+                f"figure depth: a baseline is drawn by its error, but column is {column!r}; leave one of them out"
+            )
         probed = find_column(column)
         if not isinstance(probed, OfLayer):
             raise UserError(f"figure depth: column {column!r} is not a column of probes")
@@ -71,25 +73,25 @@ class Depth(Plot):
         return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch, level), caption
 
     def _read(self, name: str, row: FigureRow, runs: Runs) -> Line:
-        found = read_probes(row.entries, runs)
-        if not found:
-            raise UserError(f"row {name!r} has no probe that was fitted")
+        metrics = read_probes(row.entries, runs)
+        if not metrics:
+            raise UserError(f"row {name!r} has no fitted probe")
         name, factor = self.column.metric, 100 if self.column.unit == "%" else 1
-        moment = next(iter(next(iter(found.values()))))  # a row has one
+        moment = next(iter(next(iter(metrics.values()))))  # a row has one
         return Line(
             row.label if moment in (TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
-            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
+            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in metrics.items()},
         )
 
 
 def error_of(row: FigureRow, runs: Runs) -> float:
-    """The test error of a row's models, in per cent, mean over seeds."""
+    """Test error of a row's models, in per cent, mean over seeds."""
     predictions = [runs[folder].predictions for folder in row.runs.values()]
     return 100 * (1 - float(np.mean([accuracy(each["test_logits"], each["test_label"]) for each in predictions])))
 
 
 def draw_depth(lines: Sequence[Line], heading: str, branch: str | None, level: Level | None = None) -> Figure:
-    """Layers along the horizontal axis in network order, errors above them."""
+    """Draw errors over layers in network order."""
     names = list(dict.fromkeys(layer for line in lines for layer in line.errors))
     places = {name: place for place, name in enumerate(names)}
     colours = colours_of([line.label for line in lines])

@@ -26,13 +26,13 @@ class Point(NamedTuple):
 
 
 class Sensitivity(Plot):
-    """How a column depends on the scale s of MMCosine, with the lower bound of s.
+    """A column against the scale s of MMCosine, with the lower bound of s.
 
     MMCosine (Xu et al., ICASSP 2023), section 2.3. Every row but the baseline has a cosine head; s is its option.
 
     Args:
-        baseline: The row drawn as a band.
-        column: A measured column.
+        baseline: Row drawn as a band.
+        column: Column to draw.
         probability: p of eq. 4, the posterior probability of the true class that s shall allow, in (1 / classes, 1).
     """
 
@@ -59,7 +59,7 @@ class Sensitivity(Plot):
         }
         column = find_column(self.column).header
         figure = draw_sensitivity(sorted(points), band, baseline.label, column, bounds)
-        said = " and ".join(f"{bound:.2f} ({source})" for source, bound in bounds.items())
+        listing = " and ".join(f"{bound:.2f} ({source})" for source, bound in bounds.items())
         several_seeds = any(estimate.n > 1 for estimate in (band, *(point.estimate for point in points)))
         return figure, (
             (
@@ -67,7 +67,7 @@ class Sensitivity(Plot):
                 if several_seeds
                 else "One seed, so no interval."
             )
-            + f" Lower bound of s by eq. 4 for {num_classes} classes and p = {self.probability:g}: {said}."
+            + f" Lower bound of s by eq. 4 for {num_classes} classes and p = {self.probability:g}: {listing}."
         )
 
 
@@ -81,7 +81,7 @@ def _scale(name: str, settings: Mapping[str, Any]) -> float:
 
 def _estimate(name: str, measured: Measured) -> Estimate:
     if not measured.values:
-        raise UserError(f"row {name!r} has no value of the column")
+        raise UserError(f"row {name!r} has no value in the column")
     return t_interval(measured.means())
 
 

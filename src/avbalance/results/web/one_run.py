@@ -18,7 +18,7 @@ from avbalance.results.runs import Predictions, Run
 LOGS = Path("results/logs")
 LOG_LINES, LOG_BYTES = 20, 10_000
 MOST_CLASSES = 60
-"""A confusion matrix of more classes is no picture any more."""
+"""Largest number of classes whose confusion matrix is drawn."""
 COSTS = (
     "train_seconds",
     "train_clips_per_second",
@@ -28,7 +28,7 @@ COSTS = (
     "multiply_adds_per_clip",
 )
 PER_CENT = re.compile(r"_(accuracy|top5|map|mauc|acc_masked_.+|eer_.+)$")
-"""Columns of a history that are fractions there."""
+"""Columns of a history that hold fractions."""
 PROVENANCE = ("commit", "device", "threads", "seconds", "finished", "python", "versions")
 
 
@@ -43,15 +43,15 @@ def describe_run(folder: Path) -> dict[str, Any]:
         UserError: The run is damaged, or another version made it.
     """
     run = Run(folder, {})
-    made = run.manifest["provenance"]
+    provenance = run.manifest["provenance"]
     try:
         confusion, masked = confusion_of(run.predictions)
         return {
             "history": shorten_history(run.history),
             "norms": {stream: list(map(shorten, norms.mean(axis=1))) for stream, norms in run.weight_norms.items()},
             "cost": {name: run.metrics[name] for name in COSTS if name in run.metrics}
-            | {"peak_memory_mib": peak_memory_mib(made)},
-            "provenance": {name: made[name] for name in PROVENANCE if name in made},
+            | {"peak_memory_mib": peak_memory_mib(provenance)},
+            "provenance": {name: provenance[name] for name in PROVENANCE if name in provenance},
             "inputs": run.manifest["recipe"]["inputs"],
             "config": _settings(run),
             "confusion": confusion,
@@ -59,7 +59,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{folder}: has another form than this version's runs ({error!r}); remove it and make it again with "
+            f"{folder}: was made by another version ({error!r}); remove it and make it again with "
             "'snakemake --cores all'"
         ) from error
 
@@ -97,7 +97,7 @@ def shorten_history(history: Mapping[str, NDArray[np.float64]]) -> dict[str, lis
 
 
 def shorten(value: float) -> float | None:
-    """Four digits that count."""
+    """Round to four significant digits; None for a number that is not finite."""
     return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
@@ -122,20 +122,20 @@ def confusion_of(predictions: Predictions) -> tuple[list[list[int]] | None, dict
 
 
 def why_missing(folder: Path) -> str:
-    """What became of a run, or of another artifact, that is not there."""
+    """Reason why a run or another artifact is missing."""
     log = LOGS / folder.parent.name / f"{folder.name}.log"
     if log.exists():
         return f"failed: see {log}"
     if folder.with_name(f"{folder.name}.dvc").exists():
-        return "is cached, not pulled: dvc pull"
-    return f"is not here: {folder}"
+        return "is cached but not pulled: dvc pull"
+    return f"is missing: {folder}"
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log; none where there is no log."""
+    """Last lines of a log; none without a log."""
     if not log.exists():
         return []
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - LOG_BYTES, 0))
-        said = file.read().decode(errors="replace")
-    return [line.rsplit("\r", 1)[-1] for line in said.rstrip("\n").split("\n")[-LOG_LINES:]]
+        text = file.read().decode(errors="replace")
+    return [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")[-LOG_LINES:]]
