@@ -54,7 +54,9 @@ def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], o
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
     balancer = build_balancer(settings, describe(folder), torch.device("cpu")).train()
-    optimizer = optimization.make(balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001})
+    optimizer = optimization.make(
+        balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0}
+    )
     batch = split.batch(np.arange(len(split)))
     return lambda: balancer.step(batch, optimizer)
 

@@ -37,7 +37,7 @@ from numpy.random import Generator
 from avbalance import cli, plan
 from avbalance.data.miniatures.kinetics import KineticsMiniature
 from avbalance.data.miniatures.synthetic import best_accuracy, best_joint_accuracy
-from avbalance.planning.artifacts import FOLDERS, Artifact, weights
+from avbalance.planning.artifacts import Artifact
 from avbalance.results.statistics import t_interval
 
 LEVELS = ((0.9, 0.9), (0.9, 0.5), (0.5, 0.9))
@@ -132,10 +132,10 @@ def write_config(project: Path, num_clips: int) -> None:
 def make(artifact: Artifact) -> None:
     """Run an artifact's step as its rule does, but in this process: starting one takes longer than most steps."""
     arguments = ["--recipe", f"results/recipes/{artifact.name}.json", "--out", artifact.path]
-    if artifact.folder == "runs":
-        arguments += ["--weights", weights(artifact.path)]
-    place = "prepare." if artifact.folder in ("raw", "prep") else ""
-    step = import_module(f"avbalance.{place}{artifact.recipe['step']}")
+    if artifact.kind == "runs":
+        arguments += ["--weights", artifact.weights]
+    place = "prepare." if artifact.kind in ("raw", "prep") else ""
+    step = import_module(f"avbalance.{place}{artifact.step}")
     with patch.object(sys, "argv", [step.__name__, *arguments]):
         step.main()
 
@@ -198,10 +198,10 @@ def main() -> None:
         made = plan.make(Path(), {"scale": "miniature", "tables": [TABLE], "seeds": seeds})
         made.write_recipes()
         (table,) = (artifact for artifact in made.artifacts.values() if artifact.folder == "tables/miniature")
-        steps = [artifact for artifact in made.artifacts.values() if artifact.folder in FOLDERS]
+        steps = [artifact for artifact in made.artifacts.values() if not artifact.is_stamped]
         for artifact in steps:  # in the order in which they are needed
             make(artifact)
-        rows = table.recipe["settings"]["rows"]
+        rows = table.settings["rows"]
         printed: list[list[str]] = []
         for level in LEVELS:
             cells = {name: rows[f"{name_of(level)}_{name}"] for name in ROWS}

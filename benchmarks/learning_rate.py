@@ -32,18 +32,17 @@ def provide(made: Plan, path: str) -> None:
     if (Path(path) / store.MANIFEST).exists():
         return
     artifact = made.artifacts[path]
-    for source in artifact.recipe["inputs"].values():
+    for source in artifact.inputs.values():
         provide(made, source)
     recipe = f"results/recipes/{artifact.name}.json"
-    command = [sys.executable, "-m", f"avbalance.{artifact.recipe['step']}", "--recipe", recipe, "--out", path]
+    command = [sys.executable, "-m", f"avbalance.prepare.{artifact.step}", "--recipe", recipe, "--out", path]
     subprocess.run(command, check=True)
 
 
 def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, float]:
     """The record of the epoch that a training at a learning rate keeps; all NaN where it diverges."""
     splits = {name: Split(data, name, list(settings["encoder"]), CPU) for name in ("train", "val")}
-    training = {**settings["training"], "learning_rate": rate}
-    training.pop("monitor", None)  # it would look at test
+    training = {**settings["training"], "learning_rate": rate, "monitor": False}  # a monitor would look at test
     with tempfile.TemporaryDirectory() as resume:
         try:
             balancer = build_balancer(settings, describe(data), CPU)
@@ -64,9 +63,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     made = plan.make(Path(), {"scale": arguments.scale, "tables": [arguments.table], "seeds": [arguments.seed]})
-    (table,) = (each for each in made.artifacts.values() if each.recipe["settings"].get("table") == arguments.table)
-    run = made.artifacts[table.recipe["settings"]["rows"][arguments.row][0]["run"]]
-    settings, data = run.recipe["settings"], run.recipe["inputs"]["data"]
+    (table,) = (each for each in made.artifacts.values() if each.settings.get("table") == arguments.table)
+    run = made.artifacts[table.settings["rows"][arguments.row][0]["run"]]
+    settings, data = run.settings, run.inputs["data"]
     made.write_recipes()
     provide(made, data)
     print_conditions(**vars(arguments), **settings["training"])

@@ -23,6 +23,7 @@ from measure import print_conditions, print_table
 from numpy.typing import NDArray
 
 from avbalance import cli, store
+from avbalance.configuration.schema import Training
 from avbalance.data.packing import write_array
 from avbalance.train import run
 
@@ -63,8 +64,11 @@ def resident(field: str) -> int:
 def train(data: Path, threads: int) -> dict[str, Any]:
     """One run of one epoch; what it took."""
     torch.set_num_threads(threads)
-    training = {"epochs": 1, "patience": 1, "batch_size": BATCH_SIZE, "learning_rate": 0.001, "precision": "float32"}
-    recipe = {"settings": {**settings(ENCODERS, "mlp"), "training": training}, "inputs": {"data": str(data)}}
+    training = Training(epochs=1, patience=1, batch_size=BATCH_SIZE, learning_rate=0.001, precision="float32")
+    recipe = {
+        "settings": {**settings(ENCODERS, "mlp"), "training": training.model_dump()},
+        "inputs": {"data": str(data)},
+    }
     before = resident("VmRSS")
     trained = run(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
     model = 5 * 4 * trained["metrics"]["num_parameters"]

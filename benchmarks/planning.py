@@ -43,7 +43,7 @@ def write_artifacts(project: Path) -> int:
     """Put a manifest or stamp in place of every artifact; returns how many jobs that spares."""
     artifacts = plan.make(project, {"scale": "miniature", "seeds": [0]}).artifacts.values()
     for artifact in artifacts:
-        for product in artifact.products:
+        for product in artifact.products.values():
             (project / product).parent.mkdir(parents=True, exist_ok=True)
             (project / product).write_text(json.dumps({"recipe": artifact.recipe, "files": {}}), encoding="utf-8")
     return len(artifacts)

@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from avmnist import BATCH_SIZE, ENCODERS, MAX_GENERATED_BATCHES, pack, settings
 from measure import alternate, print_conditions, print_table, ratio
 
 from avbalance import cli
+from avbalance.configuration.schema import Training
 from avbalance.data.packed import Split
 from avbalance.registry import Spec
 from avbalance.train import build_balancer, train
@@ -65,11 +66,13 @@ def print_speed(models: Sequence[str], batch_size: int, num_steps: int, repetiti
     print_table(["training step", f"{base_name}, clips/s", *(f"{name}, ratio" for name in names)], rows)
 
 
-def val_accuracy(folder: Path, description: dict[str, Any], precision: str, seed: int, epochs: int) -> float:
+def val_accuracy(
+    folder: Path, description: dict[str, Any], precision: Literal["float32", "bfloat16"], seed: int, epochs: int
+) -> float:
     splits = {name: Split(folder, name, list(ENCODERS), CPU) for name in ("train", "val")}
     balancer = build_balancer(settings(ENCODERS, "mlp", seed), description, CPU)
-    training = {"epochs": epochs, "patience": epochs, "batch_size": BATCH_SIZE, "learning_rate": 0.001}
-    history = train(balancer, splits, {**training, "precision": precision}, seed, folder / "resume", float("inf"))
+    training = Training(epochs=epochs, patience=epochs, batch_size=BATCH_SIZE, learning_rate=0.001, precision=precision)
+    history = train(balancer, splits, {}, training.model_dump(), seed, folder / "resume", float("inf"))
     return min(history, key=lambda record: record["val_loss"])["val_accuracy"]
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from avbalance import plan, store
+from avbalance.configuration.schema import Training
 from avbalance.planning.artifacts import Plan
 
 torch.set_num_threads(1)
@@ -61,7 +62,7 @@ def recipe(prepared: Path) -> Callable[..., dict[str, Any]]:
     """Recipes of runs on `prepared`; keywords replace settings, `training` is merged."""
 
     def make(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-        training = {"epochs": 6, "batch_size": 16, "learning_rate": 0.003, "patience": 6, "precision": "float32"}
+        training = Training(epochs=6, batch_size=16, learning_rate=0.003, patience=6, precision="float32").model_dump()
         settings: dict[str, Any] = {
             "dataset": "patterns",
             "encoder": {"audio": "conv1net", "visual": "conv2net"},

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -40,8 +39,7 @@ NEVER_NEUTRAL = {"g_blend_online"}  # its weights are measured, and sum to 1
 TASKS = ("single_label", "multi_label")  # verification has single labels too
 
 FUSIONS, HEADS, LOSSES, BALANCERS = (
-    {name: registry.find(kind, name) for name in import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY}
-    for kind in ("fusion", "head", "loss", "balancer")
+    {name: registry.find(kind, name) for name in registry.registered(kind)} for kind in registry.METHODS_OF_ROW
 )
 PAIRS = list(product(FUSIONS, BALANCERS))
 DEFINED = [

@@ -5,16 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avbalance.configuration.checks import read_yaml, validate
+from avbalance.configuration.project import read_project
 from avbalance.configuration.table_schema import Table
 from avbalance.results.claims import Result, judge
 from avbalance.results.columns.base import Header, find_column
 from avbalance.results.measure import Measured
 
-TABLES = {
-    path.stem: validate(Table, read_yaml(path), path).spread()
-    for path in sorted((Path(__file__).parents[1] / "config" / "tables").glob("*.yaml"))
-}
+TABLES = read_project(Path(__file__).parents[1], {}).tables
 
 
 def on_the_papers_numbers(table: Table) -> dict[str, Result]:

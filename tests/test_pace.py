@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avbalance import pace, plan, store
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.status import survey, time_left
 
 
@@ -21,7 +21,7 @@ def paths(planned: Plan, folder: str) -> list[str]:
 def finish(planned: Plan, path: str, seconds: float) -> None:
     """What a step leaves that took `seconds`, wherever it ran."""
     artifact = planned.artifacts[path]
-    for product in artifact.products:
+    for product in artifact.products.values():
         file = planned.project.root / product
         file.parent.mkdir(parents=True)
         file.write_text(
@@ -35,12 +35,12 @@ def record(planned: Plan, path: str, start: float, end: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = f"{path.replace('results', 'results/logs', 1)}.log"
     times = {"log": [log], "starttime": start, "endtime": end, "incomplete": False}
-    (folder / urlsafe_b64encode(planned.artifacts[path].products[0].encode()).decode()).write_text(
+    (folder / urlsafe_b64encode(planned.artifacts[path].product.encode()).decode()).write_text(
         json.dumps(times), encoding="utf-8"
     )
 
 
-def seconds_of(planned: Plan) -> dict[str, dict[str, float]]:
+def seconds_of(planned: Plan) -> dict[str, dict[Artifact, float]]:
     return pace.finished(planned, pace.steps_here(planned))
 
 
@@ -49,27 +49,31 @@ def test_seconds_of_the_running_workflow_count_before_earlier_and_foreign_ones(p
     prep, (probe, *_) = *paths(planned, "prep"), paths(planned, "probes")
     for path in (first, second, third, prep, probe):
         finish(planned, path, 1000)
-    assert seconds_of(planned)["runs"] == {planned.artifacts[path].name: 1000 for path in (first, second, third)}
+    assert seconds_of(planned)["runs"] == {planned.artifacts[path]: 1000 for path in (first, second, third)}
     now = time.time()
     record(planned, prep, now - 500, now - 460)
     record(planned, first, now - 400, now - 380)
     record(planned, second, now + 10, now + 17)
     assert seconds_of(planned)["runs"] == pytest.approx(
-        {planned.artifacts[first].name: 20, planned.artifacts[second].name: 7}, abs=1e-3
+        {planned.artifacts[first]: 20, planned.artifacts[second]: 7}, abs=1e-3
     )
     pace.begin(planned.project.root, cores=1)  # since then one run has finished
     seconds = seconds_of(planned)
-    assert seconds["runs"] == pytest.approx({planned.artifacts[second].name: 7}, abs=1e-3)
+    assert seconds["runs"] == pytest.approx({planned.artifacts[second]: 7}, abs=1e-3)
     assert list(seconds["prep"].values()) == pytest.approx([40], abs=1e-3)
     assert list(seconds["probes"].values()) == [1000]
 
 
+def run(slug: str) -> Artifact:
+    return Artifact("runs", "", slug, "train", {}, {}, "")
+
+
 def test_a_step_is_expected_to_take_what_those_of_the_most_similar_names_took() -> None:
-    seconds = {"avmnist-audio-s0-1a": 2, "avmnist-film-linear-s0-2b": 10, "avmnist-film-linear-s1-3c": 14}
+    seconds = {run("avmnist-audio-s0"): 2, run("avmnist-film-linear-s0"): 10, run("avmnist-film-linear-s1"): 14}
     # film, s2: shares 3 of 5 words with both of film and 1 of 6 with audio
-    assert pace.expected_seconds("avmnist-film-linear-s2-4d", seconds) == 12
-    assert pace.expected_seconds("avmnist-audio-s1-5e", seconds) == 2
-    assert pace.expected_seconds("avmnist-film-linear-s1-6f", seconds) == 14
+    assert pace.expected_seconds(run("avmnist-film-linear-s2"), seconds) == 12
+    assert pace.expected_seconds(run("avmnist-audio-s1"), seconds) == 2
+    assert pace.expected_seconds(run("avmnist-film-linear-s1"), seconds) == 14
 
 
 @pytest.mark.parametrize(
@@ -86,12 +90,9 @@ def test_the_time_left_is_shared_by_as_many_steps_as_run_at_once(
     planned.project.scale.threads = threads
     pace.begin(planned.project.root, cores)
     # Four runs of 20 s, probes of 10 s of which a half and two whole are left, a table like the cheapest step.
-    names = [planned.artifacts[path].name for path in probes]
-    waiting = {
-        "runs": dict.fromkeys(map(str, range(4)), 1.0),
-        "probes": dict(zip(names, (0.5, 1.0, 1.0), strict=False)),
-        "tables/miniature": {planned.artifacts[table].name: 0.2},
-    }
+    waiting = dict.fromkeys((planned.artifacts[path] for path in runs), 1.0)
+    waiting |= {planned.artifacts[path]: share for path, share in zip(probes, (0.5, 1.0, 1.0), strict=False)}
+    waiting[planned.artifacts[table]] = 0.2
     assert pace.seconds_left(planned, waiting) == (pytest.approx(expected), [])
 
 
@@ -110,9 +111,9 @@ def test_a_workflow_that_has_become_slower_will_stay_so(
     assert workflow is not None
     steps, now = [], workflow.started
     for place, each in enumerate(seconds):
-        steps.append(pace.Step("runs", f"avmnist-s{place}-0a", now + pause, now + pause + each))
+        steps.append(pace.Step(run(f"avmnist-s{place}"), now + pause, now + pause + each))
         now += pause + each
-    known = {"runs": {step.name: step.end - step.start for step in steps}}
+    known = {"runs": {step.artifact: step.end - step.start for step in steps}}
     assert pace.slowdown(planned, steps, known) == pytest.approx(expected)
     assert pace.slowdown(planned, steps[:5], known) == 1  # too few to tell
 
@@ -120,15 +121,15 @@ def test_a_workflow_that_has_become_slower_will_stay_so(
 def test_the_last_step_takes_as_long_as_on_one_core(planned: Plan) -> None:
     finish(planned, paths(planned, "runs")[0], 20)
     pace.begin(planned.project.root, cores=16)
-    assert pace.seconds_left(planned, {"runs": {"x": 0.75}}) == (15, [])
+    assert pace.seconds_left(planned, {planned.artifacts[paths(planned, "runs")[1]]: 0.75}) == (15, [])
 
 
 def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_done(planned: Plan) -> None:
     states = survey(planned)
     kinds = "raw, prep, runs, probes, tables/miniature, audit/miniature, page"
     assert time_left(planned, states) == f"time left: unknown, not counting {kinds}, of which none has finished yet"
-    run = planned.artifacts[paths(planned, "runs")[0]].name
-    folder = planned.project.root / "results" / "resume" / run
+    name = planned.artifacts[paths(planned, "runs")[0]].name
+    folder = planned.project.root / "results" / "resume" / name
     folder.mkdir(parents=True)
     state = {"pid": os.getpid(), "host": socket.gethostname(), "started": 100.0, "first": 2, "time": 130.0}
     (folder / "progress.json").write_text(json.dumps({**state, "done": 5, "total": 10}), encoding="utf-8")
@@ -150,7 +151,7 @@ def test_a_step_that_snakemake_runs_is_running_though_it_has_written_nothing_but
     assert len(survey(planned)["tables/miniature"].failed) == 1  # no workflow runs
     pace.begin(root, cores=1)
     assert pace.running_jobs(root) == {f"{table}.key"}
-    assert survey(planned)["tables/miniature"].running == [(planned.artifacts[table].name, 0, 1)]
+    assert survey(planned)["tables/miniature"].running == [(planned.artifacts[table], 0, 1)]
 
 
 def test_a_workflow_that_has_ended_runs_no_more(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def probe(
         options: tuple[str, ...] = (),
         **settings: Any,  # noqa: ANN401
     ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        chosen = {"modality": "visual", "layers": LAYERS, "moments": [None], "reduction": {"mean": {}}, **settings}
+        chosen = {"modality": "visual", "layers": LAYERS, "snapshots": [None], "reduction": {"mean": {}}, **settings}
         inputs = {"weights": str(weights), "data": str(data), "trained_on": str(prepared)}
         made = {"step": "probe", "name": "probe-0", "settings": chosen, "inputs": inputs}
         (tmp_path / "recipe.json").write_text(json.dumps(made), encoding="utf-8")
@@ -158,7 +158,7 @@ def probe(
 
 
 def test_layers_have_a_probe_at_each_moment(probe: Callable[..., Any]) -> None:
-    figures, predictions = probe(layers=["conv?", "input"], moments=[5, None], reduction={"full": {}})
+    figures, predictions = probe(layers=["conv?", "input"], snapshots=[5, None], reduction={"full": {}})
     assert list(figures) == ["input", "conv1", "conv2"]  # in the order of the network
     assert [list(of_layer) for of_layer in figures.values()] == [["5", "trained"]] * 3
     # 8 x 8 images; 32 channels; after pooling 64 channels of 4 x 4

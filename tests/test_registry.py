@@ -13,14 +13,12 @@ import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avbalance import ranges, registry
-from avbalance.configuration.signature import GIVEN, describe, feature_dim, resolve
+from avbalance.configuration.signature import describe, feature_dim, resolve
 from avbalance.errors import UserError
 from avbalance.registry import nearest
 
 ROOT = Path(__file__).parents[1]
-REGISTERED = [
-    (kind, name) for kind, folder in registry.FOLDERS.items() for name in import_module(f"avbalance.{folder}").REGISTRY
-]
+REGISTERED = [(kind, name) for kind in registry.KINDS for name in registry.registered(kind)]
 PLUGINS = [(kind, name) for kind, name in REGISTERED if kind != "formula"]  # a formula is a function
 OUTSIDE = """
 from typing import Literal
@@ -85,7 +83,7 @@ def test_a_registered_name_leads_to_what_its_module_defines(kind: str, name: str
 def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor(kind: str, name: str) -> None:
     module, class_name = registry.locate(kind, name)
     signature = inspect.signature(getattr(import_module(module), class_name))
-    options = list(signature.parameters.values())[GIVEN[kind] :]
+    options = list(signature.parameters.values())[registry.KINDS[kind].num_given :]
     names = {**vars(typing), **vars(ranges), "Sequence": Sequence}
     described = describe(kind, name).options
     assert {option: (eval(annotation, names), default) for option, (annotation, default) in described.items()} == {
@@ -145,7 +143,7 @@ def test_a_registered_method_without_options_resolves_to_its_defaults(kind: str,
         with pytest.raises(UserError, match=f"^{name!r} needs the option {missing!r}"):
             resolve(kind, name)
         return
-    for option in defaults.keys() & registry.FOLDERS.keys():  # it holds a method
+    for option in defaults.keys() & registry.KINDS.keys():  # it holds a method
         defaults[option] = resolve(option, defaults[option])
     assert resolve(kind, name) == resolve(kind, {name: None}) == resolve(kind, {name: {}}) == {name: defaults}
 
@@ -245,8 +243,8 @@ def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, Any], s
         ("outside.methods:Naer", "outside.methods: has no class 'Naer'; did you mean 'Near'?"),
         ("outside.nothing:Near", "module 'outside.nothing' cannot be found; is it installed"),
         ("nowhere.methods:Near", "module 'nowhere.methods' cannot be found; is it installed"),
-        ({"concat": {}, "film": {}}, "{'concat': {}, 'film': {}} is no method; write a name, or one name with"),
-        (3, "3 is no method; write a name, or one name with its options"),
+        ({"concat": {}, "film": {}}, "{'concat': {}, 'film': {}} is not a method; write a name, or one name with"),
+        (3, "3 is not a method; write a name, or one name with its options"),
         ({"concat": 3}, "options of 'concat' are 3; write {option: value}"),
         ({"concat": {"width": 3}}, "'concat' has no option 'width'; none is allowed"),
     ],

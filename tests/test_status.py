@@ -32,7 +32,7 @@ def find(planned: Plan, name: str) -> Artifact:
 def finish(planned: Plan, name: str, seconds: float = 1.0) -> None:
     """What a step that took `seconds` leaves."""
     artifact = find(planned, name)
-    for product in artifact.products:
+    for product in artifact.products.values():
         file = planned.project.root / product
         file.parent.mkdir(parents=True, exist_ok=True)
         manifest = {"recipe": artifact.recipe, "files": {}, "provenance": {"seconds": seconds}}
@@ -100,8 +100,8 @@ def test_before_anything_has_begun_all_is_left(planned: Plan) -> None:
 def test_half_way_every_artifact_is_in_its_place(half_way: Plan) -> None:
     runs, states = names(half_way, "runs"), survey(half_way)
     assert [artifact.name for artifact in states["runs"].done] == runs[:2]
-    assert states["runs"].running == [(runs[2], 1, 4)]
-    assert states["runs"].failed == [(runs[3], Path(f"results/logs/runs/{runs[3]}.log"))]
+    assert states["runs"].running == [(find(half_way, runs[2]), 1, 4)]
+    assert states["runs"].failed == [(find(half_way, runs[3]), Path(f"results/logs/runs/{runs[3]}.log"))]
     assert [artifact.name for artifact in states["probes"].left] == names(half_way, "probes")[1:]
     assert counts(half_way)["raw"] == counts(half_way)["prep"] == (1, 0, 0, 0)
     assert counts(half_way)["tables/miniature"] == (0, 0, 0, 1)
@@ -110,7 +110,7 @@ def test_half_way_every_artifact_is_in_its_place(half_way: Plan) -> None:
 def test_a_run_without_its_weights_is_not_done_where_a_probe_needs_them(half_way: Plan) -> None:
     runs = names(half_way, "runs")
     probe = find(half_way, names(half_way, "probes")[1])  # is left to do
-    assert probe.recipe["inputs"]["weights"] == f"results/weights/{runs[1]}"
+    assert probe.inputs["weights"] == f"results/weights/{runs[1]}"
     shutil.rmtree(half_way.project.root / "results" / "weights" / runs[1])
     assert counts(half_way)["runs"] == (1, 1, 1, 1)
 
@@ -177,7 +177,7 @@ def test_a_table_of_older_code_is_named_with_the_step_that_changed(planned: Plan
 
 def test_a_setting_of_an_older_run_is_named(planned: Plan) -> None:
     name = names(planned, "runs")[0]
-    older_run = f"{name.rsplit('-', 1)[0]}-000000000000"
+    older_run = f"{find(planned, name).slug}.000000000000"
     leave_older(planned, lambda older: older.update(inputs={role_of(planned, name): f"results/runs/{older_run}"}))
     recipe = copy.deepcopy(find(planned, name).recipe)
     training = recipe["settings"]["training"]

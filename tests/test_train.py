@@ -404,12 +404,12 @@ def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make
     per_epoch = len(Batches(Split(Path(recipe()["inputs"]["data"]), "train", ["audio"], CPU), 16))
     num_steps = 3 * per_epoch
     wanted = recipe(
-        training={"epochs": 3, "select": "last", "batch_size": 16, "moments": [0, per_epoch + 1, num_steps]}
+        training={"epochs": 3, "select": "last", "batch_size": 16, "snapshots": [0, per_epoch + 1, num_steps]}
     )
     assert wanted["settings"]["training"]["batch_size"] == recipe()["settings"]["training"]["batch_size"]
     half = {
         **wanted,
-        "settings": {**wanted["settings"], "training": {**wanted["settings"]["training"], "moments": [0]}},
+        "settings": {**wanted["settings"], "training": {**wanted["settings"]["training"], "snapshots": [0]}},
     }
     half["settings"]["training"] = {**half["settings"]["training"], "epochs": 2}
     train_run(half, tmp_path / "kept")
@@ -424,17 +424,17 @@ def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make
 
 
 def test_a_moment_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"training.moments: 9999 is beyond the \d+ steps of training"):
-        train_run(recipe(training={"moments": [9999]}), tmp_path / "late")
-    wanted = recipe(training={"epochs": 400, "patience": 1, "learning_rate": 0.1, "moments": [1600]})
+    with pytest.raises(UserError, match=r"training.snapshots: 9999 is beyond the \d+ steps of training"):
+        train_run(recipe(training={"snapshots": [9999]}), tmp_path / "late")
+    wanted = recipe(training={"epochs": 400, "patience": 1, "learning_rate": 0.1, "snapshots": [1600]})
     with pytest.raises(
-        UserError, match=r"training.moments: 1600 was not reached, for training stopped after \d+ steps"
+        UserError, match=r"training.snapshots: 1600 was not reached, for training stopped after \d+ steps"
     ):
         train_run(wanted, tmp_path / "stopped")
 
 
 def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:
-    wanted = recipe(training={"epochs": 0, "moments": [0]})
+    wanted = recipe(training={"epochs": 0, "snapshots": [0]})
     (tmp_path / "all").mkdir()
     subprocess.run(step(wanted, tmp_path / "all"), check=True, capture_output=True)
     start = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()

@@ -4,50 +4,16 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from avbalance import cli, registry
+from avbalance import cli, registry, requirements
 from avbalance.configuration import signature
 from avbalance.configuration.schema import Task
 from avbalance.results import catalogue, citations
 from avbalance.source import source_of, tree_of
 
-KINDS = {
-    "encoder": (
-        "Encoders",
-        "What one modality becomes: one feature vector a clip. One for all modalities, `encoder: resnet18`, or one for "
-        "each, `encoder: {audio: conv1net, visual: conv2net}`.",
-    ),
-    "fusion": (
-        "Fusions",
-        "How the features of several modalities meet. They become streams: one a modality, or one named `joint`.",
-    ),
-    "head": ("Heads", "How logits come of the streams."),
-    "loss": ("Losses", "Which terms make the objective, from one batch's output and labels alone."),
-    "balancer": ("Balancers", "What changes joint training, from data to gradients."),
-    "augmentation": (
-        "Augmentations",
-        "How pictures of training clips are cut and mirrored: `training: {augment: random_resized_crop}`. Sound and "
-        "the clips of validation and test stay as they are.",
-    ),
-    "feature_reduction": (
-        "Feature reductions",
-        "What a probe takes of a layer's features: `probe: {layers: [...], reduction: {projection: {num: 1000}}}`.",
-    ),
-    "view": (
-        "Views",
-        "What a modality of a clip is shown as: `prepare: {views: {visual: {faces: {...}}}}` of a data set.",
-    ),
-    "detector": ("Face detectors", "What finds faces: the option `detector` of the view `faces`."),
-    "data": (
-        "Readers and generators",
-        "A reader knows where a data set's clips lie and what their labels are: `reader` of a data set. A generator, "
-        "`..._miniature`, makes the same files in small.",
-    ),
-    "figure": ("Figures", "Kinds of figures: `figure` of a table's file."),
-}
+KINDS = {name: kind for name, kind in registry.KINDS.items() if kind.heading}
 BEGIN = """# Methods
 
 Made by `python -m avbalance.docs` from the methods' docstrings and signatures: edit those. A row of a table names a
@@ -61,12 +27,12 @@ or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any;
 
 def page() -> str:
     """The whole catalogue."""
-    names = {kind: list(import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY) for kind in KINDS}
-    toc = " · ".join(f"[{heading}](#{_anchor(heading)})" for heading, _ in KINDS.values())
+    names = {kind: list(registry.registered(kind)) for kind in KINDS}
+    toc = " · ".join(f"[{each.heading}](#{_anchor(each.heading)})" for each in KINDS.values())
     parts = [BEGIN, f"{toc} · [References](#references)\n"]
     told: dict[str, str] = {}
-    for kind, (heading, sentence) in KINDS.items():
-        parts += [f"## {heading}\n", f"{sentence}\n", "| name | what |\n|---|---|"]
+    for kind, described in KINDS.items():
+        parts += [f"## {described.heading}\n", f"{described.sentence}\n", "| name | what |\n|---|---|"]
         parts += [f"| [`{name}`](#{kind}-{name}) | {_cell(_title(kind, name))} |" for name in names[kind]]
         parts += ["", *(part for name in names[kind] for part in _section(kind, name, told))]
     parts += ["## References\n", "As BibTeX: [references.bib](../src/avbalance/results/references.bib).\n"]
@@ -113,27 +79,12 @@ def _explained(kind: str, name: str, line: list[str], told: dict[str, str]) -> s
 
 
 def _needs(kind: str, name: str) -> Iterator[str]:
-    """What a method asks of data and of other methods, by what its class declares."""
+    """Needs of a method on data and on other methods, by what its class declares."""
     declared = signature.describe(kind, name).attributes
-    if declared.get("two_modalities"):
-        yield "exactly two modalities"
-    if declared.get("several_modalities"):
-        yield "two modalities or more"
-    if declared.get("equal_dims"):
-        yield "encoders of one feature length"
-    if declared.get("reads_maps"):
-        yield f"encoders with feature maps ({_names('encoder', 'has_maps', True)}) that are not `pretrained`"
-    if required := declared.get("requires_loss"):
-        weight = ", its weight left at 1" if declared.get("weighs_heads") else ""
-        yield f"loss {' or '.join(f'`{loss}`' for loss in required)}{weight}"
-    if declared.get("needs_branch"):
-        yield "an encoder with an auxiliary branch, its option `branch` true"
-    if declared.get("scales_gradients"):
-        yield "optimizer `sgd`"
-    if declared.get("uses_blend"):
-        yield "the row's uni-modal and joint runs, which are trained first"
-    if (tasks := declared.get("tasks")) and len(tasks) < len(get_args(Task)):
-        yield f"{' or '.join(f'`{task}`' for task in tasks)} data"
+    is_for_any_data = len(declared.get("tasks", ())) == len(get_args(Task))
+    for requirement, needs in requirements.declared_by(declared):
+        if not (requirement.attribute == "tasks" and is_for_any_data):
+            yield needs
     if kind == "figure":
         yield "several rows" if declared["several_rows"] else "one row"
     if kind == "view":
@@ -157,14 +108,14 @@ def _gives(kind: str, name: str) -> Iterator[str]:
 
 
 def _names(kind: str, attribute: str, value: bool) -> str:
-    names = import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY
+    names = registry.registered(kind)
     return ", ".join(f"`{name}`" for name in names if signature.describe(kind, name).attributes.get(attribute) is value)
 
 
 def _title(kind: str, name: str) -> str:
     """The first line of a method's module; of its class, where the module has several methods."""
     module, class_name = registry.locate(kind, name)
-    places = import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY.values()
+    places = registry.registered(kind).values()
     is_alone = sum(place.split(":")[0] == module.rpartition(".")[2] for place in places) == 1
     docstring = ast.get_docstring(tree_of(module) if is_alone else signature.lineage(module, class_name)[0])
     return (docstring or "").partition("\n")[0]

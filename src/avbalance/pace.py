@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from avbalance import plan, progress, store
-from avbalance.planning.artifacts import STAMPED, Plan
+from avbalance.planning.artifacts import Artifact, Plan
 
 WORKFLOW = Path(".snakemake/avbalance.json")
 RECENT = 10
@@ -64,47 +64,51 @@ def _files(folder: Path) -> list[Path]:
 class Step(NamedTuple):
     """A step that Snakemake has run here; times are in seconds since 1970."""
 
-    folder: str
-    name: str
+    artifact: Artifact
     start: float
     end: float
 
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.end - self.start
+
 
 def steps_here(planned: Plan) -> list[Step]:
-    """The artifacts that are there and that Snakemake has made here, in the order in which they were finished."""
+    """Steps of the artifacts that exist and that Snakemake has made here, in the order in which they ended."""
     steps = {}  # a run has two records, and a step that failed may have one
     for file in _files(planned.project.root / ".snakemake" / "metadata"):
         record = json.loads(file.read_text(encoding="utf-8"))
         path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
         artifact = planned.artifacts.get(path)
-        if artifact is not None and (planned.project.root / artifact.products[0]).exists() and record["endtime"]:
-            steps[path] = Step(artifact.folder, artifact.name, record["starttime"], record["endtime"])
+        if artifact is not None and (planned.project.root / artifact.product).exists() and record["endtime"]:
+            steps[path] = Step(artifact, record["starttime"], record["endtime"])
     return sorted(steps.values(), key=lambda step: step.end)
 
 
-def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[str, float]]:
-    """{folder: {name: seconds}} of the plan's artifacts that are there.
+def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[Artifact, float]]:
+    """{folder: {artifact: seconds}} of the plan's artifacts that exist.
 
-    Those that the running workflow has made count alone where there are any in a folder, else those made here before,
+    In each folder only the artifacts of the running workflow count, if it has made any; else those made here before;
     else those brought from another machine.
     """
     root, workflow = planned.project.root, running_workflow(planned.project.root)
-    best: dict[str, dict[str, float]] = {}
-    older: dict[str, dict[str, float]] = {}
-    elsewhere: dict[str, dict[str, float]] = {}
+    best: dict[str, dict[Artifact, float]] = {}
+    older: dict[str, dict[Artifact, float]] = {}
+    elsewhere: dict[str, dict[Artifact, float]] = {}
     for step in steps:
         is_own = workflow is not None and step.end >= workflow.started
-        (best if is_own else older).setdefault(step.folder, {})[step.name] = step.end - step.start
-    recorded = {step.name for step in steps}
+        (best if is_own else older).setdefault(step.artifact.folder, {})[step.artifact] = step.seconds
+    recorded = {step.artifact for step in steps}
     for path, artifact in planned.artifacts.items():
-        if artifact.name not in recorded and (root / path / store.MANIFEST).exists():
+        if artifact not in recorded and (root / path / store.MANIFEST).exists():
             seconds = float(store.read_manifest(root / path)["provenance"]["seconds"])
-            elsewhere.setdefault(artifact.folder, {})[artifact.name] = seconds
+            elsewhere.setdefault(artifact.folder, {})[artifact] = seconds
     return elsewhere | older | best
 
 
-def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[str, float]]) -> float:
-    """The factor by which the rest of the running workflow is slower than its steps so far.
+def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[Artifact, float]]) -> float:
+    """Factor by which the rest of the running workflow is slower than its steps so far.
 
     The last steps are compared with the times that the others foretell for them. The factor is the square root of the
     median ratio, half of the correction, so that one slow step does not decide; times that of pauses between steps.
@@ -115,71 +119,76 @@ def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[s
     if workflow is None or len(last) < RECENT:
         return 1.0
     began = own[-RECENT - 1].end if len(own) > RECENT else workflow.started
-    busy = sum((step.end - step.start) / _at_once(planned, step.folder) for step in last)
+    busy = sum(step.seconds / _at_once(planned, step.artifact) for step in last)
     ratios = []
     for step in last:
-        others = {name: seconds for name, seconds in known[step.folder].items() if name != step.name}
+        same_folder = known[step.artifact.folder].items()
+        others = {artifact: seconds for artifact, seconds in same_folder if artifact is not step.artifact}
         if others:
-            ratios.append((step.end - step.start) / expected_seconds(step.name, others))
+            ratios.append(step.seconds / expected_seconds(step.artifact, others))
     pauses = max((last[-1].end - began) / busy, 1)
     return sqrt(median(ratios)) * pauses if ratios else pauses
 
 
-def projected(planned: Plan, names: Iterable[str]) -> dict[str, float]:
-    """{name: seconds} of running steps that have done a part, if their other parts take as long."""
+def projected(planned: Plan, artifacts: Iterable[Artifact]) -> dict[Artifact, float]:
+    """{artifact: seconds} of running steps that have done a part, if their other parts take as long."""
     seconds = {}
-    for name in names:
-        file = planned.project.root / "results" / "resume" / name / progress.FILE
+    for artifact in artifacts:
+        file = planned.project.root / "results" / "resume" / artifact.name / progress.FILE
         if file.exists():
             state = json.loads(file.read_text(encoding="utf-8"))
             parts = state["done"] - state["first"]
             if parts:
-                seconds[name] = (state["time"] - state["started"]) / parts * state["total"]
+                seconds[artifact] = (state["time"] - state["started"]) / parts * state["total"]
     return seconds
 
 
-def expected_seconds(name: str, known: Mapping[str, float]) -> float:
-    """The mean of the artifacts whose names share the most words with `name`: dataset, methods, seed."""
-    words = _words(name)
-    alike = {other: len(words & _words(other)) / len(words | _words(other)) for other in known}
-    nearest = [known[other] for other, share in alike.items() if share == max(alike.values())]
+def expected_seconds(artifact: Artifact, known: Mapping[Artifact, float]) -> float:
+    """Mean over the artifacts whose slugs share the most words with that of `artifact`: dataset, methods, seed."""
+    words = _words(artifact)
+    shares = {other: len(words & _words(other)) / len(words | _words(other)) for other in known}
+    nearest = [known[other] for other, share in shares.items() if share == max(shares.values())]
     return sum(nearest) / len(nearest)
 
 
-def _words(name: str) -> set[str]:
-    """`avmnist-film-s0-<key>` -> {avmnist, film, s0}."""
-    return set(name.rsplit("-", 1)[0].split("-"))
+def _words(artifact: Artifact) -> set[str]:
+    return set(artifact.slug.split("-"))
 
 
-def seconds_left(planned: Plan, waiting: Mapping[str, Mapping[str, float]]) -> tuple[float, list[str]]:
-    """Seconds until `waiting`, {folder: {name: share that is left}}, is done, and the folders of unknown cost.
+def seconds_left(planned: Plan, waiting: Mapping[Artifact, float]) -> tuple[float, list[str]]:
+    """Seconds until `waiting`, {artifact: share that is left}, is done, and the folders of unknown cost.
 
     As many steps as run at once share the cost of all; the last step ends no sooner than the longest can.
     """
     steps = steps_here(planned)
     known = finished(planned, steps)
-    costs_of_all = [seconds for folder in known.values() for seconds in folder.values()]
+    cheapest = min((seconds for folder in known.values() for seconds in folder.values()), default=None)
+    folders: dict[str, list[Artifact]] = {}
+    for artifact in waiting:
+        folders.setdefault(artifact.folder, []).append(artifact)
     total, longest, unknown = 0.0, 0.0, []
-    for folder, shares in waiting.items():
-        costs = known.get(folder) or projected(planned, shares)
-        if not costs and costs_of_all and folder.split("/")[0] in STAMPED:
-            costs = {"": min(costs_of_all)}  # a few seconds, as the cheapest step
-        if costs:
-            seconds = [share * expected_seconds(name, costs) for name, share in shares.items()]
-            total += sum(seconds) / _at_once(planned, folder)
-            longest = max([longest, *seconds])
-        elif shares:
-            unknown.append(folder)
+    for folder, artifacts in folders.items():
+        costs = known.get(folder) or projected(planned, artifacts)
+        for artifact in artifacts:
+            if costs:
+                seconds = waiting[artifact] * expected_seconds(artifact, costs)
+            elif cheapest is not None and artifact.is_stamped:
+                seconds = waiting[artifact] * cheapest  # a few seconds, as the cheapest step
+            else:
+                unknown.append(folder)
+                break
+            total += seconds / _at_once(planned, artifact)
+            longest = max(longest, seconds)
     return max(total, longest) * slowdown(planned, steps, known), unknown
 
 
-def _at_once(planned: Plan, folder: str) -> int:
-    """Steps of a folder that run at the same time."""
+def _at_once(planned: Plan, artifact: Artifact) -> int:
+    """Number of steps like that of an artifact that run at the same time."""
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
     gpus = plan.num_gpus(planned.project.settings.device)
-    if folder == "prep":
+    if artifact.kind == "prep":
         return gpus or 1
-    if folder in ("runs", "blends", "probes"):
+    if artifact.kind in ("runs", "blends", "probes"):
         return gpus or max(cores // planned.project.scale.threads, 1)
     return cores

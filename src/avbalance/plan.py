@@ -4,19 +4,21 @@ raw -> prep -> runs + weights -> blends, probes -> tables, figures -> page
 """
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from avbalance import cli, store
+from avbalance import cli
 from avbalance.configuration.project import read_project
 from avbalance.errors import UserError
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import audit_of
 from avbalance.planning.tables import page_of, table_of
 
@@ -31,15 +33,37 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     plan = Plan(project)
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
-        paths = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
-        _require(plan, paths)
+        targets = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        _require(plan, targets)
     else:
-        paths = _shown(plan)
-    plan.targets = [plan.artifacts[path].products[0] for path in paths]
+        targets = _shown(plan)
+    plan.targets = [artifact.product for artifact in targets]
     return plan
 
 
-def _shown(plan: Plan) -> list[str]:
+def for_snakemake(config: Mapping[str, Any], sources: str) -> Plan:
+    """Plan of a workflow, whose notes are printed; a wrong configuration ends the process with one line.
+
+    Turns garbage collection off until the workflow starts: the plan and Snakemake's jobs are millions of objects that
+    all stay, and looking for garbage among them takes a third of the time.
+
+    Args:
+        config: Snakemake's, the overrides of `config.yaml`.
+        sources: Folder of the code that steps run.
+    """
+    gc.disable()
+    try:
+        cli.choose_sources(sources)
+        plan = make(Path(), config)
+        plan.check()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
+    for line in plan.notes():
+        print(line, file=sys.stderr)
+    return plan
+
+
+def _shown(plan: Plan) -> list[Artifact]:
     """The tables that were asked for, the audits of their data, and the page of both.
 
     Tables that a scale names, and no user, are left out where they wait for lists of checksums.
@@ -52,19 +76,19 @@ def _shown(plan: Plan) -> list[str]:
         _require(plan, tables.values())
         page = page_name(settings.scale, list(tables))
     else:
-        plan.left_out = [name for name, path in tables.items() if plan.lacking([path])]
+        plan.left_out = [name for name, table in tables.items() if plan.lacking([table])]
         page = settings.scale
-    paths = [path for name, path in tables.items() if name not in plan.left_out]
-    behind = {each for path in paths for each in plan.behind(path)}
-    plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if path in behind}
-    plan.prepared = {name: path for name, path in plan.prepared.items() if path in behind}
+    shown = [table for name, table in tables.items() if name not in plan.left_out]
+    behind = plan.behind(shown)
+    plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}
+    plan.prepared = {name: artifact for name, artifact in plan.prepared.items() if artifact in behind}
     audits = [audit_of(plan, name) for name in sorted(plan.prepared)]
-    return [*paths, page_of(plan, page, [*paths, *audits]), *audits] if paths else []
+    return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
 
 
-def _require(plan: Plan, paths: Iterable[str]) -> None:
-    """Nothing that was asked for by name waits for lists of checksums."""
-    if lacking := plan.lacking(paths):
+def _require(plan: Plan, artifacts: Iterable[Artifact]) -> None:
+    """Refuse to go on if anything that was asked for by name waits for lists of checksums."""
+    if lacking := plan.lacking(artifacts):
         raise UserError("\n".join(lacking))
 
 
@@ -94,11 +118,10 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = make(Path(), parse_overrides(arguments.config))
     for artifact in plan.artifacts.values():
-        for product in artifact.products:
-            folder = Path(product).parent
-            kept = folder.parent.name in ("runs", "blends", "probes") or arguments.all
-            if product.endswith(store.MANIFEST) and (folder / store.MANIFEST).exists() and kept:
-                print(folder)
+        for path, product in artifact.products.items():
+            is_kept = arguments.all or (artifact.kind in ("runs", "blends", "probes") and path == artifact.path)
+            if is_kept and not artifact.is_stamped and Path(product).exists():
+                print(path)
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Step:
             )
         splits = self._splits(modality)
         extraction = self._extraction(model.encoders[modality], modality, splits, layers, reduction)
-        for moment in self.settings["moments"]:
+        for moment in self.settings["snapshots"]:
             self._load(model, moment)
             for layer, probe in self._solve(extraction, modality, splits).items():
                 self._keep(entry_of(layer, moment), probe, splits)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from avbalance import cli, pace, plan, progress, store
+from avbalance.planning import outdated
 from avbalance.planning.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
@@ -34,14 +34,14 @@ class State:
 
     Attributes:
         not_needed: Neither here nor needed: whatever was made from them is here.
-        running: (name, parts done, parts in all).
-        failed: (name, log).
+        running: (artifact, parts done, parts in all).
+        failed: (artifact, log).
     """
 
     done: list[Artifact] = field(default_factory=list)
     not_needed: list[Artifact] = field(default_factory=list)
-    running: list[tuple[str, int, int]] = field(default_factory=list)
-    failed: list[tuple[str, Path]] = field(default_factory=list)
+    running: list[tuple[Artifact, int, int]] = field(default_factory=list)
+    failed: list[tuple[Artifact, Path]] = field(default_factory=list)
     left: list[Artifact] = field(default_factory=list)
 
 
@@ -54,16 +54,16 @@ def survey(planned: Plan) -> dict[str, State]:
         state = states.setdefault(artifact.folder, State())
         log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
         steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
-        if steps is None and (store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products)):
+        if steps is None and (store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products.values())):
             steps = (0, 1)
-        if planned.is_there(artifact) or (path not in wanted and planned.exists(artifact.products[0])):
+        if planned.is_there(artifact) or (path not in wanted and planned.exists(artifact.product)):
             state.done.append(artifact)
         elif path not in wanted:
             state.not_needed.append(artifact)
         elif steps is not None:
-            state.running.append((artifact.name, *steps))
-        elif log.exists() and planned.broken.isdisjoint(artifact.products):
-            state.failed.append((artifact.name, log.relative_to(root)))
+            state.running.append((artifact, *steps))
+        elif log.exists() and planned.broken.isdisjoint(artifact.products.values()):
+            state.failed.append((artifact, log.relative_to(root)))
         else:
             state.left.append(artifact)
     return states
@@ -82,15 +82,15 @@ def _running(file: Path) -> tuple[int, int] | None:
         return None
 
 
-def waiting(planned: Plan, states: Mapping[str, State]) -> dict[str, dict[str, float]]:
-    """{folder: {name: share that is left}} of what the workflow that runs, or the next one, will do."""
-    retried = pace.running_workflow(planned.project.root) is None  # a workflow tries nothing twice
-    return {
-        folder: {artifact.name: 1.0 for artifact in state.left}
-        | {name: 1 - done / parts for name, done, parts in state.running}
-        | {name: 1.0 for name, _ in state.failed if retried}
-        for folder, state in states.items()
-    }
+def waiting(planned: Plan, states: Mapping[str, State]) -> dict[Artifact, float]:
+    """{artifact: share that is left} of what the workflow that runs, or the next one, will do."""
+    is_retried = pace.running_workflow(planned.project.root) is None  # a workflow tries nothing twice
+    shares: dict[Artifact, float] = {}
+    for state in states.values():
+        shares |= dict.fromkeys(state.left, 1.0)
+        shares |= {artifact: 1 - done / parts for artifact, done, parts in state.running}
+        shares |= {artifact: 1.0 for artifact, _ in state.failed if is_retried}
+    return shares
 
 
 def time_left(planned: Plan, states: Mapping[str, State]) -> str:
@@ -103,50 +103,15 @@ def time_left(planned: Plan, states: Mapping[str, State]) -> str:
 
 
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
-    """{scale: {table: [what differs]}} of the tables and figures that today's code would make anew."""
-    found: dict[str, dict[str, list[str]]] = {}
+    """{scale: {table: a line for each difference}} of the tables and figures that today's code would make anew."""
+    outdated_tables = {}
     for scale in sorted(path.stem for path in (root / "config" / "scales").glob("*.yaml")):
-        stamps: dict[str, list[Path]] = {}
-        for kind in ("tables", "figures"):
-            for stamp in sorted((root / "results" / kind / scale).glob("*.key")):
-                stamps.setdefault(stamp.stem.rsplit(".", 1)[0], []).append(stamp)
-        shown = [table for table in stamps if (root / "config" / "tables" / f"{table}.yaml").exists()]
-        if not shown:
-            continue
-        planned = plan.make(root, {"scale": scale, "tables": shown})
-        for artifact in planned.artifacts.values():
-            if artifact.folder not in (f"tables/{scale}", f"figures/{scale}"):
-                continue
-            slug = artifact.name.rsplit(".", 1)[0]
-            for stamp in stamps[slug]:
-                if stamp.stem != artifact.name:
-                    found.setdefault(scale, {})[slug] = _differences(planned, artifact, stamp)
-    return found
-
-
-def _differences(planned: Plan, artifact: Artifact, stamp: Path) -> list[str]:
-    """One line for each step whose code differs and each setting that differs, of the table and of its inputs."""
-    lines: list[str] = []
-    waiting = [(json.loads(stamp.read_text(encoding="utf-8")), artifact.recipe)]
-    seen: set[str] = set()
-    while waiting:
-        old, new = waiting.pop()
-        lines += _compare(old, new)
-        for role, path in new["inputs"].items():
-            before, after = (given.replace("/weights/", "/runs/") for given in (old["inputs"].get(role, path), path))
-            manifest = planned.project.root / before / store.MANIFEST
-            if before != after and before not in seen and manifest.exists():
-                seen.add(before)
-                waiting.append((store.read_manifest(manifest.parent)["recipe"], planned.artifacts[after].recipe))
-    return sorted(set(lines)) or ["its rows, seeds or settings"]
-
-
-def _compare(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    lines = [f"the code of step {new['step']}"] if old.get("code") != new["code"] else []
-    for name, value in new["settings"].items():
-        if name not in ("rows", "spec", "command") and old.get("settings", {}).get(name, value) != value:
-            lines.append(f"setting {name}: {old['settings'][name]!r} -> {value!r}")
-    return lines
+        stamps = outdated.stamps_of(root, scale)
+        tables = [table for table in stamps if (root / "config" / "tables" / f"{table}.yaml").exists()]
+        planned = plan.make(root, {"scale": scale, "tables": tables}) if tables else None
+        if planned and (differences := outdated.differences(planned, stamps)):
+            outdated_tables[scale] = differences
+    return outdated_tables
 
 
 def draw(planned: Plan, states: Mapping[str, State]) -> Group:
@@ -158,9 +123,9 @@ def draw(planned: Plan, states: Mapping[str, State]) -> Group:
     for folder, state in states.items():
         counts = (state.done, state.not_needed, state.running, state.failed, state.left)
         table.add_row(folder, *(str(len(each)) for each in counts))
-        for name, done, parts in state.running:
-            lines.append(f"running  {name}" + f": {done} of at most {parts}" * (parts > 1))
-        lines += [f"failed   {name}: see {log}" for name, log in state.failed]
+        for artifact, done, parts in state.running:
+            lines.append(f"running  {artifact.name}" + (f": {done} of at most {parts}" if parts > 1 else ""))
+        lines += [f"failed   {artifact.name}: see {log}" for artifact, log in state.failed]
     lines += [*planned.notes(), *filter(None, [time_left(planned, states)])]
     return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
@@ -193,13 +158,13 @@ def main() -> None:
             watch(planned, console)
         return
     console.print(draw(planned, survey(planned)))
-    outdated = stale(root)
-    for scale, tables in outdated.items():
+    stale_tables = stale(root)
+    for scale, tables in stale_tables.items():
         for name, lines in tables.items():
             console.print(f"results/*/{scale}/{name} is older than:")
             for line in lines:
                 console.print(f"    {line}")
-    if outdated:
+    if stale_tables:
         console.print("'snakemake --cores all' makes them anew")
     else:
         console.print("all tables and figures are up to date")

@@ -73,7 +73,7 @@ def train(
         num_steps, files = state["num_steps"], state["files"]
     most_steps = training["epochs"] * len(Batches(splits["train"], batch_size))
     moments = Moments(balancer.model, training, resume, most_steps, num_steps, files)
-    augmentation = registry.load("augmentation", training["augment"]) if "augment" in training else None
+    augmentation = registry.load("augmentation", training["augment"]) if training["augment"] else None
     progress = Progress(resume, training["epochs"], "epoch", len(history))
     saved = time.monotonic()
     while not _is_finished(history, training):
@@ -90,7 +90,7 @@ def train(
         figures = {**seen, **observe(balancer.model, splits["val"], batch_size, precision)}
         _check_epoch(balancer, figures["val_loss"], epoch)
         record = {"epoch": epoch + 1, **figures, "seconds": round(seconds, 4), **balancer.curves()}
-        if "monitor" in training:
+        if training["monitor"]:
             record |= monitor(balancer.model, splits, trials, batch_size, precision)
         history.append(record)
         weights = balancer.model.class_weights()
@@ -189,7 +189,7 @@ def _chosen_epoch(history: list[dict[str, float]], training: Mapping[str, Any]) 
 
     -1 where nothing is trained.
     """
-    if not history or training.get("select") == "last":
+    if not history or training["select"] == "last":
         return len(history) - 1
     return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
 
@@ -304,7 +304,7 @@ def main() -> None:
         with store.publish(arguments.weights, recipe) as weights:
             state = {name: value.contiguous().cpu() for name, value in trained["model"].state_dict().items()}
             (weights / "model.safetensors").write_bytes(save(state))
-            for moment in recipe["settings"]["training"].get("moments", []):
+            for moment in recipe["settings"]["training"]["snapshots"]:
                 shutil.copy(resume / file_of(moment), weights)
         with (out / "history.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, trained["history"][0].keys() if trained["history"] else ["epoch"])

@@ -21,10 +21,11 @@ NUMBERS = (".nan", ".inf", "-.inf", "1e99", "-1e99", "ten", "true")
 FREE_TEXT = re.compile(
     r"(.+\.)?(title|licence|citation|paper|label|text|request|classes\.\d+)"
     r"|.*files\.\d+\.(path|urls\.\d+|index\.\d+|list|contents|sha256|md5)"  # found when it is fetched
+    r"|rows\.above_\d+\.layers\.\d+"  # found when the formula is computed
 )
 """Values that may be anything."""
 FREE_NAME = re.compile(
-    r"rows\.[^.]+|combined\.[^.]+|claims\.[^.]+|sources\.[^.]+|datasets\.[^.]+\.moments\.\d+|[0-9a-f]{12}.*"
+    r"rows\.[^.]+|combined\.[^.]+|claims\.[^.]+|sources\.[^.]+|datasets\.[^.]+\.snapshots\.\d+|[0-9a-f]{12}.*"
 )
 """Keys that are names of one's own; where another place names them, that place is refused."""
 

@@ -1,5 +1,6 @@
 """What rows may not combine, and what a plan makes of those that it may: before anything runs."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from avbalance import plan
 from avbalance.errors import UserError
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 
 ROOT = Path(__file__).parents[2]
 GRID = "dataset: grid_digit, encoder: {resnet18: {width: 8}}"
@@ -39,29 +40,29 @@ def planned(tmp_path: Path) -> Callable[..., Plan]:
     return make
 
 
-def runs_of(made: Plan) -> list[dict[str, Any]]:
-    return [artifact.recipe for artifact in made.artifacts.values() if artifact.folder == "runs"]
+def runs_of(made: Plan) -> list[Artifact]:
+    return [artifact for artifact in made.artifacts.values() if artifact.folder == "runs"]
 
 
 @pytest.mark.parametrize(
     ("row", "column", "expected"),
     [
-        ("balancer: g_blend", "accuracy", "balancer: 'g_blend' needs loss 'unimodal', found 'joint'"),
-        ("balancer: g_blend_online, loss: uncertainty", "accuracy", "balancer: 'g_blend_online' needs loss 'unimodal', found 'uncertainty'"),
-        ("balancer: g_blend, loss: unimodal, modalities: [audio]", "accuracy", "balancer: 'g_blend' balances modalities, found audio alone"),
-        ("balancer: ogm_ge, modalities: [audio]", "accuracy", "balancer: 'ogm_ge' balances modalities, found audio alone"),
-        ("balancer: modality_dropout, modalities: [audio]", "accuracy", "balancer: 'modality_dropout' balances modalities"),
-        ("balancer: g_blend_online, loss: {unimodal: {weight: 0.5}}", "accuracy", "balancer: 'g_blend_online' weighs the heads itself; leave the weight of 'unimodal' at 1, found 0.5"),
-        (f"{GRID}, fusion: film", "accuracy", "fusion: 'film' is defined for exactly two modalities, found audio, flow, visual"),
-        ("dataset: mini_audioset, encoder: {resnet18: {width: 8}}, balancer: ogm_ge", "map", "balancer: 'ogm_ge' is defined for single_label and verification data, and 'mini_audioset' is multi_label"),
-        ("balancer: ogm", "accuracy", "balancer: 'ogm' scales gradients, which optimizer 'adam' undoes; train the table with optimizer: sgd, or"),
-        ("balancer: ogm_ge, training: {learning_rate: 0.1}", "accuracy", "balancer: 'ogm_ge' scales gradients, which optimizer 'adam' undoes"),
-        ("balancer: auxiliary_branch", "accuracy", "balancer: 'auxiliary_branch' needs an encoder with an auxiliary branch"),
-        ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' reads feature maps, and encoder 'conv1net' of 'audio' has none"),
-        (f"{GRID}, fusion: mid_concat, pretrained: true", "accuracy", "pretrained: fusion 'mid_concat' cuts its encoders"),
+        ("balancer: g_blend", "accuracy", "balancer: 'g_blend' needs loss `unimodal`, found 'joint'"),
+        ("balancer: g_blend_online, loss: uncertainty", "accuracy", "balancer: 'g_blend_online' needs loss `unimodal`, found 'uncertainty'"),
+        ("balancer: g_blend, loss: unimodal, modalities: [audio]", "accuracy", "balancer: 'g_blend' ... two modalities or more, found audio"),
+        ("balancer: ogm_ge, modalities: [audio]", "accuracy", "balancer: 'ogm_ge' ... two modalities or more, found audio"),
+        ("balancer: modality_dropout, modalities: [audio]", "accuracy", "balancer: 'modality_dropout' ... two modalities or more, found audio"),
+        ("balancer: g_blend_online, loss: {unimodal: {weight: 0.5}}", "accuracy", "balancer: 'g_blend_online' ... weight ... found 0.5"),
+        (f"{GRID}, fusion: film", "accuracy", "fusion: 'film' ... exactly two modalities, found audio, flow, visual"),
+        ("dataset: mini_audioset, encoder: {resnet18: {width: 8}}, balancer: ogm_ge", "map", "balancer: 'ogm_ge' ... `single_label` or `verification` data, found multi_label"),
+        ("balancer: ogm", "accuracy", "balancer: 'ogm' ... `sgd` ... found 'adam' ... train the table with optimizer: sgd, or"),
+        ("balancer: ogm_ge, training: {learning_rate: 0.1}", "accuracy", "balancer: 'ogm_ge' ... `sgd` ... found 'adam'"),
+        ("balancer: auxiliary_branch", "accuracy", "balancer: 'auxiliary_branch' needs an encoder with an auxiliary branch ... option branch"),
+        ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' needs encoders with feature maps, found 'conv1net' for audio"),
+        (f"{GRID}, fusion: mid_concat, pretrained: true", "accuracy", "fusion: 'mid_concat' ... not `pretrained` ... leave pretrained out"),
         ("pretrained: {sound: mnist}", "accuracy", "pretrained: 'sound' is not a modality of this row; allowed: audio, visual"),
-        ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a data set or model"),
-        ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a data set with 'audio'"),
+        ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a dataset or model"),
+        ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a dataset with 'audio'"),
         ("training: {momentum: 0.9}", "accuracy", "training: momentum is of sgd, but optimizer is adam"),
         ("training: {optimizer: adamw}", "accuracy", "training.optimizer: found 'adamw'; input should be 'adam', 'sgd' or 'adagrad'"),
     ],
@@ -71,7 +72,8 @@ def test_what_does_not_fit_is_refused(planned: Callable[..., Plan], row: str, co
         planned("{" + row + "}", column)
     said = str(error.value)
     assert "\n" not in said
-    assert said.split("tables/mine.yaml: rows.mine.")[1].startswith(expected)
+    pattern = ".*".join(map(re.escape, expected.split(" ... ")))
+    assert re.match(pattern, said.split("tables/mine.yaml: rows.mine.")[1])
 
 
 def test_verification_without_lists_of_trials_is_refused(planned: Callable[..., Plan], tmp_path: Path) -> None:
@@ -89,9 +91,9 @@ def test_blend_weights_come_from_the_rows_own_uni_modal_and_joint_runs(planned: 
         "{loss: {unimodal: {head: {cosine: {scale: 7.0}}}}, head: {cosine: {scale: 7.0}}, balancer: g_blend}"
     )
     (blend,) = [artifact for artifact in made.artifacts.values() if artifact.folder == "blends"]
-    inputs = blend.recipe["inputs"]
+    inputs = blend.inputs
     assert set(inputs) == {"data", "run_audio", "run_visual", "run_joint"}
-    settings = {role: made.artifacts[path].recipe["settings"] for role, path in inputs.items() if role != "data"}
+    settings = {role: made.artifacts[path].settings for role, path in inputs.items() if role != "data"}
     assert {role: list(each["encoder"]) for role, each in settings.items()} == {
         "run_audio": ["audio"],
         "run_visual": ["visual"],
@@ -99,9 +101,9 @@ def test_blend_weights_come_from_the_rows_own_uni_modal_and_joint_runs(planned: 
     }
     assert all(each["head"] == {"cosine": {"scale": 7.0}} for each in settings.values())
     assert all(each["loss"] == {"joint": {}} and each["balancer"] == {"joint": {}} for each in settings.values())
-    (trained,) = [recipe for recipe in runs_of(made) if "blend" in recipe["inputs"]]
-    assert trained["inputs"]["blend"] == blend.path
-    assert trained["settings"]["balancer"] == {"g_blend": {}}
+    (trained,) = [run for run in runs_of(made) if "blend" in run.inputs]
+    assert trained.inputs["blend"] == blend.path
+    assert trained.settings["balancer"] == {"g_blend": {}}
     assert len(runs_of(made)) == 4
 
 
@@ -109,11 +111,9 @@ def test_encoders_start_from_uni_modal_runs_on_other_data(planned: Callable[...,
     made = planned(
         "{dataset: ssw60, encoder: {resnet18: {width: 8}}, pretrained: {audio: ssw60_audio, visual: ssw60_images}}"
     )
-    (joint,) = [recipe for recipe in runs_of(made) if recipe["settings"]["dataset"] == "ssw60"]
-    started = {
-        role: made.artifacts[path.replace("weights", "runs")] for role, path in joint["inputs"].items() if "_" in role
-    }
-    assert {role: artifact.recipe["settings"]["dataset"] for role, artifact in started.items()} == {
+    (joint,) = [run for run in runs_of(made) if run.settings["dataset"] == "ssw60"]
+    sources = dict(zip(joint.inputs, made.inputs_of(joint), strict=True))
+    assert {role: each.settings["dataset"] for role, each in sources.items() if role != "data"} == {
         "pretrained_audio": "ssw60_audio",
         "pretrained_visual": "ssw60_images",
     }
@@ -121,24 +121,22 @@ def test_encoders_start_from_uni_modal_runs_on_other_data(planned: Callable[...,
 
 def test_encoders_start_from_the_weights_of_a_model(planned: Callable[..., Plan]) -> None:
     made = planned("{pretrained: {visual: yunet}}")
-    (joint,) = [recipe for recipe in runs_of(made) if len(recipe["settings"]["encoder"]) == 2]
-    assert made.artifacts[joint["inputs"]["pretrained_visual"]].folder == "raw"
+    (joint,) = [run for run in runs_of(made) if len(run.settings["encoder"]) == 2]
+    assert made.artifacts[joint.inputs["pretrained_visual"]].folder == "raw"
 
 
-def test_a_key_of_training_at_its_default_is_not_part_of_a_recipe(planned: Callable[..., Plan]) -> None:
+def test_a_key_of_training_at_its_default_changes_no_recipe(planned: Callable[..., Plan]) -> None:
     plain = planned("{}").targets
     assert planned("{training: {optimizer: adam, monitor: false, select: best, momentum: 0.0}}").targets == plain
     assert planned("{training: {monitor: true}}").targets != plain
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "kept"), [("adam", {}), ("adagrad", {"optimizer": "adagrad"}), ("sgd", {"optimizer": "sgd"})]
-)
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
 def test_a_row_that_names_its_optimiser_may_scale_gradients_under_it(
-    planned: Callable[..., Plan], optimizer: str, kept: dict[str, str]
+    planned: Callable[..., Plan], optimizer: str
 ) -> None:
     (run,) = runs_of(planned(f"{{balancer: ogm, training: {{optimizer: {optimizer}}}}}"))
-    assert {key: value for key, value in run["settings"]["training"].items() if key == "optimizer"} == kept
+    assert run.settings["training"]["optimizer"] == optimizer
 
 
 def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan], tmp_path: Path) -> None:
@@ -148,13 +146,13 @@ def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan],
         + "\nmethods: {encoder: {resnet18: {width: 4}}, head: {cosine: {scale: 3.0}}}\n",
         encoding="utf-8",
     )
-    (recipe,) = runs_of(
+    (run,) = runs_of(
         planned(
             "{dataset: grid_digit, encoder: {resnet18: {width: 64}}, head: cosine, modalities: [audio]}", scale="paper"
         )
     )
-    assert recipe["settings"]["encoder"]["audio"] == {"resnet18": {"width": 4, "frames": "apart"}}
-    assert recipe["settings"]["head"] == {"cosine": {"scale": 3.0}}
+    assert run.settings["encoder"]["audio"] == {"resnet18": {"width": 4, "frames": "apart"}}
+    assert run.settings["head"] == {"cosine": {"scale": 3.0}}
 
 
 def test_a_scales_unknown_option_is_refused(planned: Callable[..., Plan], tmp_path: Path) -> None:

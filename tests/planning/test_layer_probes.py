@@ -54,7 +54,7 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
     found = cells(made)
     assert found["first"]["layers"]["probe"] == found["second"]["layers"]["probe"]
     assert found["first"]["layers"]["layers"] == ["conv1"]
-    assert found["first"]["layers"]["moment"] is None
+    assert found["first"]["layers"]["snapshot"] is None
     assert "layers" not in found["plain"]
     assert len({found[row]["run"] for row in found}) == 1
     probes = {row: made.artifacts[found[row]["layers"]["probe"]].recipe for row in ("first", "letters", "pooled")}
@@ -63,7 +63,7 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
         "modality": "visual",
         "reduction": {"subset": {"num": 50, "seed": 0}},
         "layers": ["conv1", "conv2"],
-        "moments": [None],
+        "snapshots": [None],
     }
     assert probes["first"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "subset")])
     assert probes["pooled"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "mean")])
@@ -89,15 +89,19 @@ def test_the_order_of_rows_does_not_matter(make: Callable[..., plan.Plan]) -> No
     [
         ("[conv1]", "[]", "rows.first.probe.layers: is empty; give at least one"),
         ("{layers: [conv1], ", "{", "rows.first.probe.layers: is missing"),
-        ("layers: [conv1]", "layers: [conv1], momen: 1", "is not a key here; did you mean 'moment'?"),
+        ("layers: [conv1]", "layers: [conv1], snapsho: 1", "is not a key here; did you mean 'snapshot'?"),
         ("[conv1]", "[conv1, conv2]", "rows.first.probe.layers: a line of a table shows one layer, found conv1, conv2"),
         ("[conv1]", "['conv*']", "rows.first.probe.layers: a line of a table shows one layer, found conv*"),
         ("subset", "sbuset", "rows.first.probe.reduction: 'sbuset' is not a feature_reduction; did you mean 'subset'?"),
         ("num: 50", "number: 50", "rows.first.probe.reduction: 'subset' has no option 'number'; did you mean 'num'?"),
         ("grid_letter", "grid_leter", "rows.letters.probe.dataset: 'grid_leter' is not a dataset; did you mean"),
-        ("grid_letter", "voxceleb_audio", "'voxceleb_audio' is not a data set with 'visual'"),
-        ("grid_letter", "mini_audioset", "a layer's probe tells the one label of a clip, and 'mini_audioset' is multi"),
-        ("layers: [conv1]", "layers: [conv1], moment: 7", "rows.first.probe.moment: the training keeps none, found 7"),
+        ("grid_letter", "voxceleb_audio", "'voxceleb_audio' is not a dataset with 'visual'"),
+        ("grid_letter", "mini_audioset", "the one label of a clip, and 'mini_audioset' is multi"),
+        (
+            "layers: [conv1]",
+            "layers: [conv1], snapshot: 7",
+            "first.probe.snapshot: the training keeps none, found 7",
+        ),
         ("layers: [conv1]", "layers: [conv1], modality: audio", "'audio' is not a modality of this row"),
         ("modalities: [visual], ", "", "rows.first.probe.modality: is missing; choose one of audio, flow, visual"),
         ("probe_error", "probe_eror", "columns: 'probe_eror' is not a column; did you mean 'probe_error'?"),
@@ -110,14 +114,14 @@ def test_what_is_wrong_is_said_in_one_line(make: Callable[..., plan.Plan], old: 
     assert expected in str(error.value)
 
 
-def test_moments_are_those_that_training_keeps(make: Callable[..., plan.Plan]) -> None:
-    kept = ("encoder: conv2net}", "encoder: conv2net, training: {moments: [0, 20]}}")
-    found = cells(made := make(kept, ("[conv1]", "[conv1], moment: 20"), ("[conv2]", "[conv2], moment: 0")))
-    assert [found[row]["layers"]["moment"] for row in ("first", "second", "pooled")] == [20, 0, None]
+def test_snapshots_are_those_that_training_keeps(make: Callable[..., plan.Plan]) -> None:
+    kept = ("encoder: conv2net}", "encoder: conv2net, training: {snapshots: [0, 20]}}")
+    found = cells(made := make(kept, ("[conv1]", "[conv1], snapshot: 20"), ("[conv2]", "[conv2], snapshot: 0")))
+    assert [found[row]["layers"]["snapshot"] for row in ("first", "second", "pooled")] == [20, 0, None]
     recipe = made.artifacts[found["first"]["layers"]["probe"]].recipe
-    assert recipe["settings"]["moments"] == [0, 20]
-    with pytest.raises(UserError, match=r"moment: the training keeps 0, 20, found 10; add it to training.moments"):
-        make(kept, ("[conv1]", "[conv1], moment: 10"))
+    assert recipe["settings"]["snapshots"] == [0, 20]
+    with pytest.raises(UserError, match=r"snapshot: the training keeps 0, 20, found 10; add it to training.snapshots"):
+        make(kept, ("[conv1]", "[conv1], snapshot: 10"))
 
 
 def test_columns_of_layers_need_a_row_with_a_probe(make: Callable[..., plan.Plan]) -> None:

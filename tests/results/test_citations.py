@@ -1,7 +1,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_every_data_set_model_and_table_names_its_source() -> None:
 
 
 def test_every_method_but_the_fields_folklore_names_its_source() -> None:
-    methods = [(kind, name) for kind in KINDS for name in import_module(f"avbalance.{registry.FOLDERS[kind]}").REGISTRY]
+    methods = [(kind, name) for kind in KINDS for name in registry.registered(kind)]
     assert {method for method in methods if not citations.of([method])} == FOLKLORE
 
 

@@ -406,30 +406,3 @@ def test_an_unknown_formula_is_named() -> None:
     settings["spec"]["compute"] = "contrastive_factor"
     with pytest.raises(UserError, match=r"'contrastive_factor' is not a formula; did you mean 'contrastive_factors'\?"):
         report(settings)
-
-
-def test_figures_show_rows_of_table_1_so_that_their_runs_are_shared() -> None:
-    table = yaml.safe_load((CONFIG / "avmnist_table1.yaml").read_text(encoding="utf-8"))
-    for place in range(1, 13):
-        figure = yaml.safe_load((CONFIG / f"avmnist_fig{place}.yaml").read_text(encoding="utf-8"))
-        ((row, settings),) = figure["rows"].items()
-        assert settings == table["rows"][row]
-        assert figure["defaults"] == table["defaults"]
-
-
-@pytest.mark.parametrize(
-    ("name", "of"), [("avmnist_imbalance", "avmnist_balancers"), ("grid_imbalance", "grid_balancers")]
-)
-def test_tables_of_imbalance_show_the_rows_of_the_balancers(name: str, of: str) -> None:
-    shown, table = (yaml.safe_load((CONFIG / f"{each}.yaml").read_text(encoding="utf-8")) for each in (name, of))
-    assert (shown["defaults"], shown["rows"]) == (table["defaults"], table["rows"])
-
-
-def test_ranks_are_of_rows_of_the_balancers() -> None:
-    ranked = yaml.safe_load((CONFIG / "balancers_ranks.yaml").read_text(encoding="utf-8"))
-    for data, of in (("avmnist", "avmnist_balancers"), ("letters", "grid_balancers")):
-        table = yaml.safe_load((CONFIG / f"{of}.yaml").read_text(encoding="utf-8"))
-        known = [table["defaults"] | row for row in table["rows"].values()]
-        shown = [ranked["defaults"] | row for name, row in ranked["rows"].items() if name.startswith(data)]
-        assert len(shown) == 16
-        assert all(row in known for row in shown)

@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_line(
 def test_a_run_with_a_damaged_checkpoint_or_moment_begins_anew_and_gives_the_same_bits(
     recipe: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    half, whole = (recipe(training={"epochs": epochs, "moments": [0, 5]}) for epochs in (2, 3))
+    half, whole = (recipe(training={"epochs": epochs, "snapshots": [0, 5]}) for epochs in (2, 3))
     undisturbed = run(whole, CPU, tmp_path / "undisturbed", 1e9)["model"].state_dict()
     kept = (tmp_path / "undisturbed" / "moment_5.safetensors").read_bytes()
     for place, damage in (("checkpoint", flip_a_bit), ("moment", flip_a_bit), ("moment", Path.unlink)):

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from avbalance.training import optimization
 
-TRAINING = {"learning_rate": 0.01}
+TRAINING = {"learning_rate": 0.01, "weight_decay": 0.0}
 SGD = {**TRAINING, "optimizer": "sgd", "momentum": 0.9}
 
 

@@ -4,55 +4,38 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-# Planning makes millions of objects that all stay; looking for garbage among them takes a third of its time.
-gc.disable()
-
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-import avbalance.pace
-import avbalance.plan
 from avbalance.errors import UserError
-from avbalance.cli import choose_sources
+from avbalance.pace import begin
+from avbalance.plan import for_snakemake, num_gpus
 
-try:
-    choose_sources(f"{workflow.basedir}/src")
-    plan = avbalance.plan.make(Path(), config)
-    plan.check()
-except UserError as error:
-    raise SystemExit(f"error: {error}")
+plan = for_snakemake(config, f"{workflow.basedir}/src")
 
 # One GPU a training job, as many at once as there are; a machine without any needs no setting.
-gpus = avbalance.plan.num_gpus(plan.project.settings.device)
+gpus = num_gpus(plan.project.settings.device)
 workflow.global_resources.setdefault("gpu", gpus)
-
-for line in plan.notes():
-    print(line, file=sys.stderr)
 
 
 def step(module, options):
     """Shell text of a step, which says everything in its log; where that cannot be written, tee says so here."""
     python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
+    recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
-        f"{python} -m avbalance.{module} --recipe results/recipes/{{wildcards.name:q}}.json {options}"
+        f"{python} -m avbalance.{module} --recipe {recipe} {options}"
         " > {log:q} 2>&1 || {{ echo | tee -a {log:q} > /dev/null; exit 1; }}"
     )
 
 
-def prepare_options(name, threads):
-    """Workers and device of clips that are decoded; a reader that makes arrays itself needs neither."""
-    decodes = plan.artifacts[f"results/prep/{name}"].recipe["step"] == "media"
-    return ["--threads", threads, "--device", plan.project.settings.device] if decodes else []
-
-
-def needs(folder):
+def needs(path):
     """The absent inputs of an absent artifact, so that times decide nothing.
 
-    A stamp whose files are missing or changed since is there; so Snakemake has to be told that it is absent.
+    A stamp whose files are missing or changed since exists; so Snakemake has to be told that it is absent.
     """
 
     def absent(wildcards):
         workflow.dag.forcefiles.update(plan.broken)
-        return plan.needs(f"results/{folder}/{wildcards.name}")
+        return plan.needs(path.format(**dict(wildcards.items())))
 
     return absent
 
@@ -66,6 +49,7 @@ def shown():
 
 wildcard_constraints:
     name="[^/]+",
+    key="[0-9a-f]{12}",
     scale="[^/]+",
 
 
@@ -73,6 +57,6 @@ onstart:
     gc.enable()
     try:
         plan.write_recipes()
-        avbalance.pace.begin(Path(), workflow.cores)
+        begin(Path(), workflow.cores)
     except UserError as error:
         raise SystemExit(f"error: {error}")

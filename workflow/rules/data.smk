@@ -1,46 +1,47 @@
 # Raw files: downloaded and verified, taken from a mirror, or generated.
 rule download_raw:
     input:
-        needs("raw"),
+        needs("results/raw/{name}.{key}"),
     output:
-        "results/raw/{name}/manifest.json",
+        "results/raw/{name}.{key}/manifest.json",
     params:
         mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     log:
-        "results/logs/raw/{name}.log",
+        "results/logs/raw/{name}.{key}.log",
     threads: 1
     shell:
-        step("prepare.download", "--out results/raw/{wildcards.name:q} {params.mirror:q}")
+        step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
 
 # Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
 rule pack_clips:
     input:
-        needs("prep"),
+        needs("results/prep/{name}.{key}"),
     output:
-        "results/prep/{name}/manifest.json",
+        "results/prep/{name}.{key}/manifest.json",
     params:
-        step=lambda wildcards: f"prepare.{plan.artifacts[f'results/prep/{wildcards.name}'].recipe['step']}",
-        options=lambda wildcards, threads: prepare_options(wildcards.name, threads),
+        step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"].step,
+        device=plan.project.settings.device,
     log:
-        "results/logs/prep/{name}.log",
+        "results/logs/prep/{name}.{key}.log",
     resources:
         gpu=min(gpus, 1),
     threads: workflow.cores
     shell:
-        step("{params.step:q}", "--out results/prep/{wildcards.name:q} {params.options:q}")
+        step(
+            "prepare.{params.step}",
+            "--out results/prep/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}",
+        )
 
 
 # What was prepared, and how: counts, dropped and repaired clips, samples.
 rule audit_dataset:
     input:
-        lambda wildcards: needs(f"audit/{wildcards.scale}")(wildcards),
+        needs("results/audit/{scale}/{name}.{key}"),
     output:
-        "results/audit/{scale}/{name}.key",
-    params:
-        out=lambda wildcards: f"results/audit/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}.html",
+        "results/audit/{scale}/{name}.{key}.key",
     log:
-        "results/logs/audit/{scale}/{name}.log",
+        "results/logs/audit/{scale}/{name}.{key}.log",
     threads: 1
     shell:
-        step("prepare.audit", "--out {params.out:q} --stamp {output:q}")
+        step("prepare.audit", "--out results/audit/{wildcards.scale:q}/{wildcards.name:q}.html --stamp {output:q}")

@@ -1,43 +1,37 @@
 # One table as md, csv, tex and json; the stamp beside them carries its key.
 rule build_table:
     input:
-        lambda wildcards: needs(f"tables/{wildcards.scale}")(wildcards),
+        needs("results/tables/{scale}/{name}.{key}"),
     output:
-        "results/tables/{scale}/{name}.key",
-    params:
-        out=lambda wildcards: f"results/tables/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}",
+        "results/tables/{scale}/{name}.{key}.key",
     log:
-        "results/logs/tables/{scale}/{name}.log",
+        "results/logs/tables/{scale}/{name}.{key}.log",
     threads: 1
     shell:
-        step("results.tables", "--out {params.out:q} --stamp {output:q}")
+        step("results.tables", "--out results/tables/{wildcards.scale:q}/{wildcards.name:q} --stamp {output:q}")
 
 
 # One figure as png and svg.
 rule draw_figure:
     input:
-        lambda wildcards: needs(f"figures/{wildcards.scale}")(wildcards),
+        needs("results/figures/{scale}/{name}.{key}"),
     output:
-        "results/figures/{scale}/{name}.key",
-    params:
-        out=lambda wildcards: f"results/figures/{wildcards.scale}/{wildcards.name.rsplit('.', 1)[0]}",
+        "results/figures/{scale}/{name}.{key}.key",
     log:
-        "results/logs/figures/{scale}/{name}.log",
+        "results/logs/figures/{scale}/{name}.{key}.log",
     threads: 1
     shell:
-        step("results.figures", "--out {params.out:q} --stamp {output:q}")
+        step("results.figures", "--out results/figures/{wildcards.scale:q}/{wildcards.name:q} --stamp {output:q}")
 
 
 # One self-contained page with the tables and figures that were asked for.
 rule build_page:
     input:
-        needs("page"),
+        needs("results/page/{name}.{key}"),
     output:
-        "results/page/{name}.key",
-    params:
-        out=lambda wildcards: f"results/page/{wildcards.name.rsplit('.', 1)[0]}.html",
+        "results/page/{name}.{key}.key",
     log:
-        "results/logs/page/{name}.log",
+        "results/logs/page/{name}.{key}.log",
     threads: 1
     shell:
-        step("results.page", "--out {params.out:q} --stamp {output:q}")
+        step("results.page", "--out results/page/{wildcards.name:q}.html --stamp {output:q}")

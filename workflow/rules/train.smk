@@ -1,21 +1,21 @@
 # One row with one seed, uni-modal or joint: what tables need, and the weights apart from it.
 rule train_run:
     input:
-        needs("runs"),
+        needs("results/runs/{name}.{key}"),
     output:
-        "results/runs/{name}/manifest.json",
-        "results/weights/{name}/manifest.json",
+        "results/runs/{name}.{key}/manifest.json",
+        "results/weights/{name}.{key}/manifest.json",
     params:
         device=plan.project.settings.device,
     log:
-        "results/logs/runs/{name}.log",
+        "results/logs/runs/{name}.{key}.log",
     resources:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
     shell:
         step(
             "train",
-            "--out results/runs/{wildcards.name:q} --weights results/weights/{wildcards.name:q}"
+            "--out results/runs/{wildcards.name:q}.{wildcards.key} --weights results/weights/{wildcards.name:q}.{wildcards.key}"
             " --device {params.device:q} --threads {threads}",
         )
 
@@ -23,15 +23,15 @@ rule train_run:
 # Blend weights from the uni-modal runs and the joint run of one row with one seed.
 rule blend_heads:
     input:
-        needs("blends"),
+        needs("results/blends/{name}.{key}"),
     output:
-        "results/blends/{name}/manifest.json",
+        "results/blends/{name}.{key}/manifest.json",
     params:
         device=plan.project.settings.device,
     log:
-        "results/logs/blends/{name}.log",
+        "results/logs/blends/{name}.{key}.log",
     resources:
         gpu=min(gpus, 1),
     threads: plan.project.scale.threads
     shell:
-        step("blend", "--out results/blends/{wildcards.name:q} --device {params.device:q} --threads {threads}")
+        step("blend", "--out results/blends/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}")

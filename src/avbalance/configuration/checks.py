@@ -1,7 +1,7 @@
 """Reads YAML, and says in one line what is wrong with it."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from avbalance.configuration import signature
 from avbalance.errors import UserError
-from avbalance.registry import Spec, nearest
+from avbalance.registry import Method, Spec, nearest, parse
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -55,10 +55,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_method(kind: str, spec: Spec, where: str) -> None:
-    """The method exists and takes the options that it is given."""
+def resolve_method(kind: str, spec: Spec, where: str, changed: Mapping[str, Mapping[str, Any]] | None = None) -> Method:
+    """Method with every option spelled out.
+
+    Args:
+        changed: {name: {option: value}} that take the place of its own options.
+
+    Raises:
+        UserError: The method does not exist, or does not take an option; names the place.
+    """
     try:
-        signature.resolve(kind, spec)
+        name, options = parse(spec)
+        return signature.resolve(kind, {name: {**options, **(changed or {}).get(name, {})}})
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from avbalance import registry
 from avbalance.configuration import rows, signature
-from avbalance.configuration.checks import Model, check_method, member, read_yaml, validate
+from avbalance.configuration.checks import Model, member, read_yaml, resolve_method, validate
 from avbalance.configuration.references import check_references
+from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
-from avbalance.configuration.table_schema import Row, Table
+from avbalance.configuration.table_schema import Table
+from avbalance.configuration.taken_rows import take_rows
 from avbalance.errors import UserError
 from avbalance.registry import Spec
 
@@ -20,7 +22,7 @@ class Project:
     """The whole configuration, checked.
 
     Attributes:
-        rows: {table: {row: Row}} of the tables that are trained.
+        rows: {table: {row: resolved row}} of the tables that are trained.
         datasets: As they are at this scale.
         models: Trained weights that preparations use.
     """
@@ -31,7 +33,7 @@ class Project:
     datasets: dict[str, Dataset]
     models: dict[str, Weights]
     tables: dict[str, Table]
-    rows: dict[str, dict[str, Row]]
+    rows: dict[str, dict[str, ResolvedRow]]
 
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
@@ -54,7 +56,8 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
     datasets = _read_all(Dataset, config / "datasets")
     models = _read_all(Weights, config / "models")
-    tables = {name: table.spread() for name, table in _read_all(Table, config / "tables").items()}
+    tables = take_rows(_read_all(Table, config / "tables"), config / "tables")
+    tables = {name: table.spread() for name, table in tables.items()}
     scales = _read_all(Scale, config / "scales")
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
@@ -62,7 +65,8 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     trained = {}
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
         _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
-        trained[name] = _read_rows(config, name, scales[name], at_scale[name], models, tables, settings.scale)
+        scope = Scope(scales[name], at_scale[name], models)
+        trained[name] = _read_rows(config, name, scope, tables, settings.scale)
     for name, table in tables.items():
         path = config / "tables" / f"{name}.yaml"
         check_references(table, path, trained[settings.scale].get(name), datasets)
@@ -76,7 +80,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         scales[settings.scale],
         at_scale[settings.scale],
         models,
-        tables,
+        {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
     )
 
@@ -110,7 +114,7 @@ def _scale_datasets(
     path = config / "scales" / f"{name}.yaml"
     for kind, chosen_options in scale.methods.items():
         for method, options in chosen_options.items():
-            check_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
+            resolve_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
     for model, start in scale.starts.items():
         member(path, "starts", "model", model, models)
         member(path, f"starts.{model}", "dataset", start, datasets)
@@ -120,24 +124,18 @@ def _scale_datasets(
         member(path, where, "dataset", dataset, datasets)
         member(path, f"{where}.source", "source", chosen.source, sources_of(datasets, dataset))
         training = {**scale.training.model_dump(), **chosen.training}
-        rows.check_training(training, datasets[dataset], path, f"{where}.training")
+        rows.resolve_training(training, datasets[dataset], path, f"{where}.training")
         scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
     return scaled
 
 
 def _read_rows(
-    config: Path,
-    name: str,
-    scale: Scale,
-    datasets: dict[str, Dataset],
-    models: dict[str, Weights],
-    tables: dict[str, Table],
-    chosen: str,
-) -> dict[str, dict[str, Row]]:
+    config: Path, name: str, scope: Scope, tables: dict[str, Table], chosen: str
+) -> dict[str, dict[str, ResolvedRow]]:
     """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
     try:
         return {
-            table: rows.read(content, config / "tables" / f"{table}.yaml", datasets, models, scale)
+            table: rows.read_rows(content, config / "tables" / f"{table}.yaml", scope)
             for table, content in tables.items()
             if content.compute is None
         }
@@ -198,7 +196,7 @@ def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
     if dataset.prepare is not None:
         parts += [(f"prepare.views.{name}", "view", spec) for name, spec in dataset.prepare.views.items()]
     for key, kind, spec in parts:
-        check_method(kind, spec, f"{path}: {where}{key}")
+        resolve_method(kind, spec, f"{path}: {where}{key}")
     if dataset.task == "verification":
         reader = registry.parse(dataset.reader)[0]
         if signature.describe("data", reader).methods.get("trials") in (None, "Reader"):

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avbalance import registry
 from avbalance.configuration import signature
-from avbalance.configuration.checks import check_method, member
+from avbalance.configuration.checks import member, resolve_method
+from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.schema import Dataset
-from avbalance.configuration.table_schema import Row, Table
+from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.ranges import LARGEST
 from avbalance.registry import nearest
@@ -17,32 +17,33 @@ from avbalance.results.columns import REGISTRY
 from avbalance.results.columns.base import Column, RowTraits, class_of, match_column, names_of
 
 
-def traits_of(row: Row, dataset: Dataset) -> RowTraits:
+def traits_of(row: ResolvedRow, dataset: Dataset) -> RowTraits:
     """Properties of a row that decide which columns it has."""
-    modalities = tuple(row.modalities or dataset.modalities)
     return RowTraits(
-        dataset.task, modalities, dataset.prepare is not None, row.probe is not None, _curves(row, modalities)
+        dataset.task, tuple(row.modalities), dataset.prepare is not None, row.probe is not None, _curves(row)
     )
 
 
-def _curves(row: Row, modalities: Sequence[str]) -> tuple[str, ...] | None:
+def _curves(row: ResolvedRow) -> tuple[str, ...] | None:
     """Names of the curves that a row's balancer and loss declare; None if one records curves that it does not declare.
 
     In a name `<modality>` stands for each modality, `<head>` also for `joint`.
     """
     names: list[str] = []
     for kind in ("balancer", "loss"):
-        method = signature.describe(kind, registry.parse(getattr(row, kind))[0])
+        method = signature.describe(kind, next(iter(row.methods[kind])))
         declared = method.attributes.get("curve_names")
         if declared is None and method.methods.get("curves", "Balancer") not in ("Balancer", "Loss"):
             return None
         for name in declared or ():
-            heads = ["joint", *modalities] if "<head>" in name else modalities
+            heads = ["joint", *row.modalities] if "<head>" in name else row.modalities
             names += dict.fromkeys(re.sub("<head>|<modality>", head, name) for head in heads)
     return tuple(names)
 
 
-def check_references(table: Table, path: Path, rows: dict[str, Row] | None, datasets: Mapping[str, Dataset]) -> None:
+def check_references(
+    table: Table, path: Path, rows: dict[str, ResolvedRow] | None, datasets: Mapping[str, Dataset]
+) -> None:
     """Check that columns, expected numbers and claims name what exists.
 
     Raises:
@@ -79,7 +80,7 @@ def check_references(table: Table, path: Path, rows: dict[str, Row] | None, data
 
 
 def _check_columns(
-    names: Sequence[str], path: Path, rows: Mapping[str, Row], datasets: Mapping[str, Dataset]
+    names: Sequence[str], path: Path, rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]
 ) -> dict[str, Column]:
     """The columns by name, each of which fits at least one row."""
     kinds = {traits_of(row, datasets[row.dataset]) for row in rows.values()}
@@ -94,14 +95,14 @@ def _check_columns(
         columns[name] = column
     monitored = [name for name, column in columns.items() if column.monitored]
     for row_name, row in rows.items():
-        if monitored and not row.training.get("monitor"):
+        if monitored and not row.training["monitor"]:
             raise UserError(
                 f"{path}: rows.{row_name}: column {monitored[0]!r} needs training: {{monitor: true}} in every row"
             )
     return columns
 
 
-def _tasks(rows: Mapping[str, Row], datasets: Mapping[str, Dataset]) -> str:
+def _tasks(rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]) -> str:
     """Every dataset of the rows with its task, in words."""
     return ", ".join(f"{name} is {datasets[name].task}" for name in dict.fromkeys(row.dataset for row in rows.values()))
 
@@ -116,7 +117,7 @@ def _check_computed(table: Table, formula: str, path: Path) -> None:
         member(path, "columns", f"column of {formula}", column, columns)
     for row, own in table.rows.items():
         arguments = {key: value for key, value in own.items() if key != "label"}
-        check_method("formula", {formula: arguments}, f"{path}: rows.{row}")
+        resolve_method("formula", {formula: arguments}, f"{path}: rows.{row}")
 
 
 def columns_of(options: Mapping[str, Any]) -> list[str]:
@@ -124,11 +125,13 @@ def columns_of(options: Mapping[str, Any]) -> list[str]:
     return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
 
 
-def _check_figure(table: Table, path: Path, rows: Mapping[str, Row], datasets: Mapping[str, Dataset]) -> dict[str, Any]:
+def _check_figure(
+    table: Table, path: Path, rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]
+) -> dict[str, Any]:
     """Check that a figure's kind exists and can show these rows; returns its options."""
     if table.figure is None:
         return {}
-    check_method("figure", table.figure, f"{path}: figure")
+    resolve_method("figure", table.figure, f"{path}: figure")
     ((kind, options),) = signature.resolve("figure", table.figure).items()
     declared = signature.describe("figure", kind).attributes
     if len(table.rows) != 1 and not declared["several_rows"]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from avbalance.ranges import LARGEST, Count, Names, NotNegative, Positive, Rate, Seeds, Share, Text, Whole, distinct
-from avbalance.registry import Spec
+from avbalance.registry import METHODS_OF_ROW, Spec, nearest
 
 
 def check_name(name: str) -> str:
@@ -16,7 +16,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_kind(kind: str) -> str:
+    """Kind of method whose options a scale may change."""
+    allowed = ["encoder", *METHODS_OF_ROW, "feature_reduction"]
+    if kind not in allowed:
+        raise ValueError(f"{kind!r} is not a kind of method of a row; {nearest(kind, allowed)}")
+    return kind
+
+
 Name = Annotated[str, AfterValidator(check_name)]
+KindOfRow = Annotated[str, AfterValidator(check_kind)]
 
 
 class Strict(BaseModel):
@@ -159,11 +168,9 @@ class Training(Strict):
         optimizer: With `momentum` (of sgd) and `weight_decay`.
         decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
         select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
-        moments: Numbers of steps, such as [0, 500], after which the weights are kept besides, for probes.
+        snapshots: Numbers of optimiser steps, such as [0, 500], after which the weights are kept too, for probes.
         augment: How pictures of training clips are cut and mirrored; None for not at all. Sound stays as it is.
         monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
-
-    A key that is left at its default is not part of a run's recipe.
     """
 
     epochs: Whole
@@ -177,7 +184,7 @@ class Training(Strict):
     decay_epochs: Count | None = None
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"
-    moments: list[Whole] = []
+    snapshots: list[Whole] = []
     augment: Spec | None = None
     monitor: bool = False
 
@@ -192,14 +199,14 @@ class ScaleDataset(Strict):
     """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
 
     Attributes:
-        moments: {moment of a row: the one that stands for it}, optimiser steps, where trainings are too short.
+        snapshots: {snapshot of a row: the one that takes its place}, in optimiser steps, if trainings are too short.
     """
 
     source: str
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    moments: dict[Whole, Whole] = {}
+    snapshots: dict[Whole, Whole] = {}
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
 
 
@@ -216,9 +223,7 @@ class Scale(Strict):
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     training: Training
-    methods: dict[
-        Literal["encoder", "fusion", "head", "loss", "balancer", "feature_reduction"], dict[str, dict[str, Any]]
-    ] = {}
+    methods: dict[KindOfRow, dict[str, dict[str, Any]]] = {}
     starts: dict[str, str] = {}
     datasets: dict[str, ScaleDataset]
 

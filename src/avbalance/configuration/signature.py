@@ -11,24 +11,9 @@ from pydantic_core import ErrorDetails
 
 from avbalance import ranges
 from avbalance.errors import UserError
-from avbalance.registry import FOLDERS, Spec, locate, nearest, parse
+from avbalance.registry import KINDS, Spec, locate, nearest, parse
 from avbalance.source import check_names, is_ours, origin_of, tree_of
 
-GIVEN = {
-    "encoder": 1,
-    "fusion": 1,
-    "head": 2,
-    "loss": 2,
-    "balancer": 2,
-    "augmentation": 0,
-    "feature_reduction": 1,
-    "data": 0,
-    "view": 1,
-    "detector": 1,
-    "formula": 0,
-    "figure": 0,
-}
-"""How many leading constructor arguments the framework gives; the others are options."""
 UNKNOWN = object()
 """The default of an option whose source is no literal; the constructor knows it."""
 
@@ -69,7 +54,7 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
             raise UserError(f"{name!r} needs the option {option!r} ({annotation})")
         if value is UNKNOWN:
             continue
-        if option in FOLDERS:  # such as the detector of a view
+        if option in KINDS:  # such as the detector of a view
             resolved[option] = resolve(option, value)
             continue
         try:
@@ -123,7 +108,7 @@ def describe(kind: str, name: str) -> Description:
             if isinstance(statement, ast.FunctionDef):
                 methods.setdefault(statement.name, node.name)
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__" and options is None:
-                options = _options(statement, 1 + GIVEN[kind])
+                options = _options(statement, 1 + KINDS[kind].num_given)
         feature_dim = feature_dim or _feature_dim(node)
     return Description(module, options or {}, attributes, methods, feature_dim)
 

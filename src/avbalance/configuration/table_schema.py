@@ -30,14 +30,14 @@ class Probing(Strict):
     Attributes:
         layers: Names of modules inside the encoder, `input` for what it gets, `output` for what it gives. In a name
             `*`, `?` and `[...]` are those of the shell and stop at a dot: `layer3.*` are the blocks of layer3.
-        moment: After how many optimiser steps, one of `training.moments`; None for the run's weights.
+        snapshot: Number of optimiser steps, one of `training.snapshots`; None for the run's weights.
         reduction: What is taken of a layer's features.
         dataset: Whose labels are told, from its own clips; None for the row's.
         modality: Whose encoder; None where the row has one modality.
     """
 
     layers: Names
-    moment: Whole | None = None
+    snapshot: Whole | None = None
     reduction: Spec = "mean"
     dataset: str | None = None
     modality: str | None = None
@@ -144,6 +144,9 @@ class Table(Strict):
     """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
+        rows_of: Another table, whose rows, defaults and `each` this one takes; or {table: all or some of its rows}.
+            `defaults`, `each` and fields of `rows` take the place of what is taken. Of several tables, row `concat` of
+            table `mine` becomes `mine_concat`.
         combined: Rows without runs of their own, below the others: an action as a verb and a noun.
         each: {key of a row: values}: all rows and claims stand once for each value, such as for each of several
             datasets. Row `concat` becomes `<value>_concat`, and so in `expected`, which is by value, then by row.
@@ -153,7 +156,8 @@ class Table(Strict):
     paper: Text
     defaults: dict[str, Any] = {}
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
-    rows: dict[Name, dict[str, Any]] = Field(min_length=1)
+    rows_of: Name | Annotated[dict[Name, Literal["all"] | Names], Field(min_length=1)] | None = None
+    rows: dict[Name, dict[str, Any]] = {}
     combined: dict[Name, Combined] = {}
     columns: list[str] = []
     expected: dict[str, dict[str, Real | dict[str, Real]]] = {}
@@ -163,12 +167,16 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
+        if not self.rows and self.rows_of is None:
+            raise ValueError("rows is empty; give at least one, or rows_of")
         if bool(self.columns) == (self.figure is not None):
             raise ValueError("give either columns (a table) or figure")
         if self.compute is not None and self.defaults:
             raise ValueError("defaults are of rows that are trained; leave them out of a computed table")
         if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
             raise ValueError(f"columns: {twice[0]!r} stands twice; leave one out")
+        if self.rows_of is not None:  # the others are checked once all rows and `each` are known
+            return self
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):
             raise ValueError("combined is of a table of runs whose rows are written out, without each")
         if self.each is None and any(

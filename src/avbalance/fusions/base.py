@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from avbalance.errors import UserError
+from avbalance.requirements import Combination, Encoder, check
 
 
 class Fusion(nn.Module):
@@ -30,11 +30,9 @@ class Fusion(nn.Module):
 
     def __init__(self, dims: dict[str, int]) -> None:
         super().__init__()
-        name = type(self).__name__
-        if self.two_modalities and len(dims) != 2:
-            raise UserError(f"fusion {name} joins exactly two modalities, found {len(dims)}: {', '.join(dims)}")
-        if self.equal_dims and len(set(dims.values())) > 1:
-            raise UserError(f"fusion {name} needs features of one length, found {dims}; choose encoders that agree")
+        declared = {"two_modalities": self.two_modalities, "equal_dims": self.equal_dims}
+        row = Combination({modality: Encoder(modality, dim) for modality, dim in dims.items()})
+        check("fusion", type(self).__name__, declared, row)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """{modality: [batch, feature_dim]} -> {stream: [batch, dim]}."""

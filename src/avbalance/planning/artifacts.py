@@ -1,8 +1,7 @@
-"""Artifacts that are wanted, what each needs, and what is there.
+"""Artifacts, and the plan of all of them: what each needs, and what exists.
 
-Every artifact is `results/<folder>/<slug>-<key>` with the key of its recipe (`planning.keys`). An artifact that is
-there needs nothing, and one that is there is never asked for: so cached results stand without the data and weights
-that they once were made from.
+Every artifact is `results/<folder>/<slug>.<key>` with the key of its recipe (`planning.keys`). An artifact that exists
+needs nothing, and is never asked for: so cached results stand without the data and weights that they were made from.
 """
 
 import json
@@ -27,40 +26,81 @@ REPORTED = {"tables": (".csv", ".md"), "figures": (".svg",), "page": (".html",)}
 """{kind: suffixes} of the files that `snakemake --report` shows."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Artifact:
-    """What one job leaves.
+    """Result of one job.
 
     Attributes:
-        folder: Its folder below `results/`.
-        recipe: {"step", "name", "settings", "inputs": {role: path}, "code": hash}.
+        kind: First folder below `results/`, such as `runs` or `tables`.
+        scale: Second folder, of stamped artifacts that stand apart for each scale; else empty.
+        slug: Short readable name; several artifacts may share it.
+        step: Name of the step that makes the artifact.
+        inputs: {role: path of another artifact, or of the weights of a run}.
+        code: Hash of the code.
     """
 
-    folder: str
-    recipe: dict[str, Any]
+    kind: str
+    scale: str
+    slug: str
+    step: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    code: str
 
-    @property
+    @cached_property
+    def key(self) -> str:
+        """Hash of step, settings, inputs and code."""
+        content = {"step": self.step, "settings": self.settings, "inputs": self.inputs, "code": self.code}
+        return store.digest(content)
+
+    @cached_property
     def name(self) -> str:
         """Slug and key."""
-        return str(self.recipe["name"])
+        return f"{self.slug}.{self.key}"
 
-    @property
+    @cached_property
+    def folder(self) -> str:
+        """Folder below `results/` that holds artifacts like this one."""
+        return f"{self.kind}/{self.scale}" if self.scale else self.kind
+
+    @cached_property
     def path(self) -> str:
-        """The artifact's folder, relative to the repository root."""
+        """The artifact's folder, relative to the repository root; of a stamped one, its stamp without the suffix."""
         return f"{RESULTS}/{self.folder}/{self.name}"
 
     @property
-    def products(self) -> list[str]:
-        """The files that say the artifact is there; a run has its weights in a folder of their own."""
-        if self.folder.split("/")[0] in STAMPED:
-            return [f"{self.path}.key"]
-        folders = [self.path, weights(self.path)] if self.folder == "runs" else [self.path]
-        return [f"{folder}/{store.MANIFEST}" for folder in folders]
+    def weights(self) -> str:
+        """Folder of the weights of a run."""
+        return f"{RESULTS}/weights/{self.name}"
 
+    @property
+    def is_stamped(self) -> bool:
+        """True of small files with fixed names, beside which a stamp lies."""
+        return self.kind in STAMPED
 
-def weights(run: str) -> str:
-    """Where the weights of a run lie."""
-    return run.replace("/runs/", "/weights/")
+    @cached_property
+    def products(self) -> dict[str, str]:
+        """{path by which others name the artifact: the manifest or stamp that says that it exists}."""
+        if self.is_stamped:
+            return {self.path: f"{self.path}.key"}
+        paths = [self.path, self.weights] if self.kind == "runs" else [self.path]
+        return {path: f"{path}/{store.MANIFEST}" for path in paths}
+
+    @property
+    def product(self) -> str:
+        """The manifest or stamp; of a run, the manifest of what is not its weights."""
+        return self.products[self.path]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Content of the file that the step reads."""
+        return {
+            "step": self.step,
+            "name": self.name,
+            "settings": self.settings,
+            "inputs": dict(self.inputs),
+            "code": self.code,
+        }
 
 
 @dataclass
@@ -68,33 +108,58 @@ class Plan:
     """All artifacts of a configuration, by path.
 
     Attributes:
-        prepared: {data set: path} of the packed data.
+        prepared: {dataset: its packed data}.
         targets: The stamps of what was asked for.
-        unrecorded: {raw artifact: a line for each list of checksums that it lacks}.
+        unrecorded: {path of raw data: a line for each list of checksums that they lack}.
         left_out: The tables that wait for such lists.
     """
 
     project: Project
     artifacts: dict[str, Artifact] = field(default_factory=dict)
-    prepared: dict[str, str] = field(default_factory=dict)
+    prepared: dict[str, Artifact] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     unrecorded: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    _owners: dict[str, Artifact] = field(default_factory=dict)
+
+    def add(
+        self,
+        folder: str,
+        slug: str,
+        step: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        places: Iterable[str],
+    ) -> Artifact:
+        """Enter an artifact and return it. The same recipe entered twice is one artifact.
+
+        Args:
+            folder: Below `results/`: a kind, or `<kind>/<scale>`.
+            places: Where its code begins: `module:name` or `module`.
+        """
+        kind, _, scale = folder.partition("/")
+        artifact = Artifact(kind, scale, slug, step, settings, inputs, keys.code_of(places))
+        artifact = self.artifacts.setdefault(artifact.path, artifact)
+        self._owners |= dict.fromkeys(artifact.products, artifact)
+        return artifact
+
+    def inputs_of(self, artifact: Artifact) -> list[Artifact]:
+        """The artifacts that one is made from."""
+        return [self._owners[path] for path in artifact.inputs.values()]
 
     @property
     def pages(self) -> dict[str, str]:
         """{page: name of its recipe}; the one that was asked for, if any."""
-        names = [artifact.name for artifact in self.artifacts.values() if artifact.folder == "page"]
-        return {f"{RESULTS}/page/{name.rsplit('.', 1)[0]}.html": name for name in names}
+        pages = [artifact for artifact in self.artifacts.values() if artifact.kind == "page"]
+        return {f"{RESULTS}/page/{page.slug}.html": page.name for page in pages}
 
     def reported(self) -> Iterator[tuple[str, str, str]]:
-        """(file, kind, slug) of the tables, figures and page that are there."""
+        """Yield (file, kind, slug) of the tables, figures and pages that exist."""
         for artifact in self.artifacts.values():
-            kind, slug = artifact.folder.split("/")[0], artifact.name.rsplit(".", 1)[0]
-            for suffix in REPORTED.get(kind, ()):
-                file = f"{RESULTS}/{artifact.folder}/{slug}{suffix}"
+            for suffix in REPORTED.get(artifact.kind, ()):
+                file = f"{RESULTS}/{artifact.folder}/{artifact.slug}{suffix}"
                 if self.exists(file):
-                    yield file, kind, slug
+                    yield file, artifact.kind, artifact.slug
 
     def notes(self) -> list[str]:
         """Lines for the user: what `dvc pull` would bring, and tables that wait for lists of checksums."""
@@ -102,16 +167,16 @@ class Plan:
         lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
         return lines + self.postponed()
 
-    def behind(self, path: str) -> set[str]:
-        """An artifact and all that it is made from, also by others."""
-        found: set[str] = set()
-        waiting = [path]
+    def behind(self, artifacts: Iterable[Artifact]) -> set[Artifact]:
+        """Artifacts, and all that they are made from, also through others."""
+        reached: set[Artifact] = set()
+        waiting = list(artifacts)
         while waiting:
-            each = waiting.pop().replace("/weights/", "/runs/")
-            if each not in found:
-                found.add(each)
-                waiting += self.artifacts[each].recipe["inputs"].values()
-        return found
+            artifact = waiting.pop()
+            if artifact not in reached:
+                reached.add(artifact)
+                waiting += self.inputs_of(artifact)
+        return reached
 
     def postponed(self) -> list[str]:
         """A line that names the tables left out, and one for each list of checksums that they wait for."""
@@ -121,38 +186,34 @@ class Plan:
         names = ", ".join(self.left_out)
         return [f"{len(self.left_out)} tables wait for files to be recorded or brought first: {names}", *lines]
 
-    def lacking(self, paths: Iterable[str]) -> list[str]:
+    def lacking(self, artifacts: Iterable[Artifact]) -> list[str]:
         """A line for each list of checksums that artifacts wait for."""
-        behind = {each for path in paths for each in self.behind(path)}
-        return sorted({line for path, lines in self.unrecorded.items() if path in behind for line in lines})
+        paths = {artifact.path for artifact in self.behind(artifacts)}
+        return sorted({line for path, lines in self.unrecorded.items() if path in paths for line in lines})
 
     def needs(self, path: str) -> list[str]:
-        """The files a job has to wait for: the absent inputs of an absent artifact."""
+        """The files that a job has to wait for: the absent inputs of an absent artifact."""
         artifact = self.artifacts[path]
         if self.is_there(artifact):
             return []
-        sources = sorted(set(artifact.recipe["inputs"].values()))
-        products = [
-            f"{source}.key" if source.split("/")[1] in STAMPED else f"{source}/{store.MANIFEST}" for source in sources
-        ]
+        products = [self._owners[source].products[source] for source in sorted(set(artifact.inputs.values()))]
         return [product for product in products if not self.exists(product)]
 
     def is_there(self, artifact: Artifact) -> bool:
         """True if all products of an artifact exist, and the files of its stamp are whole."""
-        return all(map(self.exists, artifact.products))
+        return all(map(self.exists, artifact.products.values()))
 
     @cached_property
     def broken(self) -> frozenset[str]:
         """Stamps that exist, but whose files are missing or were changed since; they count as absent."""
-        found = set()
+        broken = set()
         for artifact in self.artifacts.values():
-            for product in artifact.products:
-                if product.endswith(".key") and (stamp := self.project.root / product).exists():
-                    try:
-                        stamps.read(stamp)
-                    except UserError:
-                        found.add(product)
-        return frozenset(found)
+            if artifact.is_stamped and (stamp := self.project.root / artifact.product).exists():
+                try:
+                    stamps.read(stamp)
+                except UserError:
+                    broken.add(artifact.product)
+        return frozenset(broken)
 
     def exists(self, file: str) -> bool:
         """True if a product exists and, where it is a stamp, its files are whole."""
@@ -167,26 +228,26 @@ class Plan:
                 store.replace(file, json.dumps(artifact.recipe, indent=1, allow_nan=False) + "\n")
 
     def check(self) -> None:
-        """Look at the sizes of all artifacts that are there.
+        """Check the sizes of the files of all artifacts that exist.
 
         Raises:
-            UserError: One is damaged.
+            UserError: An artifact is damaged.
         """
         for artifact in self.artifacts.values():
-            for product in artifact.products:
-                if product.endswith(store.MANIFEST) and self.exists(product):
-                    store.read_manifest((self.project.root / product).parent)
+            for path, product in artifact.products.items():
+                if not artifact.is_stamped and self.exists(product):
+                    store.read_manifest(self.project.root / path)
 
     def wanted(self) -> set[str]:
-        """The absent artifacts that the targets need, and the targets."""
-        by_product = {product: path for path, artifact in self.artifacts.items() for product in artifact.products}
-        waiting = [by_product[target] for target in self.targets]
+        """Paths of the absent artifacts that the targets need, and of the targets."""
+        by_product = {product: each for each in self.artifacts.values() for product in each.products.values()}
+        waiting = list(self.targets)
         wanted: set[str] = set()
         while waiting:
-            path = waiting.pop()
+            path = by_product[waiting.pop()].path
             if path not in wanted:
                 wanted.add(path)
-                waiting += [by_product[file] for file in self.needs(path)]
+                waiting += self.needs(path)
         return wanted
 
     def cached_elsewhere(self) -> list[str]:
@@ -194,33 +255,5 @@ class Plan:
         return [
             path
             for path in sorted(self.wanted())
-            if self.exists(f"{path}.dvc") and not self.exists(self.artifacts[path].products[0])
+            if self.exists(f"{path}.dvc") and not self.exists(self.artifacts[path].product)
         ]
-
-    def add(
-        self,
-        folder: str,
-        slug: str,
-        step: str,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        places: Iterable[str],
-    ) -> str:
-        """Enter an artifact; returns its path. The same recipe entered twice is one artifact.
-
-        Args:
-            places: Where its code begins: `module:name` or `module`.
-        """
-        code = keys.code_of(places)
-        key = store.digest({"step": step, "settings": settings, "inputs": dict(inputs), "code": code})
-        separator = "." if folder.split("/")[0] in STAMPED else "-"
-        recipe = {
-            "step": step,
-            "name": f"{slug}{separator}{key}",
-            "settings": settings,
-            "inputs": dict(inputs),
-            "code": code,
-        }
-        artifact = Artifact(folder, recipe)
-        self.artifacts[artifact.path] = artifact
-        return artifact.path

@@ -1,7 +1,6 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of the pages about them."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ from avbalance.configuration.project import sources_of
 from avbalance.configuration.schema import SourceFile
 from avbalance.errors import UserError
 from avbalance.planning import keys
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 
 
-def raw_of(plan: Plan, dataset: str, source: str) -> str:
-    """A dataset's raw files."""
+def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
+    """Raw files of a dataset."""
     project = plan.project
     if isinstance(owner := project.datasets[dataset].sources, str):
-        dataset = owner  # variants of a data set share its raw files
+        dataset = owner  # variants of a dataset share its raw files
     spec = sources_of(project.datasets, dataset)[source]
     if spec.generator is not None:
         generator = signature.resolve("data", spec.generator)
@@ -27,7 +26,7 @@ def raw_of(plan: Plan, dataset: str, source: str) -> str:
     return _files(plan, "datasets", dataset, spec.files)
 
 
-def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> str:
+def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifact:
     """Files to download, with the entries of the lists of checksums that they name, which lie beside the YAML.
 
     A list that is absent is noted in `plan.unrecorded`.
@@ -46,7 +45,7 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> str:
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
     if lacking:
-        plan.unrecorded[raw] = lacking
+        plan.unrecorded[raw.path] = lacking
     return raw
 
 
@@ -66,8 +65,8 @@ def read_checksums(path: Path) -> dict[str, str]:
     return entries
 
 
-def prepared_of(plan: Plan, dataset: str) -> str:
-    """A dataset's clips as arrays."""
+def prepared_of(plan: Plan, dataset: str) -> Artifact:
+    """Clips of a dataset as arrays."""
     if dataset not in plan.prepared:
         project = plan.project
         spec = project.datasets[dataset]
@@ -75,51 +74,42 @@ def prepared_of(plan: Plan, dataset: str) -> str:
         source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
         reader = signature.resolve("data", spec.reader)
         settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
-        inputs = {"raw": raw_of(plan, dataset, source)}
+        inputs = {"raw": raw_of(plan, dataset, source).path}
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
-            path = plan.add("prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack", *places])
+            plan.prepared[dataset] = plan.add(
+                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack", *places]
+            )
         else:
-            path = _media(plan, dataset, settings, inputs, places)
-        plan.prepared[dataset] = path
+            plan.prepared[dataset] = _media(plan, dataset, settings, inputs, places)
     return plan.prepared[dataset]
 
 
-def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], places: list[str]) -> str:
-    """The arrays that a dataset's views make of its clips."""
+def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], places: list[str]) -> Artifact:
+    """Arrays that a dataset's views make of its clips."""
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
     views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
     places = ["avbalance.prepare.media", *places]
-    for kind, method, _ in methods_of("view", views.values()):
+    for kind, method in registry.methods_of(("view", view) for view in views.values()):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
-            inputs[f"model_{model}"] = model_of(plan, model)
+            inputs[f"model_{model}"] = model_of(plan, model).path
     settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
     return plan.add("prep", dataset, "media", settings, inputs, places)
 
 
-def model_of(plan: Plan, name: str) -> str:
-    """The files of a model's trained weights."""
+def model_of(plan: Plan, name: str) -> Artifact:
+    """Files of a model's trained weights."""
     return _files(plan, "models", name, plan.project.models[name].files)
 
 
-def methods_of(kind: str, resolved: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """(kind, name, options) of resolved specifications and of those among their options."""
-    for spec in resolved:
-        for name, options in spec.items():
-            yield kind, name, options
-            for option, value in options.items():
-                if option in registry.FOLDERS:
-                    yield from methods_of(option, [value])
-
-
-def audit_of(plan: Plan, dataset: str) -> str:
-    """The page that says how a dataset was prepared and what became of its clips."""
+def audit_of(plan: Plan, dataset: str) -> Artifact:
+    """Page that says how a dataset was prepared and what became of its clips."""
     project, spec = plan.project, plan.project.datasets[dataset]
     scale, data = project.settings.scale, prepared_of(plan, dataset)
-    raw = plan.artifacts[plan.artifacts[data].recipe["inputs"]["raw"]].recipe["settings"]
+    raw = plan.artifacts[data.inputs["raw"]].settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
         source = {"generator": raw["generator"]}
@@ -131,4 +121,4 @@ def audit_of(plan: Plan, dataset: str) -> str:
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
     settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data}, ["avbalance.prepare.audit"])
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit"])

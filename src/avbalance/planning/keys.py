@@ -34,6 +34,7 @@ PLUMBING = {
         "provenance",
         "ranges",
         "registry",
+        "requirements",
         "source",
         "stamps",
         "store",

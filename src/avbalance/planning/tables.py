@@ -9,11 +9,12 @@ from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.project import Project
 from avbalance.configuration.references import columns_of, traits_of
-from avbalance.configuration.table_schema import Row, Table
+from avbalance.configuration.resolved import ResolvedRow
+from avbalance.configuration.table_schema import Table
 from avbalance.planning import keys
-from avbalance.planning.artifacts import Plan
+from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import prepared_of
-from avbalance.planning.runs import alone, layer_probes, probe_of, run_of
+from avbalance.planning.runs import layer_probes, probe_of, run_of
 from avbalance.results.columns.base import find_column, places_of
 
 
@@ -25,13 +26,13 @@ def seeds(project: Project) -> list[int]:
     return [chosen] if isinstance(chosen, int) else chosen
 
 
-def table_of(plan: Plan, name: str) -> str:
-    """A table or figure."""
+def table_of(plan: Plan, name: str) -> Artifact:
+    """Table or figure."""
     project, table = plan.project, plan.project.tables[name]
     scale = project.settings.scale
     settings: dict[str, Any] = {
         "table": name,
-        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each"}),
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of"}),
         "scale": scale,
         "generated": _generated(plan, project.rows.get(name, {}).values()),
         "command": _command(project, name),
@@ -44,12 +45,12 @@ def table_of(plan: Plan, name: str) -> str:
             for row_name, row in project.rows[name].items()
         }
         for row_name, row in project.rows[name].items():
-            settings["spec"]["rows"][row_name] = _shown(project, name, row_name, row)
+            settings["spec"]["rows"][row_name] = {"label": _label(project, name, row)}
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
-            shown = sorted({row.dataset for row in project.rows[name].values()})
-            inputs |= {f"data_{each}" if len(shown) > 1 else "data": prepared_of(plan, each) for each in shown}
+            data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
+            inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
         places = ["avbalance.results.figures", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
     return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
@@ -69,50 +70,49 @@ def column_names(table: Table) -> list[str]:
     return columns_of(options)
 
 
-def _generated(plan: Plan, rows: Collection[Row]) -> list[str]:
-    """Titles of the data sets from a generator on which rows are trained or probed, or that they start from."""
-    project = plan.project
-    datasets = {row.dataset for row in rows} | {row.probe.dataset or row.dataset for row in rows if row.probe}
-    starts = {start for row in rows if isinstance(row.pretrained, dict) for start in row.pretrained.values()}
-    raw = {
-        name: plan.artifacts[prepared_of(plan, name)].recipe["inputs"]["raw"]
-        for name in datasets | starts & project.datasets.keys()
-    }
-    made = {name for name, path in raw.items() if "generator" in plan.artifacts[path].recipe["settings"]}
-    return sorted(project.datasets[name].title for name in made)
+def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
+    """Titles of the datasets from a generator on which rows are trained or probed, or that they start from."""
+    datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
+    datasets |= {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
+    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in datasets}
+    return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
 
 
-def _shown(project: Project, table: str, name: str, row: Row) -> dict[str, str]:
-    """How a row is named; rows of several datasets are told apart."""
-    label = row.label or name.replace("_", " ")
+def _label(project: Project, table: str, row: ResolvedRow) -> str:
+    """Label of a row; in a table of several datasets it begins with the dataset."""
     if len({each.dataset for each in project.rows[table].values()}) == 1:
-        return {"label": label}
-    return {"label": f"{project.datasets[row.dataset].title}: {label}"}
+        return row.label
+    return f"{project.datasets[row.dataset].title}: {row.label}"
 
 
 def _cell(
-    plan: Plan, table: Table, name: str, row: Row, seed: int, probes: Mapping[str, str], inputs: dict[str, str]
+    plan: Plan,
+    table: Table,
+    name: str,
+    row: ResolvedRow,
+    seed: int,
+    probes: Mapping[str, Artifact],
+    inputs: dict[str, str],
 ) -> dict[str, Any]:
-    """The artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<what>`."""
-    modalities = row.modalities or []
-    joint = len(modalities) > 1
+    """Artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<role>`."""
+    is_joint = len(row.modalities) > 1
     run = run_of(plan, row, seed)
-    cell: dict[str, Any] = {"seed": seed, "run": run, "probe": None, "alone": {}}
+    cell: dict[str, Any] = {"seed": seed, "run": run.path, "probe": None, "alone": {}}
     traits = traits_of(row, plan.project.datasets[row.dataset])
     reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
-    if "probe" in reads and joint:
-        cell["probe"] = probe_of(plan, run)
-    if "alone" in reads and joint:
-        cell["alone"] = {modality: run_of(plan, alone(row, modality), seed) for modality in modalities}
+    if "probe" in reads and is_joint:
+        cell["probe"] = probe_of(plan, run).path
+    if "alone" in reads and is_joint:
+        cell["alone"] = {modality: run_of(plan, row.alone(modality), seed).path for modality in row.modalities}
     if row.probe is not None:
-        cell["layers"] = {"probe": probes[name], "layers": row.probe.layers, "moment": row.probe.moment}
+        cell["layers"] = {"probe": probes[name].path, "layers": row.probe.layers, "snapshot": row.probe.snapshot}
     behind = {
-        "run": run,
+        "run": run.path,
         "probe": cell["probe"],
-        "layers": probes.get(name),
-        **{f"alone_{m}": path for m, path in cell["alone"].items()},
+        "layers": cell["layers"]["probe"] if "layers" in cell else None,
+        **{f"alone_{modality}": path for modality, path in cell["alone"].items()},
     }
-    inputs |= {f"{name}.{seed}.{what}": path for what, path in behind.items() if path is not None}
+    inputs |= {f"{name}.{seed}.{role}": path for role, path in behind.items() if path is not None}
     return cell
 
 
@@ -127,17 +127,15 @@ ASSETS = (".css", ".j2", ".js")
 """Files of `results/web` that count by their bytes; its Python counts as code."""
 
 
-def page_of(plan: Plan, name: str, paths: list[str]) -> str:
-    """The page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
+def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
+    """Page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
     scale = plan.project.settings.scale
     web = Path(__file__).parents[1] / "results" / "web"
-    settings = {
-        "scale": scale,
-        "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir()) if file.suffix in ASSETS},
-    }
-    inputs = {"/".join(Path(path).parts[1:]): path for path in paths}
-    for path in paths:
-        if plan.artifacts[path].folder == f"tables/{scale}":
-            for cells in plan.artifacts[path].recipe["settings"].get("rows", {}).values():
+    assets = [file for file in sorted(web.iterdir()) if file.suffix in ASSETS]
+    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in assets}}
+    inputs = {f"{artifact.folder}/{artifact.name}": artifact.path for artifact in shown}
+    for artifact in shown:
+        if artifact.kind == "tables":
+            for cells in artifact.settings.get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
     return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page"])

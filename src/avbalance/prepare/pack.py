@@ -56,6 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Turn a dataset's raw files into packed arrays.")
     parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
     parser.add_argument("--out", type=Path, required=True, help="folder to publish")
+    for option in ("--threads", "--device"):
+        parser.add_argument(option, help="no effect here; prepare.media, the other step of this kind, uses it")
     arguments = parser.parse_args()
     pack(store.load_recipe(arguments.recipe), arguments.out)
 

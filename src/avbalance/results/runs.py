@@ -159,7 +159,7 @@ class Runs:
 
 
 def _gradient_norms(metrics: dict[str, Any]) -> list[float]:
-    """Gradient norms of every probe in a probe's metrics.json: one a modality, or one a layer and moment."""
+    """Gradient norms of every probe in a probe's metrics.json: one a modality, or one a layer and snapshot."""
     if "gradient_norm" in metrics:
         return [metrics["gradient_norm"]]
     return [norm for probe in metrics.values() for norm in _gradient_norms(probe)]

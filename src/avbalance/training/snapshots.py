@@ -18,7 +18,7 @@ def file_of(moment: int) -> str:
 
 
 class Moments:
-    """Counts the steps of a run and keeps the model's weights after those of `training.moments`.
+    """Counts the steps of a run and keeps the model's weights after those of `training.snapshots`.
 
     Args:
         folder: Where they are kept until the run is published.
@@ -40,11 +40,11 @@ class Moments:
         files: Mapping[str, str],
     ) -> None:
         self._model, self._folder = model, folder
-        self._moments = training.get("moments", [])
+        self._moments = training["snapshots"]
         self.done, self.files = done, dict(files)
         if late := [moment for moment in self._moments if moment > num_steps]:
             raise UserError(
-                f"training.moments: {late[0]} is beyond the {num_steps} steps of training; leave it out or train longer"
+                f"training.snapshots: {late[0]} is beyond the {num_steps} steps of training; leave it out, or train on"
             )
         if done == 0:
             self._keep()
@@ -62,7 +62,7 @@ class Moments:
         """
         if late := [moment for moment in self._moments if moment > self.done]:
             raise UserError(
-                f"training.moments: {late[0]} was not reached, for training stopped after {self.done} steps; "
+                f"training.snapshots: {late[0]} was not reached, for training stopped after {self.done} steps; "
                 "leave it out or raise training.patience"
             )
 

@@ -8,8 +8,9 @@ import pytest
 
 from avbalance import store
 from avbalance.configuration.references import traits_of
+from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.schema import Dataset
-from avbalance.configuration.table_schema import Row
+from avbalance.configuration.signature import resolve
 from avbalance.losses import REGISTRY as LOSSES
 from avbalance.registry import load
 from avbalance.results.measure import measure
@@ -30,7 +31,8 @@ DATASET = Dataset.model_validate(
 
 
 def curves(**methods: str) -> tuple[str, ...] | None:
-    row = Row.model_validate({"dataset": "x", "modalities": ["audio", "visual"], "encoder": "conv1net", **methods})
+    chosen = {kind: resolve(kind, methods.get(kind, "joint")) for kind in ("balancer", "loss")}
+    row = ResolvedRow("x", "x", {"audio": {}, "visual": {}}, chosen, {}, {}, None)
     return traits_of(row, DATASET).curves
 
 

@@ -50,7 +50,7 @@ def probes(tmp_path: Path) -> list[str]:
 def entries(probes: list[str], names: list[str], moment: int | None = None) -> list[dict[str, Any]]:
     return [
         {"seed": seed, "run": "", "probe": None, "alone": {}}
-        | {"layers": {"probe": folder, "layers": names, "moment": moment}}
+        | {"layers": {"probe": folder, "layers": names, "snapshot": moment}}
         for seed, folder in enumerate(probes)
     ]
 

@@ -30,7 +30,7 @@ def row(publish_row: PublishRow) -> FigureRow:
                 for layer, error in zip(NAMES, errors, strict=True)
             }
             (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
-        entry["layers"] = {"probe": str(folder), "layers": ["*", "*.*"], "moment": 7}
+        entry["layers"] = {"probe": str(folder), "layers": ["*", "*.*"], "snapshot": 7}
     return row
 
 

@@ -63,7 +63,7 @@ def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
     }
     for row in made.values():
         for entry in row.entries:
-            entry["layers"] = {"probe": "results/probes/demo", "layers": ["one", "two"], "moment": None}
+            entry["layers"] = {"probe": "results/probes/demo", "layers": ["one", "two"], "snapshot": None}
     return made
 
 

@@ -80,12 +80,12 @@ def test_settings_and_seeds_are_yaml(joint: dict[str, Any]) -> None:
 
 def test_a_row_of_layer_probes_tells_its_own_layers(joint: dict[str, Any]) -> None:
     for entry in joint["rows"]["better"]:
-        entry |= {"layers": {"probe": entry["probe"], "layers": ["layer1"], "moment": None}, "probe": None}
+        entry |= {"layers": {"probe": entry["probe"], "layers": ["layer1"], "snapshot": None}, "probe": None}
     described = panel(joint, "better")
     assert yaml.safe_load(described["config"])["probe"] == {
         "encoder": {"audio": {}},  # what the demonstration's probe has for settings
         "layers": ["layer1"],
-        "moment": None,
+        "snapshot": None,
     }
     assert described["runs"][0]["artifacts"]["layers probe"] == "results/probes/p-s0"
     assert described["note"] == ""

@@ -22,7 +22,7 @@ Values = NDArray[np.float64]
 Entry = Mapping[str, Any]
 """Artifacts of one row and seed: {"seed", "run": folder, "probe": folder or None, "alone": {modality: folder}}.
 
-A row with `probe` also has "layers": {"probe": folder, "layers": [names or patterns], "moment": steps or None}.
+A row with `probe` also has "layers": {"probe": folder, "layers": [names or patterns], "snapshot": steps or None}.
 """
 
 

@@ -17,7 +17,7 @@ from avbalance.results.runs import Run, Runs
 TRAINED = "trained"
 """Moment of the weights that a run ends with."""
 LayerMetrics = dict[str, dict[str, dict[str, list[float]]]]
-"""{layer: {moment: {metric: [seeds]}}}."""
+"""{layer: {snapshot: {metric: [seeds]}}}."""
 
 
 class OfLayer(Column):
@@ -39,11 +39,11 @@ class OfLayer(Column):
     def value_of_entry(self, entry: Entry, runs: Sequence[Run]) -> Values | None:
         """[clips] of test, else [1]."""
         asked = entry["layers"]
-        return self.value_of_layer(runs[0], asked["layers"][0], asked["moment"])
+        return self.value_of_layer(runs[0], asked["layers"][0], asked["snapshot"])
 
-    def value_of_layer(self, probe: Run, layer: str, moment: int | None) -> Values | None:
-        """Values of the probe on a layer at a moment: optimiser steps, or None for the run's weights."""
-        values = probe.metrics[layer][TRAINED if moment is None else str(moment)]
+    def value_of_layer(self, probe: Run, layer: str, snapshot: int | None) -> Values | None:
+        """Values of the probe on a layer at a snapshot: optimiser steps, or None for the run's weights."""
+        values = probe.metrics[layer][TRAINED if snapshot is None else str(snapshot)]
         return np.array([values[self.metric] * (100 if self.unit == "%" else 1)])
 
     @property
@@ -59,9 +59,9 @@ class ProbeError(OfLayer):
     heading = "Probe error"
     k: ClassVar[int] = 1
 
-    def value_of_layer(self, probe: Run, layer: str, moment: int | None) -> Values | None:
+    def value_of_layer(self, probe: Run, layer: str, snapshot: int | None) -> Values | None:
         """[clips]."""
-        ranks = probe.predictions[f"test_probe_{entry_of(layer, moment)}"]
+        ranks = probe.predictions[f"test_probe_{entry_of(layer, snapshot)}"]
         return 100.0 * (~correct(ranks, probe.predictions["test_label"], self.k)).astype(np.float64)
 
 
@@ -78,9 +78,9 @@ class ProbeLoss(OfLayer):
     heading = "Probe loss"
     unit, digits = "nats", 3
 
-    def value_of_layer(self, probe: Run, layer: str, moment: int | None) -> Values | None:
+    def value_of_layer(self, probe: Run, layer: str, snapshot: int | None) -> Values | None:
         """[clips]; None for an older probe."""
-        losses = probe.predictions.get(f"test_loss_{entry_of(layer, moment)}")
+        losses = probe.predictions.get(f"test_loss_{entry_of(layer, snapshot)}")
         return None if losses is None else losses.astype(np.float64)
 
     def reason(self, run: Run) -> str:
@@ -121,7 +121,7 @@ def read_probes(entries: Sequence[Mapping[str, Any]], runs: Runs) -> LayerMetric
         runs: Opens the probes' folders.
 
     Returns:
-        Layers in network order; moments are "trained" or optimiser steps, rising; metrics are those of the probe's
+        Layers in network order; snapshots are "trained" or optimiser steps, rising; metrics are those of the probe's
         metrics.json, errors in [0, 1] and losses in nats. Empty if no probe exists.
     """
     metrics: LayerMetrics = {}
@@ -131,8 +131,8 @@ def read_probes(entries: Sequence[Mapping[str, Any]], runs: Runs) -> LayerMetric
         if probe is None:
             continue
         probe.check_clips()
-        moment = TRAINED if asked["moment"] is None else str(asked["moment"])
+        snapshot = TRAINED if asked["snapshot"] is None else str(asked["snapshot"])
         for layer in select(asked["layers"], list(probe.metrics)):
-            for name, value in probe.metrics[layer][moment].items():
-                metrics.setdefault(layer, {}).setdefault(moment, {}).setdefault(name, []).append(value)
+            for name, value in probe.metrics[layer][snapshot].items():
+                metrics.setdefault(layer, {}).setdefault(snapshot, {}).setdefault(name, []).append(value)
     return metrics

@@ -77,10 +77,10 @@ class Depth(Plot):
         if not metrics:
             raise UserError(f"row {name!r} has no fitted probe")
         name, factor = self.column.metric, 100 if self.column.unit == "%" else 1
-        moment = next(iter(next(iter(metrics.values()))))  # a row has one
+        snapshot = next(iter(next(iter(metrics.values()))))  # a row has one
         return Line(
-            row.label if moment in (TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
-            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in metrics.items()},
+            row.label if snapshot in (TRAINED, "0") else f"{row.label} ({int(snapshot):,} steps)",
+            {layer: t_interval(factor * np.array(of_layer[snapshot][name])) for layer, of_layer in metrics.items()},
         )
 
 

@@ -74,15 +74,8 @@ def _settings(run: Run) -> dict[str, Any]:
 
 def methods_of(settings: Mapping[str, Any]) -> set[tuple[str, str]]:
     """(kind, name) of a run's methods, and of those among their options."""
-    found: set[tuple[str, str]] = set()
-    waiting = [("encoder", spec) for spec in settings["encoder"].values()]
-    waiting += [(kind, settings[kind]) for kind in ("fusion", "head", "loss", "balancer") if kind in settings]
-    while waiting:
-        kind, spec = waiting.pop()
-        for name, options in spec.items():
-            found.add((kind, name))
-            waiting += [(option, value) for option, value in options.items() if option in registry.FOLDERS and value]
-    return found
+    of_row = [(kind, settings[kind]) for kind in registry.METHODS_OF_ROW if kind in settings]
+    return set(registry.methods_of([*(("encoder", each) for each in settings["encoder"].values()), *of_row]))
 
 
 def shorten_history(history: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float | None]]:

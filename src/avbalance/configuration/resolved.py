@@ -1,0 +1,91 @@
+"""Rows as planning reads them: at one scale, checked, with every default spelled out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
+
+from avbalance.configuration import signature
+from avbalance.configuration.schema import Dataset, Scale, Weights
+from avbalance.configuration.table_schema import Row
+from avbalance.registry import METHODS_OF_ROW, Method
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A scale, and the datasets and models that rows may name at it."""
+
+    scale: Scale
+    datasets: Mapping[str, Dataset]
+    models: Mapping[str, Weights]
+
+    @cached_property
+    def modalities(self) -> set[str]:
+        """Names of the modalities of all datasets."""
+        return {modality for dataset in self.datasets.values() for modality in dataset.modalities}
+
+
+@dataclass(frozen=True)
+class ResolvedProbe:
+    """Linear probes on layers of one of a row's encoders.
+
+    Attributes:
+        modality: Modality of the encoder.
+        dataset: Dataset whose clips and labels are probed.
+        layers: Names and patterns of layers.
+        snapshot: Number of optimiser steps after which the weights were kept; None for the run's weights.
+    """
+
+    modality: str
+    dataset: str
+    layers: list[str]
+    snapshot: int | None
+    reduction: Method
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """A run without its seed, and what is measured of it; every default is spelled out.
+
+    Attributes:
+        label: Name of the row in tables and figures.
+        encoders: {modality: encoder}.
+        methods: {kind: method}, one of each kind in `METHODS_OF_ROW`.
+        starts: {modality, or `head`: uni-modal row whose trained weights it starts from, or the name of a model}.
+        training: Every key of `schema.Training`.
+    """
+
+    label: str
+    dataset: str
+    encoders: dict[str, Method]
+    methods: dict[str, Method]
+    starts: Mapping[str, "ResolvedRow | str"]
+    training: dict[str, Any]
+    probe: ResolvedProbe | None
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities."""
+        return list(self.encoders)
+
+    def alone(self, modality: str, head: Method | None = None) -> "ResolvedRow":
+        """Uni-modal row of one modality: same data, encoder, budget and start, unless that start is this very row."""
+        methods = {kind: default(kind) for kind in METHODS_OF_ROW}
+        starts = {
+            part: start
+            for part, start in self.starts.items()
+            if part == modality and (isinstance(start, str) or start.dataset != self.dataset)
+        }
+        return replace(
+            self,
+            encoders={modality: self.encoders[modality]},
+            methods={**methods, "head": head or methods["head"]},
+            starts=starts,
+            probe=None,
+        )
+
+
+@cache
+def default(kind: str) -> Method:
+    """Method of a kind that a row has if it names none."""
+    return signature.resolve(kind, Row.model_fields[kind].default)
