@@ -18,6 +18,7 @@ test: .venv/ready lint types
 lint: .venv/ready
 	ruff check src tests benchmarks
 	ruff format --check src tests benchmarks
+	snakefmt --check Snakefile workflow
 
 types: .venv/ready
 	mypy

@@ -10,12 +10,22 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+# On a cluster these run on the login node: they are short, or need the network.
+localrules:
+    all,
+    download_raw,
+    audit_dataset,
+    build_table,
+    draw_figure,
+    build_page,
+
+
 # Everything that was asked for: tables, figures and the page.
 rule all:
+    default_target: True
     input:
         plan.targets,
         list(shown()),
-    default_target: True
 
 
 include: "workflow/rules/data.smk"
@@ -24,7 +34,8 @@ include: "workflow/rules/probe.smk"
 include: "workflow/rules/tables.smk"
 
 
-# What is there is shown even so, and the page says what failed; without a stamp it is made anew next time.
+# After a failure, still build the page from what is finished; it lists what failed. It gets no stamp, so the next run
+# rebuilds it.
 onerror:
     for page, name in plan.pages.items():
         files = ["--recipe", f"results/recipes/{name}.json", "--out", page]

@@ -26,7 +26,7 @@ from measure import print_conditions, print_table
 from avbalance import registry
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.train import build_balancer
-from avbalance.training import optimization
+from avbalance.training.optimization import make_optimizer
 
 SIZE, NUM_CLASSES = 224, 10
 RECIPES: dict[str, tuple[tuple[int, ...], tuple[int, int], str, Any]] = {
@@ -54,7 +54,7 @@ def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], o
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
     balancer = build_balancer(settings, describe(folder), torch.device("cpu")).train()
-    optimizer = optimization.make(
+    optimizer = make_optimizer(
         balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0}
     )
     batch = split.batch(np.arange(len(split)))

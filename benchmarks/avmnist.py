@@ -6,6 +6,8 @@ from typing import Any
 
 from avbalance.data.avmnist import AVMNIST
 from avbalance.data.miniatures.avmnist import AVMNISTMiniature
+from avbalance.data.packed import describe
+from avbalance.prepare.pack import write_arrays
 from avbalance.registry import Spec
 
 BATCH_SIZE = 64
@@ -23,13 +25,15 @@ def pack(raw: Path | None, folder: Path, num_batches: int) -> tuple[Path, AVMNIS
         num_batches: Of the training split.
 
     Returns:
-        The raw folder, the reader, and what the packed data's description says.
+        The raw folder, the reader, and the packed data's `dataset.json`.
     """
     if raw is None:
         raw = folder / "raw"
         AVMNISTMiniature().generate(raw)
     reader = AVMNIST(num_train=num_batches * BATCH_SIZE * 5 // 4, num_test=100)
-    return raw, reader, {"num_classes": 10, **reader.pack(raw, folder)}
+    data = {"dataset": "avmnist", "num_classes": 10}
+    write_arrays(reader.read_arrays(raw), folder, data, raw, folder / "report-copy.json")
+    return raw, reader, describe(folder)
 
 
 def settings(encoders: Mapping[str, Spec], head: str, seed: int = 0) -> dict[str, Any]:

@@ -19,10 +19,11 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import cli, plan, store
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Batches, Split, describe
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Plan
 from avbalance.train import build_balancer, train
+from avbalance.training.state import State
 
 CPU = torch.device("cpu")
 
@@ -46,11 +47,13 @@ def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, f
     with tempfile.TemporaryDirectory() as resume:
         try:
             balancer = build_balancer(settings, describe(data), CPU)
-            history, *_ = train(balancer, splits, {}, training, settings["seed"], Path(resume), math.inf)
+            num_steps = len(Batches(splits["train"], training["batch_size"]))
+            state = State(balancer, training, Path(resume), num_steps, math.inf)
+            train(state, splits, {}, settings["seed"])
         except UserError as error:
             print(f"{rate}: {error}\n")
             return dict.fromkeys(("epoch", "val_loss", "val_accuracy"), math.nan)
-    return min(history, key=lambda record: record["val_loss"])
+    return min(state.history, key=lambda record: record["val_loss"])
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 
 from avbalance import cli, store
 from avbalance.configuration.schema import Training
-from avbalance.data.packing import write_array
-from avbalance.train import run
+from avbalance.data.array_writer import ArrayWriter
+from avbalance.train import train_recipe
 
 SHAPES = {"visual": (1, 28, 28), "audio": (8000,)}
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -42,7 +43,9 @@ def write_packed(folder: Path, num_clips: int) -> int:
             np.save(out / f"{split}_label.npy", rng.integers(0, 10, size))
             for modality, shape in SHAPES.items():
                 chunk = rng.standard_normal((CHUNK, *shape), dtype=np.float32)
-                write_array(out / f"{split}_{modality}.npy", (size, *shape), repeated(chunk, size))
+                with closing(ArrayWriter(out / f"{split}_{modality}.npy", shape, "<f2")) as writer:
+                    for rows in repeated(chunk, size):
+                        writer.append(rows)
         description = {"num_classes": 10, "modalities": {name: {"shape": shape} for name, shape in SHAPES.items()}}
         (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     return sum(path.stat().st_size for path in folder.glob("*.npy"))
@@ -70,8 +73,8 @@ def train(data: Path, threads: int) -> dict[str, Any]:
         "inputs": {"data": str(data)},
     }
     before = resident("VmRSS")
-    trained = run(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
-    model = 5 * 4 * trained["metrics"]["num_parameters"]
+    trained = train_recipe(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))
+    model = 5 * 4 * trained.metrics["num_parameters"]
     return {"before": before, "growth": resident("VmHWM") - before, "model": model}
 
 

@@ -31,10 +31,11 @@ SNAKEMAKE = ["snakemake", "--cores", "1", "--config", "scale=miniature", "seeds=
 
 
 def write_table(project: Path, num_rows: int) -> None:
-    """Make a table of so many rows the project's only one."""
+    """Make a table of so many rows the project's only one; other scales name tables, so they go too."""
     tables = project / "config" / "tables"
-    for table in tables.iterdir():
-        table.unlink()
+    for file in [*tables.iterdir(), *(project / "config" / "scales").iterdir()]:
+        if file.stem != "miniature":
+            file.unlink()
     rows = (ROW.format(row, (row + 1) / (num_rows + 1)) for row in range(num_rows))
     (tables / "many_rows.yaml").write_text(TABLE + "".join(rows), encoding="utf-8")
 

@@ -21,9 +21,10 @@ from measure import alternate, print_conditions, print_table, ratio
 
 from avbalance import cli
 from avbalance.configuration.schema import Training
-from avbalance.data.packed import Split
+from avbalance.data.packed import Batches, Split
 from avbalance.registry import Spec
 from avbalance.train import build_balancer, train
+from avbalance.training.state import State
 from avbalance.types import Batch
 
 CPU = torch.device("cpu")
@@ -72,8 +73,10 @@ def val_accuracy(
     splits = {name: Split(folder, name, list(ENCODERS), CPU) for name in ("train", "val")}
     balancer = build_balancer(settings(ENCODERS, "mlp", seed), description, CPU)
     training = Training(epochs=epochs, patience=epochs, batch_size=BATCH_SIZE, learning_rate=0.001, precision=precision)
-    history = train(balancer, splits, {}, training.model_dump(), seed, folder / "resume", float("inf"))
-    return min(history, key=lambda record: record["val_loss"])["val_accuracy"]
+    num_steps = len(Batches(splits["train"], BATCH_SIZE))
+    state = State(balancer, training.model_dump(), folder / "resume", num_steps, float("inf"))
+    train(state, splits, {}, seed)
+    return min(state.history, key=lambda record: record["val_loss"])["val_accuracy"]
 
 
 def print_agreement(raw: Path | None, num_batches: int, epochs: int, num_seeds: int) -> None:

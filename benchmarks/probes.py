@@ -37,7 +37,7 @@ from avbalance import cli
 from avbalance.data.packed import Batches, Split
 from avbalance.encoders.resnet import ResNet18
 from avbalance.probing.extraction import MIB, Extraction, first_clips, path_of
-from avbalance.probing.fitting import Probe, fit
+from avbalance.probing.fitting import Probe, fit_probe
 from avbalance.registry import Spec
 
 EPOCHS, SGD_BATCH, BATCH = 20, 64, 128
@@ -141,7 +141,7 @@ def compare_with_sgd(folder: Path, arguments: argparse.Namespace) -> None:
     seconds = {}
     for layer in names:
         start = time.process_time()
-        probes[layer] = fit(scratch, layer, labels, CLASSES, arguments.memory * MIB)
+        probes[layer] = fit_probe(scratch, layer, labels, CLASSES, arguments.memory * MIB)
         seconds[layer] = time.process_time() - start
     ours = extracted + sum(seconds.values())
 
@@ -264,7 +264,7 @@ def solve_one(folder: Path, num_clips: int, dim: int, bound: int) -> tuple[float
     torch.set_num_threads(1)
     labels = {split: np.load(folder / f"{split}_label.npy") for split in ("train", "val", "test")}
     before, start = resident("VmRSS"), time.perf_counter()
-    fit(folder, "layer", labels, CLASSES, bound * MIB)
+    fit_probe(folder, "layer", labels, CLASSES, bound * MIB)
     return time.perf_counter() - start, (resident("VmHWM") - before) / MIB
 
 

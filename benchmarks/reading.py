@@ -43,7 +43,9 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 def write(paths: list[Path], num_frames: int, folder: Path) -> None:
     """Both forms of the clips: a prepared data set, and `<clip>/<frame>.jpg`, `<clip>/sound.wav`."""
-    view = LogPower({}, SAMPLE_RATE, 3.0, 512, 159, window="tukey", spectrum="density")
+    view = LogPower(
+        sample_rate=SAMPLE_RATE, seconds=3.0, window_samples=512, hop_samples=159, window="tukey", spectrum="density"
+    )
     visual = np.empty((len(paths), 3, num_frames, SIZE, SIZE), np.uint8)
     waves = np.empty((len(paths), view.num_samples), np.float32)
     for clip, path in enumerate(paths):

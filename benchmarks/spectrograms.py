@@ -91,8 +91,15 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     arguments = parser.parse_args()
     num_cores = os.cpu_count() or 1
-    cremad = LogPower({}, SAMPLE_RATE, SECONDS, 512, 159, window="tukey", spectrum="density")
-    audioset = FilterBank({}, SAMPLE_RATE, SECONDS)
+    cremad = LogPower(
+        sample_rate=SAMPLE_RATE,
+        seconds=SECONDS,
+        window_samples=512,
+        hop_samples=159,
+        window="tukey",
+        spectrum="density",
+    )
+    audioset = FilterBank(sample_rate=SAMPLE_RATE, seconds=SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         paths = unpack(Path(folder), arguments.clips)
         waves = np.stack([cremad.fit(wave)[0] for wave in sounds(paths, SAMPLE_RATE)])

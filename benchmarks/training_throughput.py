@@ -13,6 +13,7 @@ and loading weighs more. One repetition is one epoch; all files are in the page 
 """
 
 import argparse
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,11 @@ from measure import alternate, print_conditions, print_table, ratio
 
 from avbalance import cli
 from avbalance.balancers.base import Balancer
+from avbalance.configuration.schema import Training
 from avbalance.data.packed import Batches, Split
-from avbalance.train import _train_epoch, build_balancer
+from avbalance.train import build_balancer
+from avbalance.training.epoch import take_steps
+from avbalance.training.state import State
 from avbalance.types import Batch, Loader, Loaders
 
 CPU = torch.device("cpu")
@@ -36,10 +40,11 @@ MODELS = {"image and audio": (ENCODERS, "mlp"), "image alone": ({"visual": ENCOD
 
 def by_loop(balancer: Balancer, loader: Loader, num_clips: int) -> Callable[[], int]:
     """One epoch of the project's loop."""
-    optimizer = torch.optim.Adam(balancer.parameters(), fused=True)
+    training = Training(epochs=1, patience=1, batch_size=BATCH_SIZE, learning_rate=0.001, precision="float32")
+    state = State(balancer, training.model_dump(), Path("results/resume/throughput"), len(loader), math.inf)
 
     def train_epoch() -> int:
-        _train_epoch(balancer, optimizer, Loaders(loader, loader, loader), 0, torch.float32)
+        take_steps(state, Loaders(loader, loader, loader))
         return num_clips
 
     return train_epoch

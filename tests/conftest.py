@@ -5,19 +5,23 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import registered
 from avbalance import plan, store
+from avbalance.check import kind_of
 from avbalance.configuration.schema import Training
 from avbalance.planning.artifacts import Plan
 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+NO_PARAMETERS = SimpleNamespace(params={})
 TWO_ROWS = """
 title: Two rows
 paper: ours
@@ -27,6 +31,21 @@ rows:
   film: {fusion: film}
 columns: [accuracy, acc_audio_probe]
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--method", help="module:Class on which the property tests of its kind run, and nothing else")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if method := config.getoption("method"):
+        registered.METHOD = (kind_of(method), method)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if registered.METHOD is not None:
+        name = registered.METHOD[1]
+        items[:] = [item for item in items if name in getattr(item, "callspec", NO_PARAMETERS).params.values()]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from avbalance import blend, plan, store
 from avbalance.data.packed import Split, describe
-from avbalance.train import build_balancer, run
+from avbalance.train import build_balancer, train_recipe
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -36,8 +36,8 @@ def estimate(inputs: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["blend", "--device=cpu", *places])
     blend.main()
     store.open_artifact(folder / "blend")
-    found: dict[str, Any] = json.loads((folder / "blend" / "blend.json").read_text(encoding="utf-8"))
-    return found
+    estimated: dict[str, Any] = json.loads((folder / "blend" / "blend.json").read_text(encoding="utf-8"))
+    return estimated
 
 
 @pytest.fixture
@@ -92,20 +92,20 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
     for head in HEADS:
         made = recipe_of(head, recipe, training={"epochs": 2})
         made["inputs"]["data"] = inputs["data"]
-        figures[head] = run(made, CPU, tmp_path / f"r-{head}", 1e9)["metrics"]
+        figures[head] = train_recipe(made, CPU, tmp_path / f"r-{head}", 1e9).metrics
         with store.publish(tmp_path / head, made) as out:
             (out / "metrics.json").write_text(json.dumps(figures[head]), encoding="utf-8")
         inputs[f"run_{head}"] = str(tmp_path / head)
-    found = estimate(inputs, tmp_path, monkeypatch)
-    for head, losses in found["losses"].items():
+    estimated = estimate(inputs, tmp_path, monkeypatch)
+    for head, losses in estimated["losses"].items():
         assert [losses[name][1] for name in ("train", "val")] == [
             figures[head][f"last_{name}_loss"] for name in ("train", "val")
         ]
-    assert sum(found["weights"].values()) == pytest.approx(1)
+    assert sum(estimated["weights"].values()) == pytest.approx(1)
     made = recipe(loss="unimodal", balancer="g_blend", training={"epochs": 1})
     made["inputs"] |= {"data": inputs["data"], "blend": str(tmp_path / "blend")}
-    record = run(made, CPU, tmp_path / "r-blended", 1e9)["history"][-1]
-    assert {head: record[f"weight_{head}"] for head in HEADS} == pytest.approx(found["weights"])
+    record = train_recipe(made, CPU, tmp_path / "r-blended", 1e9).history[-1]
+    assert {head: record[f"weight_{head}"] for head in HEADS} == pytest.approx(estimated["weights"])
 
 
 @pytest.mark.parametrize(("scale", "num_more"), [("laptop", 2), ("paper", 6)])

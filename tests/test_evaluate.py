@@ -12,7 +12,7 @@ from avbalance import metrics
 from avbalance.data.packed import Split
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
-from avbalance.evaluate import classify, mean_loss, predict, read_trials, verify
+from avbalance.evaluate import classify, mean_loss, predict, read_trials, score_trials
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch
@@ -76,8 +76,8 @@ def test_clips_stay_in_order_whatever_the_batches() -> None:
 def test_masked_logits_of_every_modality_are_there_where_asked_for(fusion: str) -> None:
     model = build(fusion)
     assert set(predict(model, batches(5, 7), torch.float32)) == {"logits"}
-    said = predict(model, batches(5, 7), torch.float32, ("logits", "masked"))
-    assert {name: logits.shape for name, logits in said.items()} == {
+    outputs = predict(model, batches(5, 7), torch.float32, ("logits", "masked"))
+    assert {name: logits.shape for name, logits in outputs.items()} == {
         "logits": (12, 3),
         "masked_audio": (12, 3),
         "masked_visual": (12, 3),
@@ -85,7 +85,9 @@ def test_masked_logits_of_every_modality_are_there_where_asked_for(fusion: str) 
     (batch,) = batches(12)
     masked = model.eval().masked(model(batch.inputs))
     for modality in ("audio", "visual"):
-        np.testing.assert_allclose(said[f"masked_{modality}"], masked[modality].detach().numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            outputs[f"masked_{modality}"], masked[modality].detach().numpy(), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_a_uni_modal_model_is_predicted_from_its_modality() -> None:
@@ -107,13 +109,13 @@ def test_bfloat16_gives_nearly_the_same_float32_logits() -> None:
 @pytest.mark.parametrize("fusion", ["concat", "film", "addition"])
 def test_the_embedding_is_what_the_head_sees_at_length_one(fusion: str) -> None:
     model = build(fusion)
-    said = predict(model, batches(5, 7), torch.float32, ("embedding",))
-    assert set(said) == {"embedding"}
-    np.testing.assert_allclose(np.linalg.norm(said["embedding"], axis=1), 1, rtol=1e-6)
+    outputs = predict(model, batches(5, 7), torch.float32, ("embedding",))
+    assert set(outputs) == {"embedding"}
+    np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1, rtol=1e-6)
     (batch,) = batches(12)
     streams = model.eval()(batch.inputs).streams
     seen = torch.cat([streams[name] for name in model.fusion.streams], dim=1).detach().numpy()
-    np.testing.assert_allclose(said["embedding"] * np.linalg.norm(seen, axis=1, keepdims=True), seen, atol=1e-5)
+    np.testing.assert_allclose(outputs["embedding"] * np.linalg.norm(seen, axis=1, keepdims=True), seen, atol=1e-5)
 
 
 def test_of_a_cosine_head_a_trials_score_is_the_mean_of_the_streams_cosines() -> None:
@@ -147,8 +149,8 @@ def shout(labels: NDArray[Any], task: str, folder: Path) -> tuple[Model, dict[st
 
     They are beyond float16, whose largest number is 65,504.
     """
-    shown = labels if labels.ndim == 2 else np.eye(3, dtype=int)[labels]
-    clips = (2.0 * shown - 1).astype(np.float16)
+    one_hot = labels if labels.ndim == 2 else np.eye(3, dtype=int)[labels]
+    clips = (2.0 * one_hot - 1).astype(np.float16)
     description = {"task": task, "num_classes": 3, "modalities": {m: {"shape": [3]} for m in ("audio", "visual")}}
     (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     for split in ("train", "val", "test"):
@@ -183,13 +185,13 @@ def test_logits_beyond_float16_of_several_classes_have_the_figures_that_the_mode
     assert figures["test_map"] == figures["test_mauc"] == 1
     assert figures["test_loss"] == 0
     for name in ("logits", "masked_audio", "masked_visual"):
-        assert metrics.summarise(predictions[f"test_{name}"], labels, predictions["test_video"])["map"] == 1
+        assert metrics.split_metrics(predictions[f"test_{name}"], labels, predictions["test_video"])["map"] == 1
 
 
 def test_embeddings_of_features_beyond_float16_are_told_apart(tmp_path: Path) -> None:
     trials = {"all": np.array([[0, 1, 1], [100, 101, 1], [0, 100, 0], [100, 200, 0]])}
     model, splits = shout(np.repeat([0, 1, 2], 100), "verification", tmp_path)
-    predictions, figures = verify(model, splits, trials, 64, torch.float32)
+    predictions, figures = score_trials(model, splits, trials, 64, torch.float32)
     assert figures["test_eer_all"] == 0
     # The cosine of (1, -1, -1) and (-1, 1, -1), twice, is -1/3.
     scores = metrics.trial_scores(predictions["test_embedding"], trials["all"])

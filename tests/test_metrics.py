@@ -15,7 +15,7 @@ from avbalance.metrics import (
     equal_error_rate,
     mean_over_classes,
     min_dcf,
-    summarise,
+    split_metrics,
     trial_scores,
 )
 
@@ -93,7 +93,7 @@ def test_a_video_is_what_its_clips_say_on_average_after_the_softmax() -> None:
     np.testing.assert_allclose(probabilities, [[22 / 60, 38 / 60], [3 / 4, 1 / 4]], atol=1e-7)
     assert labels.tolist() == [1, 0]
     # Clips: the first of the four is wrong. Videos: both are right.
-    assert summarise(logits, np.array([1, 1, 1, 0]), np.array([0, 0, 0, 1])) == {
+    assert split_metrics(logits, np.array([1, 1, 1, 0]), np.array([0, 0, 0, 1])) == {
         "accuracy": 0.75,
         "video_accuracy": 1.0,
         "loss": cross_entropy(logits, np.array([1, 1, 1, 0])),
@@ -112,20 +112,20 @@ def test_a_video_of_several_classes_is_the_mean_of_sigmoids() -> None:
 def test_ranks_are_worth_what_is_worked_out_by_hand() -> None:
     scores = np.array([[0.9, 5.0], [0.8, 5.0], [0.7, 1.0], [0.6, 0.0]])
     labels = np.array([[1, 1], [0, 0], [1, 0], [0, 0]], np.uint8)
-    found = by_class(scores, labels)
+    measures = by_class(scores, labels)
     # Class 0: precision 1 at recall 1/2, 2/3 at recall 1: AP = 1/2 (1 + 2/3). Of four pairs only (0.7, 0.8) is wrong.
     # Class 1: the positive and a negative are accepted together: precision 1/2 at recall 1; one pair in three is a tie.
-    assert found.precision == pytest.approx([5 / 6, 1 / 2])
-    assert found.area == pytest.approx([3 / 4, 2.5 / 3])
+    assert measures.precision == pytest.approx([5 / 6, 1 / 2])
+    assert measures.area == pytest.approx([3 / 4, 2.5 / 3])
 
 
 def test_ranks_with_ties_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=(200, 6), dtype=np.uint8)
     scores = np.round(labels + 2 * rng.normal(size=labels.shape), 0)  # about ten values
-    found = by_class(scores, labels)
-    np.testing.assert_allclose(found.precision, average_precision_score(labels, scores, average=None))
-    np.testing.assert_allclose(found.area, roc_auc_score(labels, scores, average=None))
+    measures = by_class(scores, labels)
+    np.testing.assert_allclose(measures.precision, average_precision_score(labels, scores, average=None))
+    np.testing.assert_allclose(measures.area, roc_auc_score(labels, scores, average=None))
 
 
 def test_a_class_without_positives_or_without_negatives_has_no_value() -> None:
@@ -134,8 +134,13 @@ def test_a_class_without_positives_or_without_negatives_has_no_value() -> None:
     for values in by_class(logits, labels):
         np.testing.assert_array_equal(values, [np.nan, np.nan, 1.0])
         assert mean_over_classes(values) == 1.0
-    assert summarise(logits, labels, None) | {"loss": 0} == {"map": 1, "mauc": 1, "num_classes_scored": 1, "loss": 0}
-    none = summarise(logits[:, :2], labels[:, :2], None)
+    assert split_metrics(logits, labels, None) | {"loss": 0} == {
+        "map": 1,
+        "mauc": 1,
+        "num_classes_scored": 1,
+        "loss": 0,
+    }
+    none = split_metrics(logits[:, :2], labels[:, :2], None)
     assert (isnan(none["map"]), isnan(none["mauc"]), none["num_classes_scored"]) == (True, True, 0)
 
 

@@ -170,5 +170,5 @@ def test_a_workflow_that_has_ended_runs_no_more(tmp_path: Path) -> None:
 def test_a_damaged_artifact_is_named(planned: Plan) -> None:
     finish(planned, paths(planned, "runs")[0], 20)
     (planned.project.root / paths(planned, "runs")[0] / store.MANIFEST).write_text("{", encoding="utf-8")
-    with pytest.raises(Exception, match=r"manifest.json is no manifest"):
+    with pytest.raises(Exception, match=r"manifest.json is not a manifest"):
         seconds_of(planned)

@@ -18,13 +18,19 @@ from dvc.cli.parser import get_main_parser
 from snakemake.cli import get_argument_parser
 
 from avbalance import plan
+from avbalance.__main__ import COMMANDS
 from avbalance.configuration.project import read_project
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "avbalance"
-PAGES = ["README.md", "CHANGELOG.md", "benchmarks/README.md", *(f"docs/{page.name}" for page in ROOT.glob("docs/*.md"))]
-PROGRAMS = ("python", "snakemake", "dvc", "make", "pytest")
-EXAMPLES = {"src/avbalance/balancers/half.py", "config/datasets/birds.sha256"}
+FOLDERS = ("benchmarks", "config", "results")
+PAGES = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *(f"{folder}/README.md" for folder in FOLDERS),
+    *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md"))),
+]
+PROGRAMS = ("python", "snakemake", "avbalance", "dvc", "make", "pytest")
+EXAMPLES = {"config/datasets/birds.sha256", "./mine.yaml"}
 """Files that a reader is told to write."""
 
 
@@ -85,18 +91,20 @@ def test_files_that_are_named_exist(page: str) -> None:
 
 
 def test_the_numbers_in_the_readme_are_those_of_the_table() -> None:
-    table = (ROOT / "results/tables/laptop/avmnist_table1.csv").open(newline="", encoding="utf-8")
-    with table:
-        cells = {row["label"]: row for row in csv.DictReader(table) if row["column"] == "accuracy"}
-    shown = re.findall(
-        r"^\| ([^|]+) \| ([\d.]+) ± ([\d.]+) \| ([\d.]+) \| ([−+][\d.]+) \|$", text("README.md"), re.MULTILINE
-    )
-    assert [label for label, *_ in shown] == list(cells)
-    for label, *numbers in shown:
-        keys = ("mean", "half_width", "expected", "difference")
-        signs = ("", "", "", "+")
-        said = [f"{float(cells[label][key]):{sign}.1f}" for key, sign in zip(keys, signs, strict=True)]
-        assert [number.replace("−", "-") for number in numbers] == said, label
+    cells: dict[str, dict[str, str]] = {}
+    with (ROOT / "results/tables/laptop/grid_balancers.csv").open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            if row["mean"]:
+                cell = f"{float(row['mean']):.1f} ± {float(row['half_width']):.1f}"
+                cells.setdefault(row["label"], {})[row["column"]] = cell
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+ ± [^|]+) \| ([^|]+) \| ([^|]+) \|$", text("README.md"), re.MULTILINE)
+    assert len(rows) == 6
+    for label, *numbers in rows:
+        columns = ("accuracy", "acc_audio_probe", "acc_visual_probe")
+        assert numbers == [cells[label][column] for column in columns], label
+    face = re.search(r"a model of the face alone reaches (\d+\.\d)", text("README.md").replace("\n", " "))
+    assert face
+    assert cells["Joint training, linear"]["acc_visual_alone"].startswith(f"{face[1]} ±")
 
 
 def test_every_data_set_is_on_the_page_about_data() -> None:
@@ -123,6 +131,8 @@ def test_the_citation_file_says_what_the_project_says() -> None:
 )
 def test_commands_are_understood(command: list[str]) -> None:
     program, *words = command
+    if program == "avbalance" and words[0] in COMMANDS:
+        program, words = "python", ["-m", f"avbalance.{words[0]}", *words[1:]]
     if program == "snakemake":
         if get_argument_parser().parse_args(words).config:
             read_project(ROOT, plan.parse_overrides(words[words.index("--config") + 1 :]))
@@ -132,6 +142,8 @@ def test_commands_are_understood(command: list[str]) -> None:
         assert words[0] in re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif program == "pytest":
         assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+    elif program == "avbalance":
+        assert words == ["--help"]
     elif words[0] == "-m" and "<" not in words[1]:
         with contextlib.redirect_stdout(io.StringIO()) as said, pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [words[1], "--help"])

@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from avbalance import metrics, store
 from avbalance.data.packed import Split, describe
 from avbalance.errors import UserError
-from avbalance.model import build
+from avbalance.model import build_model
 from avbalance.probe import main
 from avbalance.probing.fitting import L2_GRID
-from avbalance.train import run
+from avbalance.train import train_recipe
 
 Clips = tuple[NDArray[np.float64], NDArray[np.int64]]
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
     recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
     trained = recipe(training={"epochs": 3})
-    model = run(trained, CPU, tmp_path / "resume" / "run-0", 1e9)["model"]
+    model = train_recipe(trained, CPU, tmp_path / "resume" / "run-0", 1e9).model
     with store.publish(tmp_path / "weights", trained) as folder:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
@@ -71,11 +71,11 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
         kept = train.std(axis=0) > 0
         mean, deviation = train[:, kept].mean(axis=0), train[:, kept].std(axis=0)
         theirs = sklearn_probe((train[:, kept] - mean) / deviation, splits["train"].labels, figures[modality]["l2"])
-        said = theirs.decision_function((features["test"][modality][:, kept] - mean) / deviation)
-        is_clear = np.diff(np.sort(said, axis=1), axis=1).min(axis=1) > 0.05
+        logits = theirs.decision_function((features["test"][modality][:, kept] - mean) / deviation)
+        is_clear = np.diff(np.sort(logits, axis=1), axis=1).min(axis=1) > 0.05
         assert is_clear.mean() > 0.8
-        np.testing.assert_array_equal(ranks[is_clear], metrics.label_ranks(said, labels)[is_clear])
-        assert figures[modality]["loss"] == pytest.approx(metrics.cross_entropy(said, labels), abs=1e-3)
+        np.testing.assert_array_equal(ranks[is_clear], metrics.label_ranks(logits, labels)[is_clear])
+        assert figures[modality]["loss"] == pytest.approx(metrics.cross_entropy(logits, labels), abs=1e-3)
 
 
 def test_the_step_probes_clips_of_several_classes(
@@ -93,7 +93,7 @@ def test_the_step_probes_clips_of_several_classes(
         (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     settings = recipe()["settings"]
     with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
-        state = build(settings, description).state_dict()
+        state = build_model(settings, description).state_dict()
         save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
     inputs = {"weights": str(tmp_path / "weights"), "data": str(tmp_path / "several")}
     (tmp_path / "recipe.json").write_text(
@@ -108,7 +108,7 @@ def test_the_step_probes_clips_of_several_classes(
     for modality in ("audio", "visual"):
         logits = predictions[f"test_probe_{modality}"]
         assert set(figures[modality]) == {"map", "mauc", "num_classes_scored", "loss", "l2", "gradient_norm"}
-        summary = metrics.summarise(logits, predictions["test_label"], predictions["test_video"])
+        summary = metrics.split_metrics(logits, predictions["test_label"], predictions["test_video"])
         assert summary.items() <= figures[modality].items()
         assert figures[modality]["mauc"] > 0.6  # chance is 1/2, of an untrained encoder
         assert figures[modality]["gradient_norm"] <= 1e-6
@@ -122,9 +122,9 @@ def weights(recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Pat
     """The weights of an untrained run on `prepared`, and others, kept after 5 steps."""
     trained = recipe()
     with store.publish(tmp_path / "weights", trained) as folder:
-        for seed, file in enumerate(("model.safetensors", "moment_5.safetensors")):
+        for seed, file in enumerate(("model.safetensors", "snapshot_5.safetensors")):
             torch.manual_seed(seed)
-            state = build(trained["settings"], describe(prepared)).state_dict()
+            state = build_model(trained["settings"], describe(prepared)).state_dict()
             save_file({name: value.contiguous() for name, value in state.items()}, folder / file)
     return tmp_path / "weights"
 
@@ -157,26 +157,26 @@ def probe(
     return run
 
 
-def test_layers_have_a_probe_at_each_moment(probe: Callable[..., Any]) -> None:
+def test_layers_have_a_probe_at_each_snapshot(probe: Callable[..., Any]) -> None:
     figures, predictions = probe(layers=["conv?", "input"], snapshots=[5, None], reduction={"full": {}})
     assert list(figures) == ["input", "conv1", "conv2"]  # in the order of the network
-    assert [list(of_layer) for of_layer in figures.values()] == [["5", "trained"]] * 3
+    assert [list(of_snapshots) for of_snapshots in figures.values()] == [["5", "trained"]] * 3
     # 8 x 8 images; 32 channels; after pooling 64 channels of 4 x 4
-    assert [of_layer["trained"]["num_features"] for of_layer in figures.values()] == [64, 2048, 1024]
+    assert [of_snapshots["trained"]["num_features"] for of_snapshots in figures.values()] == [64, 2048, 1024]
     ends = ("", "@5")
     entries = [f"{layer}{end}" for layer in figures for end in ends]
     assert set(predictions) == {"test_label", *(f"test_{what}_{e}" for what in ("probe", "loss") for e in entries)}
     np.testing.assert_array_equal(predictions["test_probe_input"], predictions["test_probe_input@5"])
     assert not np.array_equal(predictions["test_loss_conv1"], predictions["test_loss_conv1@5"])
-    for layer, of_layer in figures.items():
-        for moment, found in of_layer.items():
-            entry = layer + ("" if moment == "trained" else f"@{moment}")
-            assert found["test_error"] == pytest.approx((predictions[f"test_probe_{entry}"] > 0).mean())
-            assert found["test_loss"] == pytest.approx(predictions[f"test_loss_{entry}"].mean(), rel=1e-6)
-            assert found["test_top5_error"] == 0  # of three classes
-            assert found["gradient_norm"] <= 1e-7
-            assert found["train_error"] <= found["test_error"] < 2 / 3
-            assert set(found) == {
+    for layer, of_snapshots in figures.items():
+        for snapshot, values in of_snapshots.items():
+            entry = layer + ("" if snapshot == "trained" else f"@{snapshot}")
+            assert values["test_error"] == pytest.approx((predictions[f"test_probe_{entry}"] > 0).mean())
+            assert values["test_loss"] == pytest.approx(predictions[f"test_loss_{entry}"].mean(), rel=1e-6)
+            assert values["test_top5_error"] == 0  # of three classes
+            assert values["gradient_norm"] <= 1e-7
+            assert values["train_error"] <= values["test_error"] < 2 / 3
+            assert set(values) == {
                 f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "error", "top5_error")
             } | {"l2", "gradient_norm", "num_features"}
 
@@ -185,7 +185,7 @@ def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
     probe: Callable[..., Any], weights: Path, recipe: Callable[..., dict[str, Any]], prepared: Path
 ) -> None:
     figures, predictions = probe(layers=["conv2"])
-    model = build(recipe()["settings"], describe(prepared)).eval()
+    model = build_model(recipe()["settings"], describe(prepared)).eval()
     model.load_state_dict(load_file(weights / "model.safetensors"))
     encoder = model.encoders["visual"]
 
@@ -198,10 +198,10 @@ def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
     train, labels = features("train"), np.load(prepared / "train_label.npy")
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     theirs = sklearn_probe((train - mean) / deviation, labels, figures["conv2"]["trained"]["l2"])
-    said = theirs.decision_function((features("test") - mean) / deviation)
+    logits = theirs.decision_function((features("test") - mean) / deviation)
     labels = predictions["test_label"]
-    np.testing.assert_allclose(predictions["test_loss_conv2"], metrics.clip_losses(said, labels), atol=1e-4)
-    np.testing.assert_array_equal(predictions["test_probe_conv2"], metrics.label_ranks(said, labels))
+    np.testing.assert_allclose(predictions["test_loss_conv2"], metrics.clip_losses(logits, labels), atol=1e-4)
+    np.testing.assert_array_equal(predictions["test_probe_conv2"], metrics.label_ranks(logits, labels))
 
 
 def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prepared: Path, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
     assert set(predictions["test_probe_linear"]) == {0, 1}  # of two classes
     np.testing.assert_array_equal(predictions["test_label"], np.arange(30) % 3 % 2)
     assert figures["linear"]["trained"]["train_error"] < 1 / 3  # of always telling 0
-    with pytest.raises(UserError, match=r"have the shape \[1, 9, 9\], and the run was trained on \[1, 8, 8\]"):
+    with pytest.raises(UserError, match=r"have the shape \[1, 9, 9\], but the run was trained on \[1, 8, 8\]"):
         probe(data=relabel(tmp_path / "wide", [1, 9, 9]), layers=["linear"])
 
 

@@ -66,7 +66,7 @@ def test_a_terminal_shows_the_step_and_its_figures(tmp_path: Path) -> None:
     folder = tmp_path / "run-0"
     subprocess.run([sys.executable, "-c", code, str(folder)], stderr=terminal, check=True)
     os.close(terminal)
-    shown = os.read(main, 100_000).decode()
-    assert "run-0" in shown
-    assert "2/2" in shown
-    assert "val_loss=2" in shown
+    output = os.read(main, 100_000).decode()
+    assert "run-0" in output
+    assert "2/2" in output
+    assert "val_loss=2" in output

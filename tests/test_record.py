@@ -162,7 +162,7 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
     assert not any(place.is_symlink() for place in (tmp_path / "raw").rglob("*"))
 
     (folder / "lost").symlink_to(disk / "nothing")
-    with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which is not there"):
+    with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which does not exist"):
         record("birds", root, mirror, tmp_path / "cache", again=True)
 
 
@@ -183,8 +183,8 @@ def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path,
     with pytest.raises(UserError) as error:
         record("birds", root, mirror, tmp_path / "cache")
     assert str(error.value) == (
-        f"{path}: differs from the mirror in 3 files: a has other bytes, b is not there, d is not listed; if the "
-        "mirror is right, make the list anew with 'python -m avbalance.record birds --again'"
+        f"{path}: differs from the mirror in 3 files: a has other bytes, b does not exist, d is not listed; if the "
+        "mirror is right, make the list anew with 'avbalance record birds --again'"
     )
     assert path.read_text(encoding="utf-8") == before
     assert record("birds", root, None, tmp_path / "cache") == []  # without a mirror, there is nothing to compare with
@@ -199,7 +199,7 @@ def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Pa
     listed = {"list": path.name, "entries": read_checksums(path)}
     entry = {"list": listed, "path": "birds", "urls": [], "request": "copy the folder birds"}
     recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
-    with pytest.raises(UserError, match=r"expected sha256 .*; if other bytes are right, make the list anew: .*--again"):
+    with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--again"):
         download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")
 
 
@@ -238,7 +238,7 @@ def test_nothing_is_written_when_a_file_cannot_be_had(
     (root / "config/datasets/two.urls").write_text(f"{address}/a\n{address}/b\n", encoding="utf-8")
     add(root, "datasets", "clips", {"list": "two.sha256", "urls": [f"{address}/{{path}}"], "index": ["two.urls"]})
     before = sorted((root / "config/datasets").iterdir())
-    with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404"):
+    with pytest.raises(UserError, match=r"^b: no source has this file; tried http://.*/b \(404"):
         record("clips", root, None, tmp_path / "cache")
     assert sorted((root / "config/datasets").iterdir()) == before
 
@@ -249,13 +249,13 @@ def test_an_index_of_other_addresses_is_one_line(root: Path, tmp_path: Path, add
     add(
         root, "datasets", "clips", {"list": "two.sha256", "urls": ["https://example.com/{path}"], "index": ["two.urls"]}
     )
-    with pytest.raises(UserError, match=rf"two\.urls: '{address}' has not the form 'https://example\.com/"):
+    with pytest.raises(UserError, match=rf"two\.urls: '{address}' does not have the form 'https://example\.com/"):
         record("clips", root, None, tmp_path / "cache")
 
 
 def test_an_unknown_name_is_one_line_with_the_nearest(root: Path, tmp_path: Path) -> None:
     add(root, "datasets", "clips", {"path": "a", "urls": ["http://127.0.0.1:9/a"], "md5": "0" * 32})
-    with pytest.raises(UserError, match="'clip' is no dataset and no model; did you mean 'clips'"):
+    with pytest.raises(UserError, match="'clip' is not a dataset or model; did you mean 'clips'"):
         record("clip", root, None, tmp_path / "cache")
 
 
@@ -270,4 +270,4 @@ def test_the_command_line_prints_one_line(
     step.main()
     assert capsys.readouterr().out == "wrote config/datasets/media.sha256\n"
     step.main()
-    assert capsys.readouterr().out == "clips: no list is missing or outdated\n"
+    assert capsys.readouterr().out == "clips: all lists exist and agree with the mirror\n"

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import typing
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def test_the_options_of_a_registered_method_are_the_arguments_of_its_constructor
     module, class_name = registry.locate(kind, name)
     signature = inspect.signature(getattr(import_module(module), class_name))
     options = list(signature.parameters.values())[registry.KINDS[kind].num_given :]
-    names = {**vars(typing), **vars(ranges), "Sequence": Sequence}
+    names = {**vars(typing), **vars(ranges), **vars(import_module(module))}
     described = describe(kind, name).options
     assert {option: (eval(annotation, names), default) for option, (annotation, default) in described.items()} == {
         option.name: (option.annotation, ... if option.default is option.empty else option.default)

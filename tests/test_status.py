@@ -101,7 +101,7 @@ def test_half_way_every_artifact_is_in_its_place(half_way: Plan) -> None:
     runs, states = names(half_way, "runs"), survey(half_way)
     assert [artifact.name for artifact in states["runs"].done] == runs[:2]
     assert states["runs"].running == [(find(half_way, runs[2]), 1, 4)]
-    assert states["runs"].failed == [(find(half_way, runs[3]), Path(f"results/logs/runs/{runs[3]}.log"))]
+    assert states["runs"].failed == [find(half_way, runs[3])]
     assert [artifact.name for artifact in states["probes"].left] == names(half_way, "probes")[1:]
     assert counts(half_way)["raw"] == counts(half_way)["prep"] == (1, 0, 0, 0)
     assert counts(half_way)["tables/miniature"] == (0, 0, 0, 1)
@@ -276,7 +276,7 @@ def test_a_watch_is_ended_by_ctrl_c(
 def test_a_damaged_artifact_is_named_by_the_estimate(half_way: Plan) -> None:
     manifest = half_way.project.root / "results" / "runs" / names(half_way, "runs")[0] / store.MANIFEST
     manifest.write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+    with pytest.raises(UserError, match=r"manifest.json is not a manifest"):
         time_left(half_way, survey(half_way))
 
 

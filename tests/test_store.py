@@ -64,12 +64,12 @@ def test_a_missing_file_and_a_broken_manifest_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"numbers.txt is missing"):
         store.open_artifact(tmp_path / "a")
     (make(tmp_path / "b") / "manifest.json").write_text(json.dumps({"files": 3})[:-2], encoding="utf-8")
-    with pytest.raises(UserError, match=r"manifest.json is no manifest"):
+    with pytest.raises(UserError, match=r"manifest.json is not a manifest"):
         store.open_artifact(tmp_path / "b")
 
 
 def test_an_absent_artifact_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such artifact; get it with 'dvc pull'"):
+    with pytest.raises(UserError, match=r"does not exist; get it with 'dvc pull'"):
         store.open_artifact(tmp_path / "nothing")
 
 
@@ -88,8 +88,8 @@ def test_an_array_that_is_larger_than_the_space_left_is_named(tmp_path: Path) ->
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        said = r"/a: 20000 requested and \d+ written: is the disk full"
-        with pytest.raises(UserError, match=said), store.publish(tmp_path / "a", {}) as out:
+        message = r"/a: 20000 requested and \d+ written: is the disk full"
+        with pytest.raises(UserError, match=message), store.publish(tmp_path / "a", {}) as out:
             np.save(out / "array.npy", np.zeros(20_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -118,9 +118,9 @@ def test_a_folder_without_permission_is_one_line_that_names_it(tmp_path: Path) -
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
-    said = os.read(reading, 10000).decode()
-    assert said.startswith("error: [Errno 13] Permission denied: ")
-    assert str(tmp_path) in said
+    message = os.read(reading, 10000).decode()
+    assert message.startswith("error: [Errno 13] Permission denied: ")
+    assert str(tmp_path) in message
     assert list(closed.iterdir()) == []
 
 

@@ -19,9 +19,10 @@ from avbalance.balancers.base import Balancer
 from avbalance.configuration import signature
 from avbalance.data.packed import Batches, Split, describe
 from avbalance.errors import UserError
-from avbalance.train import build_balancer, run, train
+from avbalance.train import TrainedRun, build_balancer, train, train_recipe
 from avbalance.training import checkpoint
-from avbalance.training.snapshots import file_of
+from avbalance.training.snapshots import snapshot_file
+from avbalance.training.state import State
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -43,11 +44,11 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
     rng = np.random.default_rng(0)
     patterns = {m: rng.normal(size=(next(iter(labels.values())).shape[1], *shape)) for m, shape in PATTERNS.items()}
     with store.publish(folder, {"step": "media"}) as out:
-        for split, shown in labels.items():
-            np.save(out / f"{split}_label.npy", shown if task == "multi_label" else shown.argmax(axis=1))
-            np.save(out / f"{split}_video.npy", np.arange(len(shown)) // 2)
+        for split, present in labels.items():
+            np.save(out / f"{split}_label.npy", present if task == "multi_label" else present.argmax(axis=1))
+            np.save(out / f"{split}_video.npy", np.arange(len(present)) // 2)
             for modality, pattern in patterns.items():
-                clean = np.tensordot(shown.astype(float), pattern, 1)
+                clean = np.tensordot(present.astype(float), pattern, 1)
                 np.save(out / f"{split}_{modality}.npy", (clean + noise * rng.normal(size=clean.shape)).astype("<f2"))
         shapes = {modality: {"shape": shape} for modality, shape in PATTERNS.items()}
         (out / "dataset.json").write_text(
@@ -56,8 +57,8 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
         if task == "verification":
             label = labels["test"].argmax(axis=1)
             pairs = [(i, j, int(label[i] == label[j])) for i in range(len(label)) for j in range(i)]
-            listed = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
-            lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in listed)]
+            rows = [("even" if i % 2 == 0 else "odd", *pair) for i, pair in enumerate(pairs)]
+            lines = ["list,enrol,test,is_target", *(",".join(map(str, line)) for line in rows)]
             (out / "trials.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(folder)
 
@@ -83,8 +84,8 @@ def with_blend(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
     return wanted
 
 
-def train_run(recipe: dict[str, Any], resume: Path) -> dict[str, Any]:
-    return run(recipe, CPU, resume, checkpoint_seconds=0)
+def train_run(recipe: dict[str, Any], resume: Path) -> TrainedRun:
+    return train_recipe(recipe, CPU, resume, checkpoint_seconds=0)
 
 
 def step(recipe: dict[str, Any], folder: Path, *more: str) -> list[str]:
@@ -95,7 +96,7 @@ def step(recipe: dict[str, Any], folder: Path, *more: str) -> list[str]:
 
 
 def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
-    figures = train_run(recipe(training={"epochs": 15, "patience": 15}), tmp_path)["metrics"]
+    figures = train_run(recipe(training={"epochs": 15, "patience": 15}), tmp_path).metrics
     assert figures["test_accuracy"] > 0.8  # chance is 1/3
     assert figures["num_epochs"] == 15
 
@@ -110,14 +111,14 @@ def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, rec
     whole = train_run(wanted, tmp_path / "whole")
     train_run(half, tmp_path / "parts")
     resumed = train_run(wanted, tmp_path / "parts")
-    for name, value in whole["model"].state_dict().items():
-        assert torch.equal(value, resumed["model"].state_dict()[name]), name
-    for name, array in whole["predictions"].items():
-        np.testing.assert_array_equal(array, resumed["predictions"][name])
-    for record, again in zip(whole["history"], resumed["history"], strict=True):
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    for name, array in whole.predictions.items():
+        np.testing.assert_array_equal(array, resumed.predictions[name])
+    for record, again in zip(whole.history, resumed.history, strict=True):
         assert {**record, "seconds": 0} == {**again, "seconds": 0}
-    for name, array in whole["weight_norms"].items():
-        np.testing.assert_array_equal(array, resumed["weight_norms"][name])
+    for name, array in whole.weight_norms.items():
+        np.testing.assert_array_equal(array, resumed.weight_norms[name])
 
 
 @pytest.fixture
@@ -149,12 +150,12 @@ def test_augmented_training_resumes_bit_for_bit_and_differs_from_plain(pictures:
     without = train_run(pictures(training={"epochs": 1}), tmp_path / "plain")
     train_run(half, tmp_path / "parts")
     resumed = train_run(augmented, tmp_path / "parts")
-    for name, value in whole["model"].state_dict().items():
-        assert torch.equal(value, resumed["model"].state_dict()[name]), name
-    for record, again in zip(whole["history"], resumed["history"], strict=True):
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    for record, again in zip(whole.history, resumed.history, strict=True):
         assert {**record, "seconds": 0} == {**again, "seconds": 0}
-    assert whole["history"][0]["train_loss"] != without["history"][0]["train_loss"]
-    assert whole["metrics"]["multiply_adds_per_clip"] == without["metrics"]["multiply_adds_per_clip"]
+    assert whole.history[0]["train_loss"] != without.history[0]["train_loss"]
+    assert whole.metrics["multiply_adds_per_clip"] == without.metrics["multiply_adds_per_clip"]
 
 
 def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path: Path) -> None:
@@ -179,20 +180,20 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path:
 
 
 def test_seeds_differ_and_a_seed_repeats(recipe: Make, tmp_path: Path) -> None:
-    logits = [train_run(recipe(seed=seed), tmp_path / str(i))["predictions"] for i, seed in enumerate((0, 0, 1))]
+    logits = [train_run(recipe(seed=seed), tmp_path / str(i)).predictions for i, seed in enumerate((0, 0, 1))]
     np.testing.assert_array_equal(logits[0]["test_logits"], logits[1]["test_logits"])
     assert (logits[0]["test_logits"] != logits[2]["test_logits"]).any()
 
 
 def test_the_chosen_epoch_has_the_lowest_validation_loss_and_its_weights_are_kept(recipe: Make, tmp_path: Path) -> None:
     result = train_run(recipe(training={"epochs": 12, "patience": 3, "learning_rate": 0.02}), tmp_path)
-    losses = [record["val_loss"] for record in result["history"]]
-    chosen = result["metrics"]["best_epoch"]
+    losses = [record["val_loss"] for record in result.history]
+    chosen = result.metrics["best_epoch"]
     assert losses[chosen - 1] == min(losses)
     assert len(losses) < 12  # training stopped early...
     assert len(losses) - chosen == 3  # ... after `patience` epochs without a lower loss
     # The kept weights give the loss of that epoch.
-    assert result["metrics"]["val_loss"] == pytest.approx(losses[chosen - 1], abs=1e-6)
+    assert result.metrics["val_loss"] == pytest.approx(losses[chosen - 1], abs=1e-6)
 
 
 @pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
@@ -213,7 +214,7 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     built = build_balancer(settings, describe(prepared), CPU)
     if "blend" in wanted["inputs"]:
         built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text(encoding="utf-8")))
-    train(built, splits, {}, settings["training"], 0, tmp_path, 1e9)
+    train(State(built, settings["training"], tmp_path, 4, 1e9), splits, {}, 0)
     assert seen == {"train", "val"}
 
 
@@ -223,17 +224,17 @@ def test_the_last_losses_are_of_all_clips_after_the_last_epoch_in_evaluation_mod
     # Labels that mean nothing: what is learnt by heart makes the validation loss rise.
     spoil(prepared, "train", "label", np.random.default_rng(0).permutation)
     training = {"epochs": 9, "patience": 9}
-    chosen = train_run(recipe(training=training), tmp_path / "best")["metrics"]
+    chosen = train_run(recipe(training=training), tmp_path / "best").metrics
     last = train_run(recipe(training={**training, "select": "last"}), tmp_path / "last")
     assert chosen["best_epoch"] < chosen["num_epochs"] == 9
     assert chosen["last_val_loss"] > chosen["val_loss"] + 0.1
     assert chosen["last_train_loss"] < chosen["train_loss"] - 0.1
-    model = last["model"].eval()
+    model = last.model.eval()
     for name, size in (("train", 60), ("val", 21)):
         batch = Split(prepared, name, ["audio", "visual"], CPU).batch(np.arange(size))
         with torch.no_grad():
             expected = torch.nn.functional.cross_entropy(model(batch.inputs).logits, batch.labels).item()
-        for figures in (chosen, last["metrics"]):
+        for figures in (chosen, last.metrics):
             assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -268,12 +269,12 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_term(recipe: Make, tmp_p
 def test_pretrained_encoders_start_from_the_uni_modal_weights(recipe: Make, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    alone = train_run(recipe(encoder={"audio": "conv1net"}), tmp_path / "a")["model"]
+    alone = train_run(recipe(encoder={"audio": "conv1net"}), tmp_path / "a").model
     with store.publish(tmp_path / "weights", {"step": "train"}) as folder:
         save_file(alone.state_dict(), folder / "model.safetensors")
     joint = recipe(training={"learning_rate": 1e-12})
     joint["inputs"]["pretrained_audio"] = str(tmp_path / "weights")
-    trained = train_run(joint, tmp_path / "b")["model"]
+    trained = train_run(joint, tmp_path / "b").model
     for name, value in alone.encoders["audio"].state_dict().items():
         torch.testing.assert_close(trained.encoders["audio"].state_dict()[name], value)
 
@@ -283,7 +284,7 @@ def test_bfloat16_and_float32_agree_within_noise(recipe: Make, tmp_path: Path) -
     for precision in ("float32", "bfloat16"):
         training = {"precision": precision, "epochs": 15, "patience": 15}
         results[precision] = [
-            train_run(recipe(training=training, seed=seed), tmp_path / f"{precision}{seed}")["metrics"]["test_accuracy"]
+            train_run(recipe(training=training, seed=seed), tmp_path / f"{precision}{seed}").metrics["test_accuracy"]
             for seed in range(3)
         ]
     assert abs(np.mean(results["float32"]) - np.mean(results["bfloat16"])) < 0.1  # three clips of thirty
@@ -302,7 +303,7 @@ def test_an_outside_method_is_found_by_module_and_class(
     monkeypatch.syspath_prepend(str(tmp_path))
     result = train_run(recipe(balancer="halving:Halved"), tmp_path / "r")
     plain = train_run(recipe(), tmp_path / "p")
-    assert result["history"][0]["train_loss"] == pytest.approx(plain["history"][0]["train_loss"] / 2, rel=0.2)
+    assert result.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"] / 2, rel=0.2)
 
 
 def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
@@ -323,8 +324,8 @@ def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: P
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_run_on_cuda_agrees_with_the_cpu(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 15, "patience": 15})
-    on_cpu = train_run(wanted, tmp_path / "cpu")["metrics"]["test_accuracy"]
-    on_cuda = run(wanted, torch.device("cuda", 0), tmp_path / "cuda", 1e9)["metrics"]["test_accuracy"]
+    on_cpu = train_run(wanted, tmp_path / "cpu").metrics["test_accuracy"]
+    on_cuda = train_recipe(wanted, torch.device("cuda", 0), tmp_path / "cuda", 1e9).metrics["test_accuracy"]
     assert abs(on_cpu - on_cuda) < 0.1
 
 
@@ -334,7 +335,7 @@ def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: 
     wanted = recipe(loss=loss, training={"epochs": 25, "patience": 25, "learning_rate": 0.01})
     wanted["inputs"]["data"] = publish(tmp_path / "several", labels, 0.1, 3, "multi_label")
     result = train_run(wanted, tmp_path / "r")
-    figures, predictions = result["metrics"], result["predictions"]
+    figures, predictions = result.metrics, result.predictions
     assert figures["test_map"] > 0.99
     assert figures["test_mauc"] > 0.99
     assert figures["test_num_classes_scored"] == 3
@@ -346,7 +347,7 @@ def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: 
     averaged = metrics.by_video(predictions["test_logits"], labels["test"], predictions["test_video"])
     assert averaged[0].shape == (20, 3)
     assert figures["test_map"] == metrics.by_class(*averaged).precision.mean()
-    first, last = (result["history"][place] for place in (0, -1))
+    first, last = (result.history[place] for place in (0, -1))
     of_val = {"val_map", "val_mauc", "val_num_classes_scored", "val_loss"}
     assert set(first) == {"epoch", "train_loss", "grad_norm_audio", "grad_norm_visual", *of_val, "seconds"}
     assert last["val_loss"] < first["val_loss"]
@@ -358,12 +359,12 @@ def test_a_video_has_an_accuracy_of_its_own(recipe: Make, tmp_path: Path) -> Non
     wanted = recipe(training={"epochs": 4})
     wanted["inputs"]["data"] = publish(tmp_path / "videos", labels, 6.0, 3, "single_label")
     result = train_run(wanted, tmp_path / "r")
-    figures, predictions = result["metrics"], result["predictions"]
+    figures, predictions = result.metrics, result.predictions
     averaged = metrics.by_video(*(predictions[f"test_{name}"] for name in ("logits", "label", "video")))
     assert figures["test_video_accuracy"] == metrics.accuracy(*averaged)
     assert figures["test_accuracy"] == metrics.accuracy(predictions["test_logits"], predictions["test_label"])
     assert figures["test_video_accuracy"] > figures["test_accuracy"]  # two noisy clips say more than one
-    assert "val_video_accuracy" in result["history"][0]
+    assert "val_video_accuracy" in result.history[0]
 
 
 def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Path) -> None:
@@ -376,7 +377,7 @@ def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Pat
     wanted = recipe(training={"epochs": 12, "patience": 12})
     wanted["inputs"]["data"] = publish(tmp_path / "persons", labels, 0.5, 8, "verification")
     result = train_run(wanted, tmp_path / "r")
-    figures, predictions = result["metrics"], result["predictions"]
+    figures, predictions = result.metrics, result.predictions
     assert figures["val_accuracy"] > 0.9
     assert figures["test_eer_even"] < 0.1  # chance is 1/2
     assert figures["test_eer_odd"] < 0.1
@@ -399,7 +400,7 @@ def test_a_data_set_for_verification_without_trials_is_refused_before_training(r
     assert not (tmp_path / "r").exists()
 
 
-def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
+def test_snapshots_are_kept_during_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
     plain = train_run(recipe(training={"epochs": 3, "select": "last"}), tmp_path / "plain")
     per_epoch = len(Batches(Split(Path(recipe()["inputs"]["data"]), "train", ["audio"], CPU), 16))
     num_steps = 3 * per_epoch
@@ -414,21 +415,21 @@ def test_weights_are_kept_at_moments_of_training_and_change_nothing(recipe: Make
     half["settings"]["training"] = {**half["settings"]["training"], "epochs": 2}
     train_run(half, tmp_path / "kept")
     kept = train_run(wanted, tmp_path / "kept")  # taken up after the second epoch, as one that was killed
-    states = {moment: load_file(tmp_path / "kept" / file_of(moment)) for moment in (0, num_steps)}
+    states = {step: load_file(tmp_path / "kept" / snapshot_file(step)) for step in (0, num_steps)}
     torch.manual_seed(wanted["settings"]["seed"])
     untrained = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
-    for name, value in plain["model"].state_dict().items():
-        assert torch.equal(value, kept["model"].state_dict()[name]), name
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, kept.model.state_dict()[name]), name
         assert torch.equal(value, states[num_steps][name]), name
         assert torch.equal(untrained[name], states[0][name]), name
 
 
-def test_a_moment_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
+def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training.snapshots: 9999 is beyond the \d+ steps of training"):
         train_run(recipe(training={"snapshots": [9999]}), tmp_path / "late")
     wanted = recipe(training={"epochs": 400, "patience": 1, "learning_rate": 0.1, "snapshots": [1600]})
     with pytest.raises(
-        UserError, match=r"training.snapshots: 1600 was not reached, for training stopped after \d+ steps"
+        UserError, match=r"training.snapshots: 1600 was not reached, because training stopped after \d+ steps"
     ):
         train_run(wanted, tmp_path / "stopped")
 
@@ -438,7 +439,7 @@ def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -
     (tmp_path / "all").mkdir()
     subprocess.run(step(wanted, tmp_path / "all"), check=True, capture_output=True)
     start = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
-    for file in ("model.safetensors", file_of(0)):
+    for file in ("model.safetensors", snapshot_file(0)):
         for name, value in load_file(tmp_path / "all" / "weights" / file).items():
             assert torch.equal(value, start[name]), name
     figures = json.loads((tmp_path / "all" / "out" / "metrics.json").read_text(encoding="utf-8"))
@@ -452,47 +453,47 @@ def test_gradient_norms_are_those_of_the_last_step_in_a_short_epoch(recipe: Make
     settings, data = wanted["settings"], Path(wanted["inputs"]["data"])
     balancer = build_balancer(settings, describe(data), CPU)
     before = {name: value.clone() for name, value in balancer.model.encoders.named_parameters()}
-    moved = {name: value - before[name] for name, value in trained["model"].encoders.named_parameters()}
+    moved = {name: value - before[name] for name, value in trained.model.encoders.named_parameters()}
     for modality in ("audio", "visual"):
         steps = [value for name, value in moved.items() if name.startswith(modality)]
         length = torch.cat([value.detach().flatten() for value in steps]).norm() / settings["training"]["learning_rate"]
-        assert trained["history"][0][f"grad_norm_{modality}"] == pytest.approx(length.item(), rel=1e-3)
+        assert trained.history[0][f"grad_norm_{modality}"] == pytest.approx(length.item(), rel=1e-3)
 
 
 def test_monitoring_changes_nothing_and_looks_at_test_and_at_seen_clips(recipe: Make, tmp_path: Path) -> None:
     plain = train_run(recipe(), tmp_path / "plain")
     monitored = train_run(recipe(training={"monitor": True}), tmp_path / "monitored")
-    for name, value in plain["model"].state_dict().items():
-        assert torch.equal(value, monitored["model"].state_dict()[name]), name
-    for record, watched in zip(plain["history"], monitored["history"], strict=True):
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, monitored.model.state_dict()[name]), name
+    for record, watched in zip(plain.history, monitored.history, strict=True):
         assert {**record, "seconds": 0} == {name: 0 if name == "seconds" else watched[name] for name in record}
         assert {name.split("_")[0] for name in watched.keys() - record.keys()} == {"seen", "test"}
     # The chosen epoch's figures on test, from the weights that are kept, are those that were seen then.
-    chosen = monitored["history"][monitored["metrics"]["best_epoch"] - 1]
-    assert chosen["test_accuracy"] == monitored["metrics"]["test_accuracy"]
-    assert chosen["test_loss"] == pytest.approx(monitored["metrics"]["test_loss"], abs=1e-6)
+    chosen = monitored.history[monitored.metrics["best_epoch"] - 1]
+    assert chosen["test_accuracy"] == monitored.metrics["test_accuracy"]
+    assert chosen["test_loss"] == pytest.approx(monitored.metrics["test_loss"], abs=1e-6)
 
 
 def test_the_last_epoch_is_kept_where_it_is_asked_for(recipe: Make, tmp_path: Path) -> None:
     last = train_run(recipe(training={"select": "last", "patience": 1, "epochs": 8}), tmp_path)
-    assert last["metrics"]["best_epoch"] == last["metrics"]["num_epochs"] == 8
+    assert last.metrics["best_epoch"] == last.metrics["num_epochs"] == 8
 
 
 def test_masked_figures_of_an_epoch_are_those_of_the_kept_weights(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     trained = train_run(recipe(training={"select": "last"}), tmp_path)
     split = Split(prepared, "val", ["audio", "visual"], CPU)
-    model = trained["model"].eval()
+    model = trained.model.eval()
     with torch.no_grad():
         batch = split.batch(np.arange(21))
         masked = model.masked(model(batch.inputs))
     for modality, logits in masked.items():
         own = logits.gather(1, batch.labels[:, None]).mean().item()
-        record = trained["history"][-1]
+        record = trained.history[-1]
         assert record[f"val_logit_{modality}"] == pytest.approx(own, rel=1e-5)
         right = (logits.argmax(dim=1) == batch.labels).float().mean().item()
         assert record[f"val_acc_masked_{modality}"] == pytest.approx(right)
         norms = model.head.weights[modality].norm(dim=1)
-        np.testing.assert_allclose(trained["weight_norms"][f"weight_norm_{modality}"][-1], norms.detach(), rtol=1e-6)
+        np.testing.assert_allclose(trained.weight_norms[f"weight_norm_{modality}"][-1], norms.detach(), rtol=1e-6)
 
 
 def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
@@ -500,7 +501,7 @@ def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
 ) -> None:
     trained = train_run(recipe(head="cosine"), tmp_path)
     split = Split(prepared, "test", ["audio", "visual"], CPU)
-    model = trained["model"].eval()
+    model = trained.model.eval()
     with torch.no_grad():
         batch = split.batch(np.arange(30))
         features = model.encode(batch.inputs)
@@ -508,8 +509,8 @@ def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
         W = model.head.weights[modality].detach().numpy()[batch.labels.numpy()]
         phi = feature.numpy()
         cosine = (W * phi).sum(axis=1) / np.linalg.norm(W, axis=1) / np.linalg.norm(phi, axis=1)
-        found = trained["predictions"][f"test_angle_{modality}"]
-        np.testing.assert_allclose(found, np.degrees(np.arccos(cosine)), rtol=1e-3)
+        angles = trained.predictions[f"test_angle_{modality}"]
+        np.testing.assert_allclose(angles, np.degrees(np.arccos(cosine)), rtol=1e-3)
 
 
 def spoil(prepared: Path, split: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -521,11 +522,11 @@ def spoil(prepared: Path, split: str, name: str, change: Callable[[np.ndarray], 
     (prepared / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def assert_finite(result: dict[str, Any]) -> None:
-    figures = [result["metrics"], *result["history"]]
+def assert_finite(result: TrainedRun) -> None:
+    figures = [result.metrics, *result.history]
     for each in figures:
         assert all(np.isfinite(value) for value in each.values()), each
-    for name, array in result["predictions"].items():
+    for name, array in result.predictions.items():
         assert np.isfinite(array).all(), name
 
 

@@ -1,4 +1,4 @@
-"""`python -m avbalance.verify` names in one line each whatever is not as it was left."""
+"""`avbalance verify` names in one line each whatever is not as it was left."""
 
 import json
 import sys
@@ -61,5 +61,5 @@ def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys
 
 def test_a_stamp_holds_the_recipe_and_what_the_files_are(results: None) -> None:
     recipe = stamps.read(STAMP)
-    assert (recipe["step"], recipe["files"]) == ("page", {"laptop.html": store.describe(PAGE)})
+    assert (recipe["step"], recipe["files"]) == ("page", {"laptop.html": store.file_entry(PAGE)})
     assert json.loads(STAMP.read_text(encoding="utf-8")) == recipe

@@ -1,4 +1,4 @@
-"""Which device a step computes on."""
+"""The device that a step computes on."""
 
 import re
 import time
@@ -15,25 +15,25 @@ POLL_SECONDS = 1.0
 
 
 @contextmanager
-def claim(wanted: str, folder: Path) -> Iterator[torch.device]:
-    """A device that no other step of this checkout uses meanwhile; the CPU is shared.
+def take_device(wanted: str, folder: Path) -> Iterator[torch.device]:
+    """Take a GPU that no other step of this checkout uses, and give it back afterwards; the CPU is shared.
 
     Args:
-        wanted: `auto` (a CUDA device if there is one, else the CPU), `cpu`, `cuda` or `cuda:<index>`.
-        folder: Where the lock files of the GPUs lie.
+        wanted: `auto` (a CUDA device if there is one, otherwise the CPU), `cpu`, `cuda` or `cuda:<index>`.
+        folder: Folder for the lock files of the GPUs.
 
     Raises:
-        UserError: A CUDA device is wanted that is not there.
+        UserError: The name is not allowed, or the CUDA device does not exist.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
-        raise UserError(f"device: {wanted!r} is no device; allowed: auto, cpu, cuda, cuda:<index>")
+        raise UserError(f"device: {wanted!r} is not a device; allowed: auto, cpu, cuda, cuda:<index>")
     num_gpus = torch.cuda.device_count()
     if wanted == "cpu" or (wanted == "auto" and num_gpus == 0):
         yield torch.device("cpu")
         return
     indices = [int(wanted.split(":")[1])] if ":" in wanted else list(range(num_gpus))
     if not indices or max(indices) >= num_gpus:
-        raise UserError(f"device: {wanted!r} is not there ({num_gpus} CUDA devices found); use 'auto' or 'cpu'")
+        raise UserError(f"device: {wanted!r} does not exist ({num_gpus} CUDA devices found); use 'auto' or 'cpu'")
     with ExitStack() as stack:
         index = _first_free(indices, folder, stack)
         torch.cuda.set_device(index)
@@ -41,7 +41,7 @@ def claim(wanted: str, folder: Path) -> Iterator[torch.device]:
 
 
 def _first_free(indices: list[int], folder: Path, stack: ExitStack) -> int:
-    """Wait for one of these GPUs, hold its lock in `stack`."""
+    """Wait until one of these GPUs is free, and hold its lock in `stack`."""
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         for index in indices:

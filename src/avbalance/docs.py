@@ -1,4 +1,4 @@
-"""Write docs/methods.md and docs/columns.md, the catalogues of methods and columns: `python -m avbalance.docs`."""
+"""Write what is generated from the code: docs/methods.md, docs/columns.md and the schemas in config/schemas."""
 
 import argparse
 import ast
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from avbalance import cli, registry, requirements
-from avbalance.configuration import signature
+from avbalance.configuration import json_schemas, signature
 from avbalance.configuration.schema import Task
 from avbalance.results import catalogue, citations
 from avbalance.source import source_of, tree_of
@@ -16,8 +16,8 @@ from avbalance.source import source_of, tree_of
 KINDS = {name: kind for name, kind in registry.KINDS.items() if kind.heading}
 BEGIN = """# Methods
 
-Made by `python -m avbalance.docs` from the methods' docstrings and signatures: edit those. A row of a table names a
-method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; what fits what is checked before
+Made by `avbalance docs` from the methods' docstrings and signatures: edit those. A row of a table names a
+method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; whether methods fit is checked before
 anything runs. How to add one: [adding.md](adding.md).
 
 Numbers of type `Count` are 1, 2, ...; `Whole` 0, 1, 2, ...; `Sixteens` 16, 32, ...; `Positive` above 0; `NotNegative` 0
@@ -30,31 +30,31 @@ def page() -> str:
     names = {kind: list(registry.registered(kind)) for kind in KINDS}
     toc = " · ".join(f"[{each.heading}](#{_anchor(each.heading)})" for each in KINDS.values())
     parts = [BEGIN, f"{toc} · [References](#references)\n"]
-    told: dict[str, str] = {}
+    stands_at: dict[str, str] = {}
     for kind, described in KINDS.items():
         parts += [f"## {described.heading}\n", f"{described.sentence}\n", "| name | what |\n|---|---|"]
         parts += [f"| [`{name}`](#{kind}-{name}) | {_cell(_title(kind, name))} |" for name in names[kind]]
-        parts += ["", *(part for name in names[kind] for part in _section(kind, name, told))]
+        parts += ["", *(part for name in names[kind] for part in _section(kind, name, stands_at))]
     parts += ["## References\n", "As BibTeX: [references.bib](../src/avbalance/results/references.bib).\n"]
     cited = citations.of((kind, name) for kind in names for name in names[kind])
     parts += [f'- <a id="{entry.key}"></a>`{entry.key}` {entry.short}: {entry.title}' for entry in cited]
     return "\n".join(parts) + "\n"
 
 
-def _section(kind: str, name: str, told: dict[str, str]) -> Iterator[str]:
+def _section(kind: str, name: str, stands_at: dict[str, str]) -> Iterator[str]:
     """One method: what it is, its options, what it needs and gives, and where it comes from."""
     module, class_name = registry.locate(kind, name)
     line = [ast.get_docstring(node) or "" for node in signature.lineage(module, class_name)]
     yield f"### `{kind}: {name}`\n"
-    yield f"{_escaped(_explained(kind, name, line, told))}\n"
+    yield f"{_escaped(_explained(kind, name, line, stands_at))}\n"
     if options := signature.describe(kind, name).options:
-        said: dict[str, str] = {}
+        explained: dict[str, str] = {}
         for docstring in reversed(line):  # the nearest class has the last word
-            said |= _split(docstring)[1]
+            explained |= _split(docstring)[1]
         yield "| option | type | default | what |\n|---|---|---|---|"
         for option, (annotation, default) in options.items():
             value = "required" if default is ... else f"`{default}`"
-            yield f"| `{option}` | `{_type(annotation)}` | {value} | {_cell(said.get(option, ''))} |"
+            yield f"| `{option}` | `{_type(annotation)}` | {value} | {_cell(explained.get(option, ''))} |"
         yield ""
     for verb, what in (("Needs", _needs(kind, name)), ("Gives", _gives(kind, name))):
         if listed := "; ".join(what):
@@ -64,16 +64,16 @@ def _section(kind: str, name: str, told: dict[str, str]) -> Iterator[str]:
     yield ". ".join([*filter(None, works), f"Code: [{file}](../src/avbalance/{file})"]) + ".\n"
 
 
-def _explained(kind: str, name: str, line: list[str], told: dict[str, str]) -> str:
+def _explained(kind: str, name: str, line: list[str], stands_at: dict[str, str]) -> str:
     """The module's title and the class's description; one of a single sentence is followed by a base's that says more.
 
-    What bases said already, {description: method}, is not said again.
+    The description of a base stands once: `stands_at` is {description: method under which it stands}.
     """
     title, (own, *bases) = _title(kind, name), [_split(docstring)[0] for docstring in line]
     text = own if own.startswith(title) else f"**{title}** {own}"
     more = "" if "\n\n" in own else next((base for base in bases[:-1] if "\n\n" in base), "")
     if more:
-        before = told.setdefault(more, name)
+        before = stands_at.setdefault(more, name)
         text += f"\n\n{more}" if before == name else f"\n\nOtherwise as [`{before}`](#{kind}-{before})."
     return text
 
@@ -95,7 +95,7 @@ def _needs(kind: str, name: str) -> Iterator[str]:
 
 
 def _gives(kind: str, name: str) -> Iterator[str]:
-    """What others can build on."""
+    """Properties of a method that other methods build on."""
     description = signature.describe(kind, name)
     if kind == "encoder" and (length := signature.feature_dim(name)):
         yield f"features of length {length} by default"
@@ -124,14 +124,14 @@ def _title(kind: str, name: str) -> str:
 def _split(docstring: str) -> tuple[str, dict[str, str]]:
     """A docstring's description, and what its `Args` say of each name."""
     description, *sections = re.split(r"^(Args|Attributes|Returns|Raises):\n", docstring, flags=re.MULTILINE)
-    said: dict[str, str] = {}
+    explained: dict[str, str] = {}
     for name, body in zip(sections[::2], sections[1::2], strict=True):
         if name == "Args":
             for item in re.split(r"^    (?=\S)", body, flags=re.MULTILINE)[1:]:
                 names, _, text = item.partition(": ")
                 if not text.startswith(("As of ", "See `")):  # a base tells
-                    said |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return description.strip(), said
+                    explained |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return description.strip(), explained
 
 
 def _type(annotation: str) -> str:
@@ -159,13 +159,18 @@ def _anchor(heading: str) -> str:
     return heading.lower().replace(" ", "-")
 
 
+def files() -> dict[Path, str]:
+    """{path below the checkout: text} of every generated file."""
+    schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
+    return {Path("docs/methods.md"): page(), Path("docs/columns.md"): catalogue.page(), **schemas}
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder of methods.md and columns.md")
-    out = parser.parse_args().out
-    for name, content in {"methods": page(), "columns": catalogue.page()}.items():
-        (out / f"{name}.md").write_text(content, encoding="utf-8")
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

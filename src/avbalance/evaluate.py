@@ -1,4 +1,4 @@
-"""What a trained model says of every clip, and how good that is, by the task of its data."""
+"""Predictions of a model for every clip, and their metrics for the task of the dataset."""
 
 import csv
 from collections.abc import Collection, Iterable, Mapping
@@ -20,18 +20,18 @@ from avbalance.types import Batch
 def predict(
     model: Model, batches: Iterable[Batch], precision: torch.dtype, wanted: Collection[str] = ("logits",)
 ) -> dict[str, NDArray[np.float32]]:
-    """One pass over the clips, in order.
+    """Predict all clips in one pass, in order.
 
     Args:
-        model: Left in the mode in which it is.
-        batches: Of any sizes.
-        precision: Of the encoders.
+        model: Model to evaluate; its mode stays as it is.
+        batches: Batches of any sizes.
+        precision: Data type of the encoders' arithmetic.
         wanted: `logits`, `masked`, `subsets`, `embedding`, `angle`.
 
     Returns:
-        "logits", [n, num_classes]; "masked_<modality>", of the same shape, and of `subsets` with two or more but not
-        all modalities "masked_<modality>+<modality>"; "embedding", [n, dim], as of `Head.embedding`;
-        "angle_<stream>", [n], as of `Model.angles`.
+        "logits", [n, num_classes]; "masked_<modality>", of the same shape, and for `subsets` of two or more but not
+        all modalities "masked_<modality>+<modality>"; "embedding", [n, dim], of `Head.embedding`; "angle_<stream>",
+        [n], of `Model.angles`.
     """
     was_training = model.training
     model.eval()
@@ -39,23 +39,23 @@ def predict(
     for batch in batches:
         with torch.autocast(batch.labels.device.type, precision, enabled=precision != torch.float32):
             output = model(batch.inputs)
-            said = {"logits": output.logits} if "logits" in wanted else {}
+            arrays = {"logits": output.logits} if "logits" in wanted else {}
             if "masked" in wanted:
-                said |= {f"masked_{name}": logits for name, logits in model.masked(output).items()}
+                arrays |= {f"masked_{name}": logits for name, logits in model.masked(output).items()}
             for size in range(2, len(model.encoders)) if "subsets" in wanted else ():
-                said |= {f"masked_{names}": logits for names, logits in model.masked(output, size).items()}
+                arrays |= {f"masked_{names}": logits for names, logits in model.masked(output, size).items()}
             if "embedding" in wanted:
-                said["embedding"] = model.head.embedding(output.streams)
+                arrays["embedding"] = model.head.embedding(output.streams)
             if "angle" in wanted:
-                said |= {f"angle_{name}": angle for name, angle in model.angles(output, batch.labels).items()}
-        for name, values in said.items():
+                arrays |= {f"angle_{name}": angle for name, angle in model.angles(output, batch.labels).items()}
+        for name, values in arrays.items():
             parts.setdefault(name, []).append(values.cpu().numpy())
     model.train(was_training)
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return {name: np.concatenate(of_batches) for name, of_batches in parts.items()}
 
 
 def read_trials(file: Path) -> dict[str, NDArray[np.int64]]:
-    """{name of a list: [trials, 3]: places of the two clips in test, and 1 where they show one person, else 0}.
+    """Read {list of trials: [trials, 3]}: the places of two clips in test, and 1 if they show one person, else 0.
 
     Raises:
         UserError: The file holds no trial.
@@ -65,12 +65,12 @@ def read_trials(file: Path) -> dict[str, NDArray[np.int64]]:
         for line in csv.DictReader(lines):
             trials.setdefault(line["list"], []).append([int(line[key]) for key in ("enrol", "test", "is_target")])
     if not trials:
-        raise UserError(f"{file}: holds no trial; the data set's reader must give lists of trials")
+        raise UserError(f"{file}: holds no trial; the dataset's reader must give lists of trials")
     return {name: np.array(pairs) for name, pairs in trials.items()}
 
 
 def mean_loss(model: Model, batches: Iterable[Batch], precision: torch.dtype) -> float:
-    """Mean of `metrics.clip_losses` over all clips; arguments as of `predict`. No logits are kept."""
+    """Return the mean of `metrics.clip_losses` over all clips; arguments as for `predict`. No logits are kept."""
     losses = [
         metrics.clip_losses(predict(model, [batch], precision)["logits"], batch.labels.cpu().numpy())
         for batch in batches
@@ -81,112 +81,115 @@ def mean_loss(model: Model, batches: Iterable[Batch], precision: torch.dtype) ->
 def classify(
     model: Model, splits: Mapping[str, Split], batch_size: int, precision: torch.dtype
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """Predictions and figures of every split, where test has the classes that were trained.
+    """Return predictions and metrics of every split, for a test split with the classes of the training split.
 
-    Figures are of float32 logits. Those of val and test are kept as they are, masked ones as `metrics.kept` says; those
-    of train, of which pictures alone are made, as `metrics.rounded` says.
+    Metrics are computed from float32 logits. Logits of val and test are stored as they are, masked logits by
+    `metrics.ranks_or_logits`. Logits of train, which only plots use, are stored by `metrics.to_float16`.
 
     Returns:
         "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
-        "<split>_label" and, where clips are windows of videos, "test_video"; and "<split>_" with each name of
-        `metrics.summarise`.
+        "<split>_label" and, if clips are windows of videos, "test_video"; and "<split>_<metric>" for each metric of
+        `metrics.split_metrics`.
     """
     predictions: dict[str, NDArray[Any]] = {}
-    figures: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name, split in splits.items():
         wanted = ["logits"]
-        if name == "test":
-            wanted += ["masked", "subsets"] * (len(model.encoders) > 1) + ["angle"] * (split.labels.ndim == 1)
-        said = predict(model, Batches(split, batch_size), precision, wanted)
-        summary = metrics.summarise(said["logits"], split.labels, split.videos)
-        figures |= {f"{name}_{what}": value for what, value in summary.items()}
+        if name == "test" and len(model.encoders) > 1:
+            wanted += ["masked", "subsets"]
+        if name == "test" and split.labels.ndim == 1:
+            wanted.append("angle")
+        arrays = predict(model, Batches(split, batch_size), precision, wanted)
+        values |= _prefixed(f"{name}_", metrics.split_metrics(arrays["logits"], split.labels, split.videos))
         predictions[f"{name}_label"] = split.labels
         if name == "train":
-            predictions["train_logits"] = metrics.rounded(said["logits"])
+            predictions["train_logits"] = metrics.to_float16(arrays["logits"])
             continue
-        for what, values in said.items():
-            ranked = what.startswith("masked_")
-            predictions[f"{name}_{what}"] = metrics.kept(values, split.labels) if ranked else values
+        for kind, array in arrays.items():
+            ranked = kind.startswith("masked_")
+            predictions[f"{name}_{kind}"] = metrics.ranks_or_logits(array, split.labels) if ranked else array
     if splits["test"].videos is not None:
         predictions["test_video"] = splits["test"].videos
-    return predictions, figures
+    return predictions, values
 
 
-def verify(
+def score_trials(
     model: Model,
     splits: Mapping[str, Split],
     trials: Mapping[str, NDArray[np.int64]],
     batch_size: int,
     precision: torch.dtype,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """Predictions and figures where test shows persons who are no classes: a trial's score is a cosine of embeddings.
+    """Return predictions and metrics of verification: the test split shows persons who are not among the classes.
 
-    Logits of thousands of persons would take gigabytes, so none are kept, and train is not looked at.
+    The score of a trial is the cosine of two embeddings. Logits of thousands of persons would take gigabytes, so none
+    are stored, and the training split is left out.
 
     Returns:
-        "test_embedding", "test_label" and "trials_<list>"; and "val_" with each name of `metrics.summarise`,
-        "test_eer_<list>" and "test_min_dcf_<list>".
+        "test_embedding", "test_label" and "trials_<list>"; and "val_<metric>" for each metric of
+        `metrics.split_metrics`, "test_eer_<list>" and "test_min_dcf_<list>".
     """
     val, test = splits["val"], splits["test"]
     logits = predict(model, Batches(val, batch_size), precision)["logits"]
-    figures = {f"val_{what}": value for what, value in metrics.summarise(logits, val.labels, val.videos).items()}
-    said = predict(model, Batches(test, batch_size), precision, ("embedding",))
-    figures |= {f"test_{what}": value for what, value in _of_trials(said["embedding"], trials).items()}
-    listed = {f"trials_{name}": pairs for name, pairs in trials.items()}
-    return {"test_embedding": said["embedding"], "test_label": test.labels, **listed}, figures
+    values = _prefixed("val_", metrics.split_metrics(logits, val.labels, val.videos))
+    embedding = predict(model, Batches(test, batch_size), precision, ("embedding",))["embedding"]
+    values |= _prefixed("test_", _trial_metrics(embedding, trials))
+    return {"test_embedding": embedding, "test_label": test.labels, **_prefixed("trials_", trials)}, values
 
 
-def _of_trials(embedding: NDArray[np.floating], trials: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
+def _trial_metrics(embedding: NDArray[np.floating], trials: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
     """{"eer_<list>", "min_dcf_<list>"} of embeddings [clips, dim]."""
-    figures = {}
+    values = {}
     for name, pairs in trials.items():
         scores = metrics.trial_scores(embedding, pairs)
-        figures[f"eer_{name}"] = metrics.equal_error_rate(scores, pairs[:, 2])
-        figures[f"min_dcf_{name}"] = metrics.min_dcf(scores, pairs[:, 2])
-    return figures
+        values[f"eer_{name}"] = metrics.equal_error_rate(scores, pairs[:, 2])
+        values[f"min_dcf_{name}"] = metrics.min_dcf(scores, pairs[:, 2])
+    return values
 
 
-def observe(model: Model, val: Split, batch_size: int, precision: torch.dtype) -> dict[str, float]:
-    """What an epoch left, on validation.
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def validation_metrics(model: Model, val: Split, batch_size: int, precision: torch.dtype) -> dict[str, float]:
+    """Return the metrics of an epoch on the validation split.
 
     Returns:
-        "val_" with each name of `metrics.summarise`; of a joint model on clips of one class each also
-        "val_acc_masked_<modality>", the share that its masked logits tell right, and "val_logit_<modality>", its mean
-        masked logit of the true class (MMCosine, Xu et al., ICASSP 2023, Fig. 3).
+        "val_<metric>" for each metric of `metrics.split_metrics`. For a joint model on clips of one class each also
+        "val_acc_masked_<modality>", the accuracy of its masked logits, and "val_logit_<modality>", their mean for the
+        true class (MMCosine, Xu et al., ICASSP 2023, Fig. 3).
     """
     joint = len(model.encoders) > 1 and val.labels.ndim == 1
-    said = predict(model, Batches(val, batch_size), precision, ("logits", "masked") if joint else ("logits",))
-    summary = metrics.summarise(said.pop("logits"), val.labels, val.videos)
-    figures = {f"val_{what}": value for what, value in summary.items()}
-    for name, logits in said.items():
-        figures[f"val_acc_{name}"] = metrics.accuracy(logits, val.labels)
+    arrays = predict(model, Batches(val, batch_size), precision, ("logits", "masked") if joint else ("logits",))
+    values = _prefixed("val_", metrics.split_metrics(arrays.pop("logits"), val.labels, val.videos))
+    for name, logits in arrays.items():
+        values[f"val_acc_{name}"] = metrics.accuracy(logits, val.labels)
         own = np.take_along_axis(logits, val.labels[:, None], axis=1)
-        figures[f"val_logit_{name.removeprefix('masked_')}"] = float(own.mean())
-    return figures
+        values[f"val_logit_{name.removeprefix('masked_')}"] = float(own.mean())
+    return values
 
 
-def monitor(
+def peek_at_test(
     model: Model,
     splits: Mapping[str, Split],
     trials: Mapping[str, NDArray[np.int64]],
     batch_size: int,
     precision: torch.dtype,
 ) -> dict[str, float]:
-    """What an epoch left elsewhere, by which nothing may be decided.
+    """Return the metrics of an epoch on test and on a sample of train, for reports only: they must decide nothing.
 
     Returns:
-        "seen_" with each name of `metrics.summarise`, on as many training clips, evenly spaced, as validation has; and
-        the same, or the figures of trials, as "test_".
+        "seen_<metric>" for each metric of `metrics.split_metrics`, on as many training clips, evenly spaced, as
+        validation has; and "test_<metric>" for the same metrics, or for those of the trials.
     """
     train, test = splits["train"], splits["test"]
     places = np.unique(np.linspace(0, len(train) - 1, len(splits["val"])).round().astype(np.int64))
     logits = predict(model, Batches(train, batch_size, subset=places), precision)["logits"]
-    seen = metrics.summarise(logits, train.labels[places], None)
+    seen = metrics.split_metrics(logits, train.labels[places], None)
     if trials:
-        said = predict(model, Batches(test, batch_size), precision, ("embedding",))
-        of_test = _of_trials(said["embedding"], trials)
+        embedding = predict(model, Batches(test, batch_size), precision, ("embedding",))["embedding"]
+        unseen = _trial_metrics(embedding, trials)
     else:
         logits = predict(model, Batches(test, batch_size), precision)["logits"]
-        of_test = metrics.summarise(logits, test.labels, test.videos)
-    figures = {f"seen_{what}": value for what, value in seen.items()}
-    return figures | {f"test_{what}": value for what, value in of_test.items()}
+        unseen = metrics.split_metrics(logits, test.labels, test.videos)
+    return _prefixed("seen_", seen) | _prefixed("test_", unseen)

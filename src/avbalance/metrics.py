@@ -1,4 +1,4 @@
-"""What stored predictions are worth: for clips, videos, classes and verification trials."""
+"""Metrics of stored predictions: for clips, videos, classes and verification trials."""
 
 from typing import Any, NamedTuple
 
@@ -7,47 +7,48 @@ from numpy.typing import NDArray
 
 
 def label_ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Number of classes ranked before the label, [n]; of equal logits the first ranks first.
+    """Count the classes ranked before the label, [n]; among equal logits the first class ranks first.
 
     Args:
-        logits: [n, classes], or anything else that ranks the classes.
+        logits: [n, classes], or other scores that rank the classes.
         labels: [n].
     """
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     earlier = np.arange(logits.shape[1]) < labels[:, None]
-    # Not `logits > own`: what is no number must not count as right.
+    # Not `logits > own`: a NaN must not count as correct.
     ahead = ~(logits <= own) | ((logits == own) & earlier)
     return np.asarray(ahead.sum(axis=1), np.int32)
 
 
 def correct(predicted: NDArray[Any], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
-    """True where the label is among the first k classes, [n].
+    """Return True for each clip whose label is among the first k classes, [n].
 
     Args:
         predicted: Logits [n, classes], or their `label_ranks`, [n].
         labels: [n].
-        k: How many guesses a clip has.
+        k: Number of classes that are compared with the label.
     """
     return np.asarray((predicted if predicted.ndim == 1 else label_ranks(predicted, labels)) < k)
 
 
-def rounded(values: NDArray[np.float32]) -> NDArray[np.floating]:
-    """The values to three digits, in float16, where that can hold all of them; else as they are."""
+def to_float16(values: NDArray[np.float32]) -> NDArray[np.floating]:
+    """Round the values to three digits, in float16, if it can hold all of them; otherwise return them as they are."""
     with np.errstate(over="ignore"):
         small = values.astype(np.float16)
     return small if np.isfinite(small).all() else values
 
 
-def kept(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32] | NDArray[np.int32]:
-    """Logits as stored where tables only rank them: `label_ranks`, or the logits where a clip has several classes."""
+def ranks_or_logits(
+    logits: NDArray[np.float32], labels: NDArray[np.integer]
+) -> NDArray[np.float32] | NDArray[np.int32]:
+    """Reduce logits that are only ranked later to `label_ranks`; keep the logits if a clip has several classes."""
     return logits if labels.ndim == 2 else label_ranks(logits, labels)
 
 
 def clip_losses(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Each clip's cross-entropy log sum_j exp(z_j) - z_y in nats, [n].
+    """Return each clip's cross-entropy log sum_j exp(z_j) - z_y in nats, [n], computed in float64.
 
-    Where a clip has several classes, its binary cross-entropy: the mean over c of log(1 + exp(z_c)) - y_c z_c.
-    Computed in float64.
+    If a clip has several classes, the loss is its binary cross-entropy: the mean over c of log(1 + exp(z_c)) - y_c z_c.
 
     Args:
         logits: [n, classes], any float.
@@ -61,7 +62,7 @@ def clip_losses(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> ND
 
 
 def accuracy(predicted: NDArray[Any], labels: NDArray[np.integer]) -> float:
-    """Share of the clips classified correctly, in [0, 1]; arguments as of `correct`."""
+    """Share of correctly classified clips, in [0, 1]; arguments as for `correct`."""
     return float(correct(predicted, labels).mean())
 
 
@@ -73,15 +74,15 @@ def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> 
 def by_video(
     logits: NDArray[np.floating], labels: NDArray[np.integer], videos: NDArray[np.integer] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
-    """What the clips of each video say together: the mean of their probabilities.
+    """Average the probabilities of each video's clips.
 
-    G-Blend (Wang et al., CVPR 2020, section 3.1) averages the predictions of a video's clips and does not say whether
-    before or after the softmax; here after it, and after the sigmoid where a clip has several classes.
+    G-Blend (Wang et al., CVPR 2020, section 3.1) averages the predictions of a video's clips, but does not say whether
+    before or after the softmax. Here they are averaged after it, or after the sigmoid if a clip has several classes.
 
     Args:
         logits: [n, classes].
         labels: [n] or [n, classes], the same for all clips of a video.
-        videos: [n], ascending, the video of each clip; None where every clip is a video of its own.
+        videos: [n], ascending, the video of each clip; None if every clip is a video of its own.
 
     Returns:
         Probabilities [videos, classes] and labels of the videos.
@@ -100,13 +101,13 @@ def by_video(
 
 
 class ByClass(NamedTuple):
-    """How well each class's scores rank the clips, [classes]; NaN for a class without positives or negatives.
+    """Ranking of the clips by each class's scores, [classes]; NaN for a class without positives or negatives.
 
     Attributes:
         precision: Average precision, sum_t (R_t - R_{t-1}) P_t over the thresholds t from the highest: precision P_t
             and recall R_t among the clips that score t or more.
-        area: Area under the ROC curve: the share of the pairs of a positive and a negative in which the positive scores
-            higher; a tie counts one half.
+        area: Area under the ROC curve: the share of the pairs of a positive and a negative clip in which the positive
+            one scores higher; a tie counts one half.
     """
 
     precision: NDArray[np.float64]
@@ -114,29 +115,29 @@ class ByClass(NamedTuple):
 
 
 def by_class(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> ByClass:
-    """Both measures of each class; scores and labels (zeros and ones) [n, classes]."""
-    found = ByClass(np.full(labels.shape[1], np.nan), np.full(labels.shape[1], np.nan))
+    """Return both measures of each class; scores and labels (zeros and ones) are [n, classes]."""
+    measures = ByClass(np.full(labels.shape[1], np.nan), np.full(labels.shape[1], np.nan))
     for c, positive in enumerate(labels.T):
         hits, false_alarms = _sweep(scores[:, c], positive)
         if hits[-1] and false_alarms[-1]:
             accepted = hits[1:] + false_alarms[1:]
-            found.precision[c] = (np.diff(hits) * hits[1:] / accepted).sum() / hits[-1]
-            found.area[c] = np.trapezoid(hits, false_alarms) / (hits[-1] * false_alarms[-1])
-    return found
+            measures.precision[c] = (np.diff(hits) * hits[1:] / accepted).sum() / hits[-1]
+            measures.area[c] = np.trapezoid(hits, false_alarms) / (hits[-1] * false_alarms[-1])
+    return measures
 
 
 def mean_over_classes(values: NDArray[np.float64]) -> float:
-    """Mean over the classes that have a value; NaN where none has."""
+    """Mean over the classes that have a value; NaN if none has."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def trial_scores(embeddings: NDArray[np.floating], trials: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Cosines of each trial's two clips, [trials].
+    """Return the cosine of each trial's two clips, [trials].
 
     Args:
         embeddings: [n, dim], of length 1.
-        trials: [trials, 3]: places of the two clips, and 1 where they show one person, else 0.
+        trials: [trials, 3]: places of the two clips, and 1 if they show one person, else 0.
     """
     parts = np.array_split(trials, len(trials) // 10_000 + 1)  # so that only a part's pairs are in memory
     pairs = ((embeddings[part[:, place]].astype(np.float32) for place in (0, 1)) for part in parts)
@@ -144,13 +145,13 @@ def trial_scores(embeddings: NDArray[np.floating], trials: NDArray[np.integer]) 
 
 
 def equal_error_rate(scores: NDArray[np.floating], is_target: NDArray[np.integer]) -> float:
-    """EER, in [0, 1]: the share of targets missed where it equals the share of the others accepted.
+    """Equal error rate, in [0, 1]: the share of missed targets at the threshold where it equals that of false alarms.
 
     Every score is a threshold and gives an operating point of both shares. They are interpolated linearly between the
-    two neighbouring points of which one has more misses and the next has not.
+    two neighbouring points between which the order of the two shares changes.
 
     Args:
-        scores: [trials], higher for one person.
+        scores: [trials], higher if both clips show one person.
         is_target: [trials], 1 or 0.
 
     Returns:
@@ -166,11 +167,11 @@ def equal_error_rate(scores: NDArray[np.floating], is_target: NDArray[np.integer
 
 
 def min_dcf(scores: NDArray[np.floating], is_target: NDArray[np.integer], p_target: float = 0.01) -> float:
-    """The least detection cost over all thresholds, with costs C_miss = C_fa = 1.
+    """Return the least detection cost over all thresholds, with costs C_miss = C_fa = 1.
 
         DCF = (p P_miss + (1 - p) P_fa) / min(p, 1 - p)
 
-    Divided by the cost of the better of accepting all and accepting none, as NIST and VoxCeleb do; so at most 1.
+    As NIST and VoxCeleb do, it is divided by the cost of accepting all or none, whichever is less; so it is at most 1.
 
     Args:
         scores: [trials].
@@ -184,27 +185,27 @@ def min_dcf(scores: NDArray[np.floating], is_target: NDArray[np.integer], p_targ
     return float((p_target * missed + (1 - p_target) * accepted).min() / min(p_target, 1 - p_target))
 
 
-def summarise(
+def split_metrics(
     logits: NDArray[np.floating], labels: NDArray[np.integer], videos: NDArray[np.integer] | None
 ) -> dict[str, float]:
-    """Figures of a split, by name; arguments as for `by_video`.
+    """Return the metrics of a split by name; arguments as for `by_video`.
 
-    accuracy (and video_accuracy where there are videos) and loss; where a clip has several classes, map and mauc of the
-    videos, num_classes_scored (those that have a value), and loss.
+    They are accuracy, video_accuracy if there are videos, and loss. If a clip has several classes, they are map and
+    mauc of the videos, num_classes_scored, the number of classes that have a value, and loss.
     """
     if labels.ndim == 1:
-        figures = {"accuracy": accuracy(logits, labels)}
+        values = {"accuracy": accuracy(logits, labels)}
         if videos is not None:
-            figures["video_accuracy"] = accuracy(*by_video(logits, labels, videos))
+            values["video_accuracy"] = accuracy(*by_video(logits, labels, videos))
     else:
         precision, area = by_class(*by_video(logits, labels, videos))
-        figures = {"map": mean_over_classes(precision), "mauc": mean_over_classes(area)}
-        figures["num_classes_scored"] = int((~np.isnan(precision)).sum())
-    return figures | {"loss": cross_entropy(logits, labels)}
+        values = {"map": mean_over_classes(precision), "mauc": mean_over_classes(area)}
+        values["num_classes_scored"] = int((~np.isnan(precision)).sum())
+    return values | {"loss": cross_entropy(logits, labels)}
 
 
 def _sweep(scores: NDArray[np.floating], positive: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many positives and how many negatives score t or more, for t above all scores and then at each, falling."""
+    """Count the positives and the negatives that score t or more, for t above all scores and then at each, falling."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # equal scores are accepted together
@@ -215,7 +216,7 @@ def _sweep(scores: NDArray[np.floating], positive: NDArray[np.integer]) -> tuple
 def _error_rates(
     scores: NDArray[np.floating], is_target: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of the others accepted and of the targets missed, at every threshold from the highest."""
+    """Return the shares of false alarms and of missed targets at every threshold, from the highest down."""
     hits, false_alarms = _sweep(scores, is_target)
     with np.errstate(invalid="ignore"):
         return false_alarms / false_alarms[-1], 1 - hits / hits[-1]

@@ -1,4 +1,4 @@
-"""A model is one encoder a modality, a fusion and a head."""
+"""A model: one encoder for each modality, a fusion and a head."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -17,7 +17,7 @@ from avbalance.types import Output
 
 
 class Model(nn.Module):
-    """encoders -> features -> fusion -> streams -> head -> logits."""
+    """A chain: encoders -> features -> fusion -> streams -> head -> logits."""
 
     def __init__(self, encoders: dict[str, Encoder], fusion: Fusion, head: Head) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Model(nn.Module):
         self.head = head
 
     def encode(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps where the fusion reads them."""
+        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps if the fusion reads maps."""
         return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> Output:
@@ -34,7 +34,7 @@ class Model(nn.Module):
         return self.decide(self.encode(inputs))
 
     def decide(self, features: dict[str, Tensor]) -> Output:
-        """What `encode` gives -> Output: fusion and head, in float32 also under autocast."""
+        """Features of `encode` -> Output, by fusion and head, in float32 also under autocast."""
         features = {modality: feature.float() for modality, feature in features.items()}
         device = next(iter(features.values())).device.type
         with torch.autocast(device, enabled=False):
@@ -42,13 +42,13 @@ class Model(nn.Module):
             return Output(features, streams, self.head(streams))
 
     def masked(self, output: Output, size: int = 1) -> dict[str, Tensor]:
-        """What each modality says alone inside the joint model, {modality: [batch, num_classes]}.
+        """Logits of each modality alone inside the joint model, {modality: [batch, num_classes]}.
 
-        With another size, what every so many say together, {"audio+visual": [batch, num_classes]}.
+        With a larger size, logits of every group of so many modalities, {"audio+visual": [batch, num_classes]}.
 
-        The exact share W_m f_m + b / M of the logits where the fusion keeps modalities apart and the head
-        is a sum over streams (OGM-GE, Peng et al., CVPR 2022). Otherwise the other modalities' features
-        are replaced by zeros: our generalisation.
+        If the fusion keeps modalities apart and the head is a sum over streams, they are the exact share
+        W_m f_m + b / M of the logits (OGM-GE, Peng et al., CVPR 2022). Otherwise the features of the other modalities
+        are replaced by zeros, which is our generalisation.
         """
         shares = None if self.fusion.mixes else self.head.split(output.streams)
         groups = {"+".join(group): group for group in combinations(output.features, size)}
@@ -66,7 +66,9 @@ class Model(nn.Module):
         return getattr(self.head, "weights", {})
 
     def angles(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Between each clip's stream and the weight of its class, in degrees, {stream: [batch]}; labels [batch].
+        """Angle between each clip's stream and the weight of its class, in degrees, {stream: [batch]}.
+
+        Labels are [batch].
 
         MMCosine (Xu et al., ICASSP 2023), theta_{y_i} in eq. 3 and Fig. 4.
         """
@@ -77,12 +79,12 @@ class Model(nn.Module):
         return {stream: cosine.clamp(-1, 1).acos().rad2deg() for stream, cosine in cosines.items()}
 
 
-def build(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
-    """The untrained model of a run.
+def build_model(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
+    """Build the untrained model of a run.
 
     Args:
-        settings: A run's settings: {"encoder": {modality: spec}, "fusion": spec, "head": spec}.
-        description: The data set's: {"num_classes", "modalities": {modality: {"shape"}}}.
+        settings: Settings of the run: {"encoder": {modality: spec}, "fusion": spec, "head": spec}.
+        description: Description of the dataset: {"num_classes", "modalities": {modality: {"shape"}}}.
     """
     encoders = {
         modality: registry.load("encoder", spec, tuple(description["modalities"][modality]["shape"]))

@@ -1,4 +1,4 @@
-"""Time that a workflow still needs: from the pace of the steps it has finished, on the cores that it was given."""
+"""Time that a workflow still needs, estimated from its finished steps and the cores that it was given."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from avbalance.planning.artifacts import Artifact, Plan
 
 WORKFLOW = Path(".snakemake/avbalance.json")
 RECENT = 10
-"""Steps that tell the pace."""
+"""Number of last steps that tell the pace."""
 
 
 @dataclass
 class Workflow:
-    """A run of Snakemake; `started` is in seconds since 1970."""
+    """Run of Snakemake; `started` is in seconds since 1970."""
 
     pid: int
     host: str
@@ -36,20 +36,20 @@ class Workflow:
 
 
 def begin(root: Path, cores: int) -> None:
-    """Note that this process is a workflow of so many cores."""
+    """Record that this process is a workflow with so many cores."""
     workflow = Workflow(os.getpid(), socket.gethostname(), time.time(), cores)
     store.replace(root / WORKFLOW, json.dumps(asdict(workflow), allow_nan=False) + "\n")
 
 
 def running_workflow(root: Path) -> Workflow | None:
-    """The workflow that runs now."""
+    """Workflow that runs now."""
     file = root / WORKFLOW
     workflow = Workflow(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
     return workflow if workflow is not None and workflow.is_alive else None
 
 
 def running_jobs(root: Path) -> set[str]:
-    """Files that the running workflow is at work on, as Snakemake marks them."""
+    """Files that the running workflow is making, as Snakemake marks them."""
     markers = root / ".snakemake" / "incomplete"
     if running_workflow(root) is None:
         return set()
@@ -62,7 +62,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 class Step(NamedTuple):
-    """A step that Snakemake has run here; times are in seconds since 1970."""
+    """Step that Snakemake has run here; times are in seconds since 1970."""
 
     artifact: Artifact
     start: float
@@ -76,13 +76,13 @@ class Step(NamedTuple):
 
 def steps_here(planned: Plan) -> list[Step]:
     """Steps of the artifacts that exist and that Snakemake has made here, in the order in which they ended."""
+    by_log = {artifact.log: artifact for artifact in planned.artifacts.values()}
     steps = {}  # a run has two records, and a step that failed may have one
     for file in _files(planned.project.root / ".snakemake" / "metadata"):
         record = json.loads(file.read_text(encoding="utf-8"))
-        path = record["log"][0].replace("results/logs/", "results/", 1).removesuffix(".log") if record["log"] else ""
-        artifact = planned.artifacts.get(path)
+        artifact = by_log.get(record["log"][0]) if record["log"] else None
         if artifact is not None and (planned.project.root / artifact.product).exists() and record["endtime"]:
-            steps[path] = Step(artifact, record["starttime"], record["endtime"])
+            steps[artifact] = Step(artifact, record["starttime"], record["endtime"])
     return sorted(steps.values(), key=lambda step: step.end)
 
 
@@ -110,8 +110,9 @@ def finished(planned: Plan, steps: Sequence[Step]) -> dict[str, dict[Artifact, f
 def slowdown(planned: Plan, steps: Sequence[Step], known: Mapping[str, Mapping[Artifact, float]]) -> float:
     """Factor by which the rest of the running workflow is slower than its steps so far.
 
-    The last steps are compared with the times that the others foretell for them. The factor is the square root of the
-    median ratio, half of the correction, so that one slow step does not decide; times that of pauses between steps.
+    Each of the last steps is compared with the time that the other steps predict for it. The factor is the square root
+    of the median ratio, which is half of the correction, so that one slow step does not decide, multiplied by the
+    factor of pauses between steps.
     """
     workflow = running_workflow(planned.project.root)
     own = [step for step in steps if workflow is not None and step.end >= workflow.started]
@@ -183,7 +184,7 @@ def seconds_left(planned: Plan, waiting: Mapping[Artifact, float]) -> tuple[floa
 
 
 def _at_once(planned: Plan, artifact: Artifact) -> int:
-    """Number of steps like that of an artifact that run at the same time."""
+    """Number of steps of an artifact's kind that run at the same time."""
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
     gpus = plan.num_gpus(planned.project.settings.device)

@@ -24,7 +24,7 @@ from avbalance.planning.tables import page_of, table_of
 
 
 def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
-    """The plan of the configuration below `root`, with `overrides` of `config.yaml`'s values.
+    """Make the plan of the configuration below `root`; `overrides` replace values of `config.yaml`.
 
     Raises:
         UserError: The configuration is wrong, or an artifact is damaged.
@@ -64,9 +64,9 @@ def for_snakemake(config: Mapping[str, Any], sources: str) -> Plan:
 
 
 def _shown(plan: Plan) -> list[Artifact]:
-    """The tables that were asked for, the audits of their data, and the page of both.
+    """Tables that were asked for, the audits of their data, and the page of both.
 
-    Tables that a scale names, and no user, are left out where they wait for lists of checksums.
+    A table that only the scale asks for is left out if it waits for lists of checksums.
     """
     settings, all_of_scale = plan.project.settings, plan.project.scale.tables
     asked = all_of_scale if settings.tables is None else settings.tables
@@ -93,25 +93,27 @@ def _require(plan: Plan, artifacts: Iterable[Artifact]) -> None:
 
 
 def page_name(scale: str, tables: list[str]) -> str:
-    """The page of some tables; it stands beside that of the whole scale."""
+    """Name of the page of some tables, which lies beside the page of the whole scale."""
     named = tables if len(tables) <= 3 else [tables[0], f"and-{len(tables) - 1}-more"]
     return "--".join([scale, *named])
 
 
 def num_gpus(device: str) -> int:
-    """How many GPUs a workflow may use with this setting of `device`."""
+    """Number of GPUs that a workflow may use with this setting of `device`."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
+    devices = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = (
-        listed.count("GPU ") if visible is None else len([name for name in visible.split(",") if name and name != "-1"])
+        devices.count("GPU ")
+        if visible is None
+        else len([name for name in visible.split(",") if name and name != "-1"])
     )
     return min(count, 1) if ":" in device else count
 
 
 def main() -> None:
-    """Print the folders of a plan's artifacts that are here, for `dvc add`."""
+    """Print the folders of a plan's artifacts that exist, for `dvc add`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--all", action="store_true", help="raw and packed data and weights too")
     parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
@@ -125,7 +127,7 @@ def main() -> None:
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """`key=value` words, as after `snakemake --config`."""
+    """Parse `key=value` words, as after `snakemake --config`."""
     return {name: yaml.safe_load(value) for name, _, value in (item.partition("=") for item in items)}
 
 

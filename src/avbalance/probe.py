@@ -1,22 +1,22 @@
-"""Linear probes on a trained model's frozen encoders: how much of the label a layer's features hold.
+"""Solve linear probes on a trained model's frozen encoders: how much of the label do a layer's features hold?
 
 A probe is multinomial logistic regression with an L2 penalty on features of the encoder in evaluation mode
 (Alain and Bengio, 2016). Its objective
 
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 
-is convex and is minimised to its optimum on standardised features; l2 is chosen by the loss on the validation split,
-from the strongest on until that loss rises. Where a clip has several classes, every class has a logistic regression of
-its own, against the rest: CE is the sum of their binary cross-entropies. There are no probes for verification, whose
-test clips are of no class.
+is convex and is minimised to its optimum on standardised features. The loss on the validation split chooses l2: the
+search begins with the strongest penalty and ends when that loss rises. If a clip has several classes, every class has
+its own logistic regression against the rest, and CE is the sum of their binary cross-entropies. Verification has no
+probes, because its test clips do not belong to the classes.
 
 Without settings each modality's encoder has one probe, on the mean of its output over positions. With settings the
-chosen layers of one encoder have one each, at every chosen moment of training.
+chosen layers of one encoder have a probe each, at every chosen snapshot of training.
 """
 
-import argparse
 import json
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,50 @@ from torch import nn
 
 from avbalance import cli, metrics, store
 from avbalance.data.packed import Split, describe
-from avbalance.device import claim
+from avbalance.device import take_device
 from avbalance.errors import UserError
-from avbalance.model import Model, build
+from avbalance.model import Model, build_model
 from avbalance.probing.extraction import MIB, Extraction, first_clips
-from avbalance.probing.fitting import Probe, check_memory, fit, summarise
+from avbalance.probing.fitting import Probe, check_memory, fit_probe, probe_metrics
 from avbalance.probing.names import OUTPUT, entry_of
 from avbalance.progress import Progress
 from avbalance.registry import Spec
-from avbalance.training.snapshots import file_of
+from avbalance.training.snapshots import snapshot_file
 
 TRAINED = "trained"
+"""Name of the run's final weights beside its snapshots."""
 Splits = dict[str, Split]
 
 
-class Step:
-    """What the probes of one run share.
+@dataclass
+class ProbeResult:
+    """Results of the probes of one run.
+
+    Attributes:
+        predictions: "test_label", "test_video" if clips are windows of videos, "test_probe_<entry>" and, for layers,
+            "test_loss_<entry>"; an entry is a modality or the name of a layer's probe (`names.entry_of`).
+        values: {modality: metrics}, or {layer: {snapshot: metrics}}.
+    """
+
+    predictions: dict[str, NDArray[Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, entry: str, probe: Probe, test: Split) -> None:
+        """Keep the predictions of a probe for the test split."""
+        self.predictions["test_label"] = test.labels
+        if test.videos is not None:
+            self.predictions["test_video"] = test.videos
+        self.predictions[f"test_probe_{entry}"] = metrics.ranks_or_logits(probe.logits["test"], test.labels)
+
+
+class ProbeRun:
+    """Linear probes on the encoders of one run.
 
     Args:
-        recipe: Of the probes.
-        device: Of the encoders; probes are solved on the CPU.
-        scratch: A folder for features, made and removed here.
-        max_bytes: Of memory for each probe.
+        recipe: Recipe of the probes.
+        device: Device of the encoders; probes are solved on the CPU.
+        scratch: Folder for features, created and removed here.
+        max_bytes: Memory for each probe.
     """
 
     def __init__(self, recipe: dict[str, Any], device: torch.device, scratch: Path, max_bytes: int) -> None:
@@ -60,53 +82,59 @@ class Step:
         store.open_artifact(self.data)
         self.description = describe(self.data)
         self.trained_on = describe(Path(recipe["inputs"].get("trained_on", self.data)))
-        self.predictions: dict[str, NDArray[Any]] = {}
-        self.figures: dict[str, Any] = {}
 
-    def run(self) -> None:
-        """Fill `predictions` and `figures`."""
-        model = build(self.trained, self.trained_on).to(self.device)
-        if self.settings:
-            self._probe_layers(model)
-        else:
-            self._probe_outputs(model)
+    def solve(self) -> ProbeResult:
+        """Solve the probes of the outputs or, with settings, those of layers.
 
-    def _probe_outputs(self, model: Model) -> None:
-        self._load(model, None)
+        Raises:
+            UserError: The clips differ in shape from those of training, a layer does not exist, or memory or disk are
+                too small.
+        """
+        model = build_model(self.trained, self.trained_on).to(self.device)
+        return self._probe_layers(model) if self.settings else self._probe_outputs(model)
+
+    def _probe_outputs(self, model: Model) -> ProbeResult:
+        result = ProbeResult()
+        self._load_weights(model, None)
         for modality, encoder in model.encoders.items():
             splits = self._splits(modality)
             extraction = self._extraction(encoder, modality, splits, [OUTPUT], "mean")
-            probe = self._solve(extraction, modality, splits)[OUTPUT]
+            probe = self._fit(extraction, modality, splits)[OUTPUT]
             test = splits["test"]
-            self._keep(modality, probe, splits)
-            self.figures[modality] = {
-                **metrics.summarise(probe.logits["test"], test.labels, test.videos),
+            result.add(modality, probe, test)
+            result.values[modality] = {
+                **metrics.split_metrics(probe.logits["test"], test.labels, test.videos),
                 "l2": probe.l2,
                 "gradient_norm": probe.gradient_norm,
             }
+        return result
 
-    def _probe_layers(self, model: Model) -> None:
+    def _probe_layers(self, model: Model) -> ProbeResult:
+        result = ProbeResult()
         modality, layers, reduction = (self.settings[key] for key in ("modality", "layers", "reduction"))
         shapes = [described["modalities"][modality]["shape"] for described in (self.description, self.trained_on)]
         if shapes[0] != shapes[1]:
             raise UserError(
-                f"probe.dataset: its clips of {modality!r} have the shape {shapes[0]}, and the run was trained on "
-                f"{shapes[1]}; choose a data set that is prepared alike"
+                f"probe.dataset: its clips of {modality!r} have the shape {shapes[0]}, but the run was trained on "
+                f"{shapes[1]}; choose a dataset that is prepared in the same way"
             )
         splits = self._splits(modality)
+        labels = {name: split.labels for name, split in splits.items()}
         extraction = self._extraction(model.encoders[modality], modality, splits, layers, reduction)
-        for moment in self.settings["snapshots"]:
-            self._load(model, moment)
-            for layer, probe in self._solve(extraction, modality, splits).items():
-                self._keep(entry_of(layer, moment), probe, splits)
-                losses = metrics.clip_losses(probe.logits["test"], splits["test"].labels)
-                self.predictions[f"test_loss_{entry_of(layer, moment)}"] = losses.astype(np.float32)
-                at = TRAINED if moment is None else str(moment)
-                labels = {name: split.labels for name, split in splits.items()}
-                self.figures.setdefault(layer, {})[at] = summarise(probe, labels)
+        for snapshot in self.settings["snapshots"]:
+            self._load_weights(model, snapshot)
+            for layer, probe in self._fit(extraction, modality, splits).items():
+                entry = entry_of(layer, snapshot)
+                result.add(entry, probe, splits["test"])
+                losses = metrics.clip_losses(probe.logits["test"], labels["test"])
+                result.predictions[f"test_loss_{entry}"] = losses.astype(np.float32)
+                name = TRAINED if snapshot is None else str(snapshot)
+                result.values.setdefault(layer, {})[name] = probe_metrics(probe, labels)
+        return result
 
-    def _load(self, model: Model, moment: int | None) -> None:
-        model.load_state_dict(load_file(self.weights / ("model.safetensors" if moment is None else file_of(moment))))
+    def _load_weights(self, model: Model, snapshot: int | None) -> None:
+        file = "model.safetensors" if snapshot is None else snapshot_file(snapshot)
+        model.load_state_dict(load_file(self.weights / file))
 
     def _splits(self, modality: str) -> Splits:
         return {name: Split(self.data, name, [modality], self.device) for name in ("train", "val", "test")}
@@ -118,7 +146,7 @@ class Step:
         check_memory(extraction.reductions, len(splits["train"]), self.description["num_classes"], self.max_bytes)
         return extraction
 
-    def _solve(self, extraction: Extraction, modality: str, splits: Splits) -> dict[str, Probe]:
+    def _fit(self, extraction: Extraction, modality: str, splits: Splits) -> dict[str, Probe]:
         """{layer: its probe}, from one pass over all clips."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         progress = Progress(self.scratch, len(extraction.reductions), "probe")
@@ -126,45 +154,37 @@ class Step:
         labels = {name: split.labels for name, split in splits.items()}
         probes = {}
         for layer in extraction.reductions:
-            probes[layer] = fit(self.scratch, layer, labels, self.description["num_classes"], self.max_bytes)
+            probes[layer] = fit_probe(self.scratch, layer, labels, self.description["num_classes"], self.max_bytes)
             progress.advance(l2=probes[layer].l2)
         progress.close()
         shutil.rmtree(self.scratch)
         return probes
 
-    def _keep(self, name: str, probe: Probe, splits: Splits) -> None:
-        test = splits["test"]
-        self.predictions["test_label"] = test.labels
-        if test.videos is not None:
-            self.predictions["test_video"] = test.videos
-        self.predictions[f"test_probe_{name}"] = metrics.kept(probe.logits["test"], test.labels)
+
+def run(
+    recipe: dict[str, Any],
+    out: Path,
+    device: str = "auto",
+    threads: int = 1,
+    resume: Path = store.RESUME,
+    memory: int = 2048,
+) -> None:
+    """Publish the predictions and metrics of a run's probes; parameters are those of `cli.OPTIONS`."""
+    torch.set_num_threads(threads)
+    scratch = resume / recipe["name"]
+    try:
+        with take_device(device, resume) as place, store.publish(out, recipe) as folder:
+            result = ProbeRun(recipe, place, scratch, memory * MIB).solve()
+            np.savez_compressed(folder / "predictions.npz", **result.predictions)  # type: ignore[arg-type]
+            content = json.dumps(store.finite(result.values), indent=1, allow_nan=False)
+            (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def main() -> None:
-    """Command line of the step."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, required=True, help="the probe's recipe (JSON)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the probe")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--resume", type=Path, default=Path("results/resume"), help="where features lie meanwhile")
-    parser.add_argument(
-        "--memory", type=int, default=2048, help="MiB for solving a probe, with the features it holds; model apart"
-    )
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    recipe = store.load_recipe(arguments.recipe)
-    scratch = arguments.resume / recipe["name"]
-    try:
-        with claim(arguments.device, arguments.resume) as device, store.publish(arguments.out, recipe) as out:
-            step = Step(recipe, device, scratch, arguments.memory * MIB)
-            step.run()
-            np.savez_compressed(out / "predictions.npz", **step.predictions)  # type: ignore[arg-type]
-            (out / "metrics.json").write_text(
-                json.dumps(store.finite(step.figures), indent=1, allow_nan=False) + "\n", encoding="utf-8"
-            )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

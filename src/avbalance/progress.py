@@ -1,4 +1,4 @@
-"""Progress of a step: a bar in a terminal, a line for each part in a log, a file for `python -m avbalance.status`."""
+"""Progress of a step: a bar in a terminal, a line for each part in a log, and a file for `avbalance.status`."""
 
 import json
 import os
@@ -15,13 +15,13 @@ FILE = "progress.json"
 
 
 class Progress:
-    """Counts the parts of a step.
+    """Count the finished parts of a step and show the count.
 
     Args:
-        folder: The step's folder below `results/resume/`.
-        total: How many parts there are at most.
-        unit: What a part is called.
-        done: How many an earlier try has finished.
+        folder: Folder of the step below `results/resume/`.
+        total: Largest number of parts.
+        unit: Name of a part, such as `epoch`.
+        done: Number of parts that an earlier try has finished.
     """
 
     def __init__(self, folder: Path, total: int, unit: str, done: int = 0) -> None:
@@ -33,19 +33,19 @@ class Progress:
         self._log(f"{folder.name}: {done} of at most {total} {unit}s are done")
         self._write()
 
-    def advance(self, **figures: float) -> None:
-        """One part more is done; figures stand beside the bar, and with the part's seconds in a log."""
+    def advance(self, **values: float) -> None:
+        """Count one part more; show the values beside the bar, or in the log with the seconds that the part took."""
         self._done += 1
-        shown = {name: f"{value:.4g}" for name, value in figures.items()}
-        self._bar.set_postfix(shown, refresh=False)
+        texts = {name: f"{value:.4g}" for name, value in values.items()}
+        self._bar.set_postfix(texts, refresh=False)
         self._bar.update()
         seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        words = [f"{self._unit} {self._done} of {self._total}", *(f"{name} {text}" for name, text in shown.items())]
+        words = [f"{self._unit} {self._done} of {self._total}", *(f"{name} {text}" for name, text in texts.items())]
         self._log(", ".join([*words, f"{seconds:.1f} s"]))
         self._write()
 
     def close(self) -> None:
-        """The step has finished."""
+        """Remove the bar and the file after the last part."""
         self._bar.close()
         self._file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, versions, device, seconds, memory."""
+"""Provenance of an artifact: commit, versions, device, seconds and memory."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ PACKAGES = (
 
 @cache
 def commit() -> str:
-    """The commit of the checkout this code stands in; `-dirty` where tracked files differ from it."""
+    """Return the commit of the checkout that holds this code, with `-dirty` if tracked files differ from it."""
     root = Path(__file__).parent
     try:
         head = _git(root, "rev-parse", "HEAD")
@@ -30,34 +30,34 @@ def commit() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=True)
-    return done.stdout.strip()
+    completed = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=True)
+    return completed.stdout.strip()
 
 
 def processor() -> str:
-    """The CPU's model name."""
-    with_names = Path("/proc/cpuinfo")
-    if with_names.exists():
-        for line in with_names.read_text(encoding="utf-8").splitlines():
+    """Return the model name of the CPU."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 
 def peak_memory_mib(provenance: Mapping[str, Any]) -> float:
-    """MiB that a step held at most: on its GPU, where it used one, else of its process."""
+    """Return the peak memory of a step in MiB: on its GPU if it used one, otherwise of its process."""
     num_bytes = provenance["peak_gpu_memory_bytes"] or provenance["peak_memory_bytes"]
     return float(num_bytes) / 2**20
 
 
 class Provenance:
-    """Measures a step from its creation to `finish`."""
+    """Measure a step from the creation of this object to `finish`."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
 
     def finish(self) -> dict[str, Any]:
-        """{"commit", "versions", "device", "threads", "seconds", "peak_memory_bytes", "finished", ...}."""
+        """Return {"commit", "versions", "device", "threads", "seconds", "peak_memory_bytes", "finished", ...}."""
         torch = sys.modules.get("torch")
         device, gpu_bytes = processor(), 0
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""Ranges of numbers, as types of options and keys. NaN and infinity are refused by whatever checks them.
+"""Ranges of numbers, as types of options and keys. Every check refuses NaN and infinity.
 
 A method's signature names them, `alpha: Positive = 0.8`; `signature` reads them there and checks what a row gives.
 """
@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 LARGEST = 10**9
-"""A larger whole number is a typing error: no count of clips, units, hertz or steps comes near."""
+"""Largest whole number; no count of clips, units, hertz or steps comes near, so a larger one is a typo."""
 FLOAT32 = 3.4e38
-"""The largest number that float32 holds."""
+"""Largest number that float32 holds."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A number of things: 1, 2, ..."""
@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 """0 to 1, both included."""
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-"""0 to 1 without 1: a rate of dropout, a part that leaves something over."""
+"""0 to 1 without 1, such as a rate of dropout."""
 
 
 Handful = Annotated[int, Field(ge=1, le=20)]

@@ -1,15 +1,15 @@
-"""Make the lists of checksums of files that are published without any: `python -m avbalance.record NAME`.
+"""Make lists of checksums for files that are published without them: `avbalance record NAME`.
 
-For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that is not there yet:
+For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that does not exist yet:
 
-- with `index`, the list holds what the addresses in the index, one a line, have at the place where the first of `urls`
-  has `{path}`; an index is an address itself, or a file beside the YAML;
+- with `index`, the list holds the part of each address in the index, one a line, that stands where the first of `urls`
+  has `{path}`; the index is an address itself, or a file beside the YAML;
 - with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that; links to
   files and folders are followed.
 
-A list of files in the mirror that is there already is compared with them; `--again` makes all lists anew. Whoever
-records trusts what comes; from then on every download is verified against it. What was fetched stays in the cache, so
-that the raw folder is made of it.
+An existing list of files in the mirror is compared with them; `--again` makes all lists anew. Recording trusts the
+files as they are; every later download is verified against the list. Fetched files stay in the cache, from which the
+raw folder is then made.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from avbalance.prepare.fetch import Fetcher, File
 
 
 def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again: bool = False) -> list[Path]:
-    """Write the lists that a dataset or a model lacks, with `again` all of them; returns them.
+    """Write the lists that a dataset or a model lacks, with `again` all of them; return their paths.
 
     Raises:
-        UserError: There is no such dataset or model, a file cannot be had, an index is not as it should be, or files in
-            the mirror differ from their list.
+        UserError: The dataset or model does not exist, a file cannot be fetched, a line of an index has the wrong form,
+            or files in the mirror differ from their list.
     """
     project = read_project(root, {})
     if name in project.models:
@@ -44,7 +44,7 @@ def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again
         folder, entries = root / "config" / "datasets", [file for source in sources for file in source.files]
     else:
         known = [*project.datasets, *project.models]
-        raise UserError(f"{name!r} is no dataset and no model; {registry.nearest(name, known)}")
+        raise UserError(f"{name!r} is not a dataset or model; {registry.nearest(name, known)}")
     written = []
     for entry in (entry for entry in entries if entry.list is not None):
         path = folder / str(entry.list)
@@ -62,16 +62,18 @@ def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again
 
 
 def _is_in_mirror(entry: SourceFile, mirror: str | None) -> bool:
-    """True if a mirror holds files that users bring."""
+    """True if the mirror holds the files of an entry with `request`."""
     return entry.request is not None and mirror is not None and (Path(mirror) / str(entry.path)).is_dir()
 
 
 def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher) -> dict[str, str]:
-    """{file: sha256} of all that belong into a list, sorted."""
+    """{file: sha256} of all files that belong in a list, sorted."""
     names = _in_index(entry, path.parent, fetcher) if entry.index else _in_mirror(entry, path, mirror)
     for name in names:
         if name != name.strip() or any(each in "\r\n" or "\ud800" <= each <= "\udfff" for each in name):
-            raise UserError(f"{path}: cannot hold the name {name!r}; allowed: UTF-8, no line end, no blank at its ends")
+            raise UserError(
+                f"{path}: cannot hold the name {name!r}; allowed: UTF-8 without line ends and without outer spaces"
+            )
     contents = {"list": entry.list, "entries": dict.fromkeys(names, "")}
     files = listed(entry.model_dump(exclude_none=True) | {"list": contents})
     digests: dict[str, str] = {}
@@ -80,44 +82,44 @@ def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher
 
 
 def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
-    """Raises UserError where files in the mirror are not those of their list."""
+    """Raise UserError if files in the mirror differ from their list."""
     known = read_checksums(path)
     differing = [f"{file} is not listed" for file in digests.keys() - known.keys()]
-    differing += [f"{file} is not there" for file in known.keys() - digests.keys()]
+    differing += [f"{file} does not exist" for file in known.keys() - digests.keys()]
     differing += [f"{file} has other bytes" for file in digests.keys() & known.keys() if digests[file] != known[file]]
     if differing:
         raise UserError(
             f"{path}: differs from the mirror in {len(differing)} files: {', '.join(sorted(differing)[:3])}; if the "
-            f"mirror is right, make the list anew with 'python -m avbalance.record {name} --again'"
+            f"mirror is right, make the list anew with 'avbalance record {name} --again'"
         )
 
 
-def _note(digests: dict[str, str], file: File, found: Path) -> None:
-    digests[file["path"]] = store.sha256(found)
+def _note(digests: dict[str, str], file: File, place: Path) -> None:
+    digests[file["path"]] = store.sha256(place)
 
 
 def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
-    """What the addresses of an index have in the place of `{path}`, sorted."""
+    """Parts of the addresses of an index that stand for `{path}`, sorted."""
     form = re.compile("(.+)".join(map(re.escape, entry.urls[0].split("{path}", 1))))
     indexes = entry.index or []
     places = [folder / index for index in indexes if "://" not in index]
     files = [{"path": index.rpartition("/")[2], "urls": [index]} for index in indexes if "://" in index]
-    fetched = fetcher.fetch(files, lambda _, found: places.append(found))
+    fetched = fetcher.fetch(files, lambda _, place: places.append(place))
     lines = {line.strip() for place in places for line in place.read_text("utf-8-sig").splitlines()} - {""}
     for path in fetched:
         path.unlink()
     names = []
     for line in lines:
         if (match := form.fullmatch(line)) is None:
-            raise UserError(f"{', '.join(indexes)}: {line!r} has not the form {entry.urls[0]!r}")
+            raise UserError(f"{', '.join(indexes)}: {line!r} does not have the form {entry.urls[0]!r}")
         names.append(unquote(match[1]))
     return sorted(names)
 
 
 def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
-    """All files below a folder of the mirror, sorted."""
+    """Files below a folder of the mirror, sorted."""
     if entry.request is None or entry.path is None:
-        raise UserError(f"{path}: cannot be made: give its entry urls and index, or request and path")
+        raise UserError(f"{path}: cannot be made; give its entry urls and index, or request and path")
     if mirror is None or "://" in mirror:
         raise UserError(f"{path}: is made from {entry.path} in your mirror; give --mirror MIRROR, a folder")
     media = Path(mirror) / entry.path
@@ -128,7 +130,7 @@ def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
 
 
 def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """All files, also behind links to folders, but for those that lead back to a folder above.
+    """Yield all files, also behind links to folders, except links back to a folder above.
 
     Raises:
         UserError: A link leads nowhere.
@@ -141,19 +143,23 @@ def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         elif path.is_file():
             yield path
         elif path.is_symlink():
-            raise UserError(f"{path}: is a link to {os.readlink(path)!r}, which is not there; mend or remove it")
+            raise UserError(f"{path}: is a link to {os.readlink(path)!r}, which does not exist; repair or remove it")
 
 
 def main() -> None:
-    """Read the command line."""
+    """Command line."""
     parser = argparse.ArgumentParser(description="Make the lists of checksums that a dataset or a model lacks.")
-    parser.add_argument("name", help="of a file in config/datasets or config/models")
+    parser.add_argument("name", help="a file in config/datasets or config/models")
     parser.add_argument("--mirror", default=os.environ.get("AVBALANCE_MIRROR"), help="folder or URL to try first")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of unfinished downloads")
-    parser.add_argument("--again", action="store_true", help="make lists that are there anew")
+    parser.add_argument("--again", action="store_true", help="make existing lists anew")
     arguments = parser.parse_args()
     written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache, arguments.again)
-    print(f"wrote {', '.join(map(str, written))}" if written else f"{arguments.name}: no list is missing or outdated")
+    print(
+        f"wrote {', '.join(map(str, written))}"
+        if written
+        else f"{arguments.name}: all lists exist and agree with the mirror"
+    )
 
 
 if __name__ == "__main__":

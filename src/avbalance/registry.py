@@ -67,7 +67,7 @@ KINDS = {
     ),
     "view": Kind(
         "prepare.views",
-        1,
+        0,
         "Views",
         "A view turns a modality of a clip into an array: `prepare: {views: {visual: {faces: {...}}}}` of a dataset.",
     ),

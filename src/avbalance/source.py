@@ -12,12 +12,12 @@ from avbalance.errors import UserError
 def source_of(module: str) -> Path:
     """The file of a module."""
     try:
-        found = find_spec(module)
+        spec = find_spec(module)
     except (ModuleNotFoundError, ValueError):
-        found = None
-    if found is None or found.origin is None:
+        spec = None
+    if spec is None or spec.origin is None:
         raise UserError(f"module {module!r} cannot be found; is it installed, or its folder in PYTHONPATH?")
-    return Path(found.origin)
+    return Path(spec.origin)
 
 
 @cache
@@ -31,10 +31,10 @@ def tree_of(module: str) -> ast.Module:
 
 @cache
 def check_names(module: str) -> None:
-    """Every name that a module uses is built in, or the module imports or defines it somewhere.
+    """Check that every name that a module uses is built in, imported or defined somewhere in it.
 
     Raises:
-        UserError: One is not; names the line.
+        UserError: Names the line of the first name that is not.
     """
     known: set[str | None] = {*dir(builtins), "__file__", "__class__"}
     used = []
@@ -59,5 +59,5 @@ def origin_of(module: str, statement: ast.ImportFrom) -> str:
 
 
 def is_ours(name: str, module: str) -> bool:
-    """Whether what `module` imports by this dotted name is avbalance's or of the same package."""
+    """True if `module` imports this dotted name from avbalance or from its own package."""
     return name.split(".")[0] in (module.split(".")[0], "avbalance")

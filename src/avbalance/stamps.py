@@ -21,7 +21,7 @@ def write(out: Path, contents: Mapping[str, str | bytes], stamp: Path, recipe: M
     for suffix, content in contents.items():
         file = out.with_name(out.name + suffix)
         store.replace(file, content)
-        written[file.name] = store.describe(file)
+        written[file.name] = store.file_entry(file)
     store.replace(stamp, json.dumps({**recipe, "files": written}, indent=1, allow_nan=False) + "\n")
 
 
@@ -37,7 +37,7 @@ def read(stamp: Path) -> dict[str, Any]:
             file = stamp.with_name(name)
             if not file.is_file():
                 raise _damaged(file, "is missing")
-            if store.describe(file) != entry:
+            if store.file_entry(file) != entry:
                 raise _damaged(file, f"has other bytes than {stamp.name} records")
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
         if isinstance(error, UserError):

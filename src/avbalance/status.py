@@ -1,8 +1,8 @@
-"""What is done, running, failed and left, how long the rest may take, and which tables older code made.
+"""Progress of the workflow: artifacts done, running, failed and left, time left, and outdated tables.
 
-python -m avbalance.status
-python -m avbalance.status --watch
-python -m avbalance.status scale=laptop tables=[avmnist_table1]
+avbalance status
+avbalance status --watch
+avbalance status scale=laptop tables=[avmnist_table1]
 """
 
 import argparse
@@ -24,35 +24,33 @@ from avbalance.planning import outdated
 from avbalance.planning.artifacts import Artifact, Plan
 
 SILENT_SECONDS = 3600
-"""A step on another host that has said nothing for so long counts as failed."""
+"""A step on another host counts as failed if it has reported nothing for so long."""
 WATCH_SECONDS = 2
 
 
 @dataclass
 class State:
-    """The states of one folder's artifacts.
+    """States of one folder's artifacts.
 
     Attributes:
-        not_needed: Neither here nor needed: whatever was made from them is here.
+        not_needed: Absent, but everything that is made from them exists.
         running: (artifact, parts done, parts in all).
-        failed: (artifact, log).
     """
 
     done: list[Artifact] = field(default_factory=list)
     not_needed: list[Artifact] = field(default_factory=list)
     running: list[tuple[Artifact, int, int]] = field(default_factory=list)
-    failed: list[tuple[Artifact, Path]] = field(default_factory=list)
+    failed: list[Artifact] = field(default_factory=list)
     left: list[Artifact] = field(default_factory=list)
 
 
 def survey(planned: Plan) -> dict[str, State]:
-    """{folder: State} of a plan's artifacts, from what lies on disk."""
+    """{folder: State} of a plan's artifacts, read from the disk."""
     root = planned.project.root
     states: dict[str, State] = {}
     wanted, jobs = planned.wanted(), pace.running_jobs(root)
     for path, artifact in planned.artifacts.items():
         state = states.setdefault(artifact.folder, State())
-        log = root / "results" / "logs" / artifact.folder / f"{artifact.name}.log"
         steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
         if steps is None and (store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products.values())):
             steps = (0, 1)
@@ -62,15 +60,15 @@ def survey(planned: Plan) -> dict[str, State]:
             state.not_needed.append(artifact)
         elif steps is not None:
             state.running.append((artifact, *steps))
-        elif log.exists() and planned.broken.isdisjoint(artifact.products.values()):
-            state.failed.append((artifact, log.relative_to(root)))
+        elif (root / artifact.log).exists() and planned.broken.isdisjoint(artifact.products.values()):
+            state.failed.append(artifact)
         else:
             state.left.append(artifact)
     return states
 
 
 def _running(file: Path) -> tuple[int, int] | None:
-    """(parts done, parts in all) of a step that is alive; None where there is no such file, or a damaged one."""
+    """(parts done, parts in all) of a step that is alive; None without a file or with a damaged one."""
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
         if state["host"] == socket.gethostname():
@@ -83,27 +81,27 @@ def _running(file: Path) -> tuple[int, int] | None:
 
 
 def waiting(planned: Plan, states: Mapping[str, State]) -> dict[Artifact, float]:
-    """{artifact: share that is left} of what the workflow that runs, or the next one, will do."""
+    """{artifact: share that is left} of the work of the running workflow, or of the next one."""
     is_retried = pace.running_workflow(planned.project.root) is None  # a workflow tries nothing twice
     shares: dict[Artifact, float] = {}
     for state in states.values():
         shares |= dict.fromkeys(state.left, 1.0)
         shares |= {artifact: 1 - done / parts for artifact, done, parts in state.running}
-        shares |= {artifact: 1.0 for artifact, _ in state.failed if is_retried}
+        shares |= dict.fromkeys(state.failed if is_retried else (), 1.0)
     return shares
 
 
 def time_left(planned: Plan, states: Mapping[str, State]) -> str:
-    """One line; empty where nothing is left."""
+    """One line about the time left; empty if nothing is left."""
     seconds, unknown = pace.seconds_left(planned, waiting(planned, states))
     apart = f"not counting {', '.join(unknown)}, of which none has finished yet" if unknown else ""
     if not seconds:
         return f"time left: unknown, {apart}" if unknown else ""
-    return f"about {max(seconds / 60, 1):.0f} min left" + f", {apart}" * bool(unknown)
+    return ", ".join(filter(None, [f"about {max(seconds / 60, 1):.0f} min left", apart]))
 
 
 def stale(root: Path) -> dict[str, dict[str, list[str]]]:
-    """{scale: {table: a line for each difference}} of the tables and figures that today's code would make anew."""
+    """{scale: {table: a line for each difference}} of the tables and figures that today's code would rebuild."""
     outdated_tables = {}
     for scale in sorted(path.stem for path in (root / "config" / "scales").glob("*.yaml")):
         stamps = outdated.stamps_of(root, scale)
@@ -115,7 +113,7 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def draw(planned: Plan, states: Mapping[str, State]) -> Group:
-    """The report as `main` prints it."""
+    """Draw the report as `main` prints it."""
     table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
     for column in ("", "done", "not needed", "running", "failed", "left"):
         table.add_column(column, justify="left" if column == "" else "right")
@@ -125,13 +123,13 @@ def draw(planned: Plan, states: Mapping[str, State]) -> Group:
         table.add_row(folder, *(str(len(each)) for each in counts))
         for artifact, done, parts in state.running:
             lines.append(f"running  {artifact.name}" + (f": {done} of at most {parts}" if parts > 1 else ""))
-        lines += [f"failed   {artifact.name}: see {log}" for artifact, log in state.failed]
+        lines += [f"failed   {artifact.name}: see {artifact.log}" for artifact in state.failed]
     lines += [*planned.notes(), *filter(None, [time_left(planned, states)])]
     return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
 
 def watch(planned: Plan, console: Console) -> None:
-    """Draw it anew until nothing is left, or the workflow that ran has ended."""
+    """Redraw the report until nothing is left or the running workflow has ended."""
     was_running = False
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -147,7 +145,7 @@ def watch(planned: Plan, console: Console) -> None:
 def main() -> None:
     """Command line of the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--watch", action="store_true", help="draw it anew until nothing is left; Ctrl-C ends it")
+    parser.add_argument("--watch", action="store_true", help="redraw until nothing is left; Ctrl-C ends it")
     parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
     arguments = parser.parse_args()
     root = Path()
@@ -165,7 +163,7 @@ def main() -> None:
             for line in lines:
                 console.print(f"    {line}")
     if stale_tables:
-        console.print("'snakemake --cores all' makes them anew")
+        console.print("'snakemake --cores all' rebuilds them")
     else:
         console.print("all tables and figures are up to date")
 

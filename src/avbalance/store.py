@@ -1,8 +1,8 @@
-"""Artifacts: folders that appear whole or not at all, and say what made them.
+"""Artifacts: folders that appear whole or not at all, and record what made them.
 
 An artifact is a folder with a `manifest.json`: its recipe, the size and sha256 of every file, and its
 provenance. The manifest is written last and the folder is renamed into place, so a folder with a manifest is
-complete. Reading an artifact checks it.
+complete. Opening an artifact checks its files.
 """
 
 import hashlib
@@ -19,43 +19,45 @@ from avbalance.errors import UserError
 from avbalance.provenance import Provenance
 
 MANIFEST = "manifest.json"
+RESUME = Path("results/resume")
+"""Default folder for the unfinished work of steps."""
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """The recipe of one step: {"step", "name", "settings", "inputs": {role: path}, "code"}."""
+    """Read the recipe of a step: {"step", "name", "settings", "inputs": {role: path}, "code"}."""
     recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return recipe
 
 
 def digest(value: Any) -> str:  # noqa: ANN401
-    """12 hexadecimal digits of the sha256 of a JSON value, whatever the order of its keys."""
+    """First 12 hexadecimal digits of the sha256 of a JSON value; the order of its keys does not count."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe(path: Path) -> dict[str, Any]:
+def file_entry(path: Path) -> dict[str, Any]:
     """{"size", "sha256"} of a file."""
     return {"size": path.stat().st_size, "sha256": sha256(path)}
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give the name of what is being made to an error that has none, as of a full disk.
+    """Add a file's name to an error that has none, such as that of a full disk.
 
     Raises:
-        UserError: In the place of an OSError without a file's name.
+        UserError: Replaces an OSError without a file's name.
     """
     try:
         yield
     except OSError as error:
         if error.filename is not None:
             raise
-        reason = error.strerror or f"{error}: is the disk full?"  # numpy counts the bytes alone
+        reason = error.strerror or f"{error}: is the disk full?"  # numpy tells only the number of bytes
         raise UserError(f"{path}: {reason}") from error
 
 
@@ -64,7 +66,7 @@ def replace(path: Path, content: str | bytes) -> None:
 
     Raises:
         UserError: The disk is full.
-        OSError: The file may not be written.
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -77,7 +79,7 @@ def replace(path: Path, content: str | bytes) -> None:
 
 
 def finite(value: Any) -> Any:  # noqa: ANN401
-    """The value with None in place of every number that does not exist, such as an error rate without trials."""
+    """Replace every number that is not finite, such as an error rate without trials, by None."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -87,16 +89,16 @@ def finite(value: Any) -> Any:  # noqa: ANN401
 
 @contextmanager
 def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
-    """Give a fresh folder to fill; rename it to `out` once it is complete.
+    """Yield a new folder for the files of an artifact; rename it to `out` once it is complete.
 
     Args:
-        out: The artifact.
-        recipe: What it is made by.
-        known: {file: sha256} of files whose digest was taken already, filled by whoever fills the folder.
+        out: Folder of the artifact.
+        recipe: Recipe of the artifact.
+        known: {file: sha256} of files whose hash is known already; the caller may fill it while the folder is filled.
 
     Raises:
         UserError: The disk is full; nothing is left behind.
-        OSError: The folder may not be written.
+        OSError: The folder cannot be written.
     """
     provenance = Provenance()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,17 +125,17 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
 
 
 def is_being_made(path: Path) -> bool:
-    """Whether a step on this machine is at work on the artifact."""
+    """Return True if a step on this machine is making the artifact."""
     return any(is_alive(owner) for _, owner in _unfinished(path))
 
 
 def _unfinished(path: Path) -> list[tuple[Path, int]]:
-    """The unfinished folders of an artifact, and the process that fills or filled each."""
+    """List the unfinished folders of an artifact, each with the process that fills or filled it."""
     return [(left, int(left.name.split(".")[-2])) for left in path.parent.glob(f".{path.name}.*.unfinished")]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Return True if a process with this id runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -144,21 +146,21 @@ def is_alive(pid: int) -> bool:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of an artifact whose files have the right sizes.
+    """Read the manifest of an artifact and check the sizes of its files.
 
     Raises:
-        UserError: The artifact is absent, or a file is missing or has another size.
+        UserError: The artifact does not exist, or a file is missing or has a different size.
     """
     manifest = path / MANIFEST
     if not manifest.exists() and path.is_dir() and any(path.iterdir()):
         raise _damaged(manifest, "is missing")
     if not manifest.exists():
-        raise UserError(f"{path}: no such artifact; get it with 'dvc pull' or make it with 'snakemake --cores'")
+        raise UserError(f"{path}: does not exist; get it with 'dvc pull' or make it with 'snakemake --cores'")
     try:
         content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         sizes = {name: entry["size"] for name, entry in content["files"].items()}
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(manifest, f"is no manifest ({error})") from error
+        raise _damaged(manifest, f"is not a manifest ({error})") from error
     for name, size in sizes.items():
         file = path / name
         if not file.is_file():
@@ -169,10 +171,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def open_artifact(path: Path) -> dict[str, Any]:
-    """The manifest of an artifact whose files have been verified by size and sha256.
+    """Read the manifest of an artifact and check its files by size and sha256.
 
     Raises:
-        UserError: The artifact is absent or damaged; names the file and the repair.
+        UserError: The artifact does not exist or is damaged; the message names the file and the repair.
     """
     content = read_manifest(path)
     for name, entry in content["files"].items():
@@ -181,9 +183,9 @@ def open_artifact(path: Path) -> dict[str, Any]:
     return content
 
 
-def _damaged(file: Path, what: str) -> UserError:
+def _damaged(file: Path, problem: str) -> UserError:
     folder = file.parent if (file.parent / MANIFEST).exists() or file.name == MANIFEST else file.parent.parent
     return UserError(
-        f"{file} {what}: the artifact is damaged; restore it with 'dvc checkout --force {folder}', "
-        f"or remove the folder and make it anew with 'snakemake --cores'"
+        f"{file} {problem}: the artifact is damaged; restore it with 'dvc checkout --force {folder}', "
+        f"or remove the folder and make it again with 'snakemake --cores'"
     )

@@ -1,4 +1,4 @@
-"""What travels between data, model and balancer."""
+"""Data that pass between datasets, model and balancer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Batch:
 
     Attributes:
         inputs: {modality: [batch, *shape]}, float32.
-        labels: [batch], int64; where a clip has several, [batch, num_classes], float32, of zeros and ones.
-        index: [batch], int64, the clips' places in their split.
+        labels: [batch], int64; if a clip has several labels, [batch, num_classes], float32, of zeros and ones.
+        index: [batch], int64, places of the clips in their split.
     """
 
     inputs: dict[str, Tensor]
@@ -24,12 +24,12 @@ class Batch:
 
 @dataclass
 class Output:
-    """What a model makes of one batch.
+    """Output of a model for one batch.
 
     Attributes:
-        features: {modality: [batch, feature_dim]}, one encoder's output each; feature maps
-            [batch, feature_dim, *positions] where the fusion reads maps.
-        streams: {stream: [batch, dim]}, what the fusion hands to the head.
+        features: {modality: [batch, feature_dim]}, the output of each encoder; feature maps
+            [batch, feature_dim, *positions] if the fusion reads maps.
+        streams: {stream: [batch, dim]}, the output of the fusion and input of the head.
         logits: [batch, num_classes], float32.
     """
 
@@ -39,12 +39,12 @@ class Output:
 
     @property
     def vectors(self) -> dict[str, Tensor]:
-        """{modality: [batch, feature_dim]}: the features, and of feature maps their means over all positions."""
+        """{modality: [batch, feature_dim]}: the features, with feature maps averaged over all positions."""
         return mean_over_positions(self.features)
 
 
 def mean_over_positions(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Feature maps [batch, dim, *positions] as vectors [batch, dim], which stay as they are."""
+    """Average feature maps [batch, dim, *positions] to vectors [batch, dim]; keep vectors as they are."""
     return {
         modality: feature if feature.dim() == 2 else feature.flatten(2).mean(dim=2)
         for modality, feature in features.items()
@@ -52,7 +52,7 @@ def mean_over_positions(features: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Loader(Protocol):
-    """Yields the batches of one pass over a split."""
+    """Batches of one pass over a split."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -61,7 +61,7 @@ class Loader(Protocol):
 
 @dataclass
 class Loaders:
-    """What a balancer may look at. There is no test loader, so no method can leak.
+    """Clips that a balancer may see. There is no test loader, so that no method can use test clips.
 
     Attributes:
         train: Shuffled training batches.

@@ -1,8 +1,8 @@
-"""Check every artifact, table, figure, audit and page that is here by sha256, and that tables say what their runs say.
+"""Check the sha256 of every artifact, table, figure, audit and page, and compare tables with their runs.
 
-A table that older code made is checked by sha256 alone: today's code would write other files.
+A table made by older code is checked by sha256 alone, because today's code would write other files.
 
-python -m avbalance.verify
+avbalance verify
 """
 
 import argparse
@@ -21,26 +21,26 @@ from avbalance.results import tables
 
 def problems(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[str]:
     """One line for every artifact or stamp that cannot be read."""
-    found = []
+    lines = []
     for path in paths:
         try:
             read(path)
         except UserError as error:
-            found.append(str(error))
-    return found
+            lines.append(str(error))
+    return lines
 
 
 def check_table(stamp: Path) -> None:
-    """A table's files are what its recipe makes of its runs.
+    """Compare the files of a table with what its recipe makes of its runs.
 
     Raises:
-        UserError: One is not; or a run is damaged.
+        UserError: A file differs, or a run is damaged.
     """
     settings = stamps.read(stamp)["settings"]
     for suffix, content in tables.report(settings).items():
         file = stamp.with_name(f"{settings['table']}{suffix}")
         if file.read_bytes() != content.encode():
-            raise UserError(f"{file} is not what its runs say; remove {stamp} and run 'snakemake --cores all'")
+            raise UserError(f"{file} does not agree with its runs; remove {stamp} and run 'snakemake --cores all'")
 
 
 def is_current(recipe: Mapping[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def is_current(recipe: Mapping[str, Any]) -> bool:
 
 
 def main() -> None:
-    """Command line of the check; ends with exit code 1 and one line for each thing that is wrong."""
+    """Command line; ends with exit code 1 and one line for each error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
     results = parser.parse_args().results
@@ -61,7 +61,7 @@ def main() -> None:
         path
         for kind in artifacts.FOLDERS
         for path in sorted(results.glob(f"{kind}/[!.]*/"))
-        if any(path.iterdir())  # Snakemake leaves an empty one where a step failed
+        if any(path.iterdir())  # Snakemake leaves an empty folder where a step failed
     ]
     stamp_files = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
     wrong = problems(track(folders, "verifying", transient=True), store.open_artifact) + problems(

@@ -5,14 +5,14 @@ from scipy.stats import ks_2samp, kstest
 from torchvision.transforms import RandomResizedCrop as Reference
 
 from avbalance import registry
-from avbalance.augmentations import REGISTRY
 from avbalance.augmentations.base import Augmentation
 from avbalance.augmentations.random_resized_crop import NUM_TRIES, RandomResizedCrop
 from avbalance.augmentations.scale_jitter import ScaleJitter
+from registered import names
 
 SEEN = (224, 224)
 MANY = np.arange(4000)
-every_augmentation = pytest.mark.parametrize("name", sorted(REGISTRY))
+every_augmentation = pytest.mark.parametrize("name", names("augmentation"))
 
 
 @every_augmentation

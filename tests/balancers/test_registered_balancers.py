@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avbalance.balancers import REGISTRY
 from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
 from avbalance.registry import load, locate
 from avbalance.types import Batch, Loaders
+from registered import names
 
+every_balancer = pytest.mark.parametrize("name", names("balancer"))
 DIMS = {"visual": 6, "audio": 4}
 # What a balancer may import of the package: nothing that can open a split.
 IMPORTABLE = (
@@ -69,35 +70,36 @@ def random_batch() -> Batch:
     return Batch(inputs, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]), torch.arange(8))
 
 
-def train_one_step(balancer: Balancer, batch: Batch) -> dict[str, Tensor]:
+def train_one_step(balancer: Balancer, batch: Batch, epoch: int = 0) -> dict[str, Tensor]:
     balancer.train()
     optimizer = torch.optim.SGD(balancer.parameters(), lr=0.1)
-    balancer.start_epoch(0, Loaders([batch], [batch], [batch]), optimizer)
+    balancer.start_epoch(epoch, Loaders([batch], [batch], [batch]), optimizer)
     return balancer.step(batch, optimizer)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_a_step_gives_every_parameter_a_finite_gradient_and_moves_it(name: str) -> None:
+@every_balancer
+def test_within_three_epochs_every_parameter_gets_a_finite_gradient_and_moves(name: str) -> None:
     balancer = build(name)
     before = {key: parameter.detach().clone() for key, parameter in balancer.named_parameters()}
-    terms = train_one_step(balancer, random_batch())
-    assert terms
-    assert all(value.isfinite() and not value.requires_grad for value in terms.values())
+    for epoch in range(3):
+        terms = train_one_step(balancer, random_batch(), epoch)
+        assert terms
+        assert all(value.isfinite() and not value.requires_grad for value in terms.values()), terms
     for key, parameter in balancer.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
         assert not torch.equal(parameter, before[key]), key
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@every_balancer
 def test_in_evaluation_the_output_is_the_models(name: str) -> None:
     balancer, batch = build(name).eval(), random_batch()
     assert torch.equal(balancer(batch).logits, balancer.model(batch.inputs).logits)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@every_balancer
 def test_curves_have_the_same_names_and_finite_values_in_every_epoch(name: str) -> None:
-    balancer, names = build(name).train(), set()
+    balancer, curve_names = build(name).train(), set()
     optimizer = torch.optim.SGD(balancer.parameters(), lr=0.1)
     for epoch in range(3):
         batch = random_batch()
@@ -105,17 +107,17 @@ def test_curves_have_the_same_names_and_finite_values_in_every_epoch(name: str) 
         balancer.step(batch, optimizer)
         curves = balancer.curves()
         assert all(isinstance(value, float) and abs(value) < float("inf") for value in curves.values())
-        names.add(tuple(curves))
-    assert len(names) == 1
+        curve_names.add(tuple(curves))
+    assert len(curve_names) == 1
     declared = {
         each.replace("<modality>", m).replace("<head>", m)
         for each in getattr(balancer, "curve_names", ())
         for m in (["joint"] if "<head>" in each else []) + list(DIMS)
     }
-    assert set(names.pop()) == declared
+    assert set(curve_names.pop()) == declared
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@every_balancer
 def test_the_state_holds_all_tensors_of_the_method(name: str) -> None:
     balancer = build(name)
     train_one_step(balancer, random_batch())
@@ -125,7 +127,7 @@ def test_the_state_holds_all_tensors_of_the_method(name: str) -> None:
     assert {key for key, _ in balancer.named_buffers()} <= set(saved)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@every_balancer
 def test_a_balancer_cannot_open_a_split(name: str) -> None:
     source = Path(import_module(locate("balancer", name)[0]).__file__ or "").read_text(encoding="utf-8")
     imported = {
@@ -155,8 +157,10 @@ def test_joint_training_descends_the_sum_of_all_terms() -> None:
     torch.testing.assert_close([parameter.grad for parameter in balancer.parameters()], list(gradients))
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_gradients_are_those_of_the_objective_unless_the_method_declares_that_it_scales_them(name: str) -> None:
+@every_balancer
+def test_a_gradient_of_the_objective_s_direction_has_its_length_unless_the_method_declares_that_it_scales(
+    name: str,
+) -> None:
     balancer, batch = build(name).train(), random_batch()
     balancer.start_epoch(0, Loaders([batch], [batch], [batch]), torch.optim.SGD(balancer.parameters(), lr=0.1))
     output = balancer(batch)
@@ -164,11 +168,16 @@ def test_gradients_are_those_of_the_objective_unless_the_method_declares_that_it
     weights = list(balancer.parameters())
     plain = torch.autograd.grad(sum(losses.values()), weights, retain_graph=True)
     balancer.backward(losses, output, batch)
-    same = all(torch.equal(weight.grad, grad) for weight, grad in zip(weights, plain, strict=True))
-    assert same != balancer.scales_gradients
+    pairs = [(weight.grad, grad) for weight, grad in zip(weights, plain, strict=True) if weight.grad is not None]
+    if balancer.scales_gradients:
+        assert not all(torch.equal(found, expected) for found, expected in pairs)
+        return
+    for found, expected in pairs:
+        is_parallel = torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.9999
+        assert torch.allclose(found, expected) or not is_parallel, "declare scales_gradients"
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@every_balancer
 def test_losses_compute_in_float32_under_autocast(name: str) -> None:
     balancer, batch = build(name), random_batch()
     train_one_step(balancer, batch)

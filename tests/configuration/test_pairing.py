@@ -63,7 +63,7 @@ def runs_of(made: Plan) -> list[Artifact]:
         ("pretrained: {sound: mnist}", "accuracy", "pretrained: 'sound' is not a modality of this row; allowed: audio, visual"),
         ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a dataset or model"),
         ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a dataset with 'audio'"),
-        ("training: {momentum: 0.9}", "accuracy", "training: momentum is of sgd, but optimizer is adam"),
+        ("training: {momentum: 0.9}", "accuracy", "training: momentum needs optimizer: sgd, found adam"),
         ("training: {optimizer: adamw}", "accuracy", "training.optimizer: found 'adamw'; input should be 'adam', 'sgd' or 'adagrad'"),
     ],
 )  # fmt: skip

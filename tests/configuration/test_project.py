@@ -63,23 +63,23 @@ def message(project: Path) -> Callable[..., str]:
         ("12.0", "high", "rows.film.head: cosine.scale: found 'high'; input should be a valid number"),
         ("title: Two rows", "title: [1]", "title: found [1]; input should be a valid string"),
         ("dataset: avmnist", "dataset: avmnits", "defaults.dataset: 'avmnits' is not a dataset; did you mean 'avmnist'?"),
-        ("  film:", "  concat:", "line 7: 'concat' stands twice; rename one of them"),
+        ("  film:", "  concat:", "line 7: key 'concat' occurs twice; rename one of them"),
         ("acc_audio_probe", "acc_sound_probe", "columns: 'acc_sound_probe' is not a column; did you mean 'acc_audio_probe'?"),
         ("expected: {concat", "expected: {conct", "expected.conct: 'conct' is not a row; did you mean 'concat'?"),
         ("right: concat", "right: cat", "claims.film_wins.right: 'cat' is not a row; did you mean 'concat'?"),
         ('relation: ">"', "relation: beats", "claims.film_wins.relation: found 'beats'; input should be"),
         ('relation: ">"', "relation: falls", "claims.film_wins: falls has no right; it may have exceptions, left"),
-        ("title: Two rows", "title: [", "line 4: no valid YAML: "),
+        ("title: Two rows", "title: [", "line 4: invalid YAML: "),
         ("concat: {}", "concat: {modalities: [smell]}", "rows.concat.modalities: 'smell' is not a modality; allowed: audio"),
-        ("concat: {}", "concat: {probe: {modality: visual, layers: [cONV1]}}", "rows.concat.probe.layers: 'cONV1' is no layer of the encoder; did you mean 'conv1'?"),
-        ("concat: {}", "concat: {probe: {modality: visual, layers: ['cnov*']}}", "rows.concat.probe.layers: 'cnov*' is no layer of the encoder; did you mean 'conv2'?"),
+        ("concat: {}", "concat: {probe: {modality: visual, layers: [cONV1]}}", "rows.concat.probe.layers: 'cONV1' is not a layer of the encoder; did you mean 'conv1'?"),
+        ("concat: {}", "concat: {probe: {modality: visual, layers: ['cnov*']}}", "rows.concat.probe.layers: 'cnov*' is not a layer of the encoder; did you mean 'conv2'?"),
         ("concat: {}", "concat: {training: {epochs: -1}}", "rows.concat.training.epochs: found -1; input should be greater than or equal to 0"),
         ("concat: {}", "concat: {training: {epoch: 1}}", "rows.concat.training.epoch: is not a key here; did you mean 'epochs'?"),
-        ("concat: {}", "concat: {{head: linear}}", "line 6: {'head': 'linear'} is no key; take one pair of braces away"),
+        ("concat: {}", "concat: {{head: linear}}", "line 6: {'head': 'linear'} cannot be a key; remove one pair of braces"),
         ("concat: {}", "concat: {encoder: {visual: conv2net}}", "rows.concat.encoder: no encoder for 'audio'"),
-        ("concat: {}", "'': {}", "rows.: '' is no name; use letters (A to z), digits, '_' and '-'"),
-        ("concat: {}", "'$(touch x)': {}", "rows.$(touch x): '$(touch x)' is no name; use letters (A to z)"),
-        ("film_wins:", "'film;wins':", "claims.film;wins: 'film;wins' is no name; use letters (A to z)"),
+        ("concat: {}", "'': {}", "rows.: '' is not a valid name; use letters (A to z), digits, '_' and '-'"),
+        ("concat: {}", "'$(touch x)': {}", "rows.$(touch x): '$(touch x)' is not a valid name; use letters (A to z)"),
+        ("film_wins:", "'film;wins':", "claims.film;wins: 'film;wins' is not a valid name; use letters (A to z)"),
         ("concat: {}", "concat: {balancer: 'nowhere.here:It'}", "rows.concat.balancer: module 'nowhere.here' cannot be found"),
     ],
 )  # fmt: skip
@@ -128,17 +128,17 @@ def test_a_balancer_without_its_loss_is_refused(
         ("datasets/grid_digit.yaml", "detector: yunet", "detector: yunit", "datasets/grid_digit.yaml: prepare.views.visual: 'yunit' is not a detector; did you mean 'yunet'?"),
         ("datasets/grid_digit.yaml", "modalities: [audio, flow, visual]", "modalities: [audio, visual]", "datasets/grid_digit.yaml: modalities are ['audio', 'visual'], but prepare.views has ['audio', 'flow', 'visual']"),
         ("datasets/grid_digit.yaml", "{grid_miniature: {}}", "{grid_miniature: {sed: 1}}", "datasets/grid_digit.yaml: sources.generated.generator: 'grid_miniature' has no option 'sed'; did you mean 'seed'?"),
-        ("datasets/grid_letter.yaml", "sources: grid_digit", "sources: grid_letter", "datasets/grid_letter.yaml: sources: 'grid_letter' is not a dataset with sources of its own; did you mean 'grid_digit'?"),
+        ("datasets/grid_letter.yaml", "sources: grid_digit", "sources: grid_letter", "datasets/grid_letter.yaml: sources: 'grid_letter' is not a dataset with its own sources; did you mean 'grid_digit'?"),
         ("scales/miniature.yaml", "windows: {test: 3}", "windows: {test: 0}", "scales/miniature.yaml: datasets.kinetics400.prepare.windows.test: found 0; input should be greater than or equal to 1"),
         ("scales/miniature.yaml", "flow: {flow: {size: 24", "motion: {flow: {size: 24", "scales/miniature.yaml: datasets.grid_digit.prepare.views: 'motion' is not a modality; allowed: audio, flow, visual"),
         ("scales/miniature.yaml", "visual: {faces: {detector: given, size: 32", "visual: {faces: {detector: given, sise: 32", "scales/miniature.yaml: datasets.grid_digit.prepare.views.visual: 'faces' has no option 'sise'; did you mean 'size'?"),
-        ("datasets/avmnist.yaml", "modalities: [audio, visual]", "modalities: [audio, 'vis ual']", "datasets/avmnist.yaml: modalities.1: 'vis ual' is no name; use letters (A to z)"),
-        ("datasets/avmnist.yaml", "  official:", "  '`official`':", "datasets/avmnist.yaml: sources.`official`: '`official`' is no name; use letters (A to z)"),
+        ("datasets/avmnist.yaml", "modalities: [audio, visual]", "modalities: [audio, 'vis ual']", "datasets/avmnist.yaml: modalities.1: 'vis ual' is not a valid name; use letters (A to z)"),
+        ("datasets/avmnist.yaml", "  official:", "  '`official`':", "datasets/avmnist.yaml: sources.`official`: '`official`' is not a valid name; use letters (A to z)"),
         ("datasets/epic_kitchens_100.yaml", "hop_samples: ", "hop_samples: -", "datasets/epic_kitchens_100.yaml: prepare.views.audio: log_power.hop_samples: found -120; input should be greater than or equal to 1"),
         ("scales/laptop.yaml", "num_train: 3000", "num_train: .nan", "scales/laptop.yaml: datasets.avmnist.reader: avmnist.num_train: found nan; input should be a valid integer"),
         ("scales/paper.yaml", "learning_rate: 0.001", "learning_rate: .inf", "scales/paper.yaml: training.learning_rate: found inf; input should be a finite number"),
         ("scales/paper.yaml", "tables: all", "tables: [avmnist_table11]", "scales/paper.yaml: tables: 'avmnist_table11' is not a table; did you mean 'avmnist_table1'?"),
-        ("tables/probes_fig5.yaml", "- Mixed_7a", "- mIXED_7A", "tables/probes_fig5.yaml: rows.end.probe.layers: 'mIXED_7A' is no layer of the encoder; did you mean 'Mixed_7a'?"),
+        ("tables/probes_fig5.yaml", "- Mixed_7a", "- mIXED_7A", "tables/probes_fig5.yaml: rows.end.probe.layers: 'mIXED_7A' is not a layer of the encoder; did you mean 'Mixed_7a'?"),
         ("tables/probes_fig8.yaml", "tolerance: ", "tolerance: -", "tables/probes_fig8.yaml: claims.features_are_the_paper_s.tolerance: found -0.5; input should be greater than or equal to 0"),
         ("tables/probes_fig8.yaml", "layer: Mixed_7a", "layer: mIXED_7A", "tables/probes_fig8.yaml: rows.mixed_7a: inception_features.layer: found 'mIXED_7A'; input should be 'maxpool1', "),
         ("tables/probes_fig5.yaml", "branch: AuxLogits", "branch: AuxLogist", "tables/probes_fig5.yaml: figure.branch: no layer begins with 'AuxLogist'; did you mean 'AuxLogits.conv"),
@@ -165,7 +165,7 @@ def test_scales_datasets_and_settings_are_checked_too(
         ({"tables": ["mnie"]}, "tables: 'mnie' is not a table; did you mean 'mine'?"),
         ({"seeds": "many"}, "seeds: found 'many'"),
         ({"seeds": [0, -1]}, "seeds.1: found -1; input should be greater than or equal to 0"),
-        ({"seeds": [0, 0]}, "seeds: 0 stands twice; leave one out"),
+        ({"seeds": [0, 0]}, "seeds: 0 stands twice"),
         ({"seeds": []}, "seeds: is empty; give at least one"),
         ({"datasets": "cremat"}, "datasets: 'cremat' is not a dataset; did you mean 'cremad'?"),
         ({"device": "cpu; touch x"}, "device: found 'cpu; touch x'"),
@@ -188,12 +188,14 @@ def test_a_file_of_the_configuration_has_a_name_that_no_shell_minds(project: Pat
     shutil.copy(shipped, project / "config" / folder / f"{name}.yaml")
     with pytest.raises(UserError) as error:
         plan.make(project, {})
-    assert "is no name; use letters (A to z)" in str(error.value)
+    assert "is not a valid name; use letters (A to z)" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_configuration_says_what_belongs_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"config/config.yaml: is not in .*; work in a checkout, or copy its folder"):
+    with pytest.raises(
+        UserError, match=r"config/config.yaml: does not exist in .*; work in a checkout, or copy its folder"
+    ):
         plan.make(tmp_path, {})
 
 
@@ -287,8 +289,8 @@ def test_each_writes_rows_and_claims_out_for_every_value(project: Path) -> None:
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        ("{avmnits: {concat: {accuracy: 90.0}}}", "expected.avmnits is no value of each; allowed: avmnist, mnist"),
-        ("{concat: {accuracy: 90.0}}", "expected.concat is no value of each; allowed: avmnist, mnist"),
+        ("{avmnits: {concat: {accuracy: 90.0}}}", "expected.avmnits is not a value of each; allowed: avmnist, mnist"),
+        ("{concat: {accuracy: 90.0}}", "expected.concat is not a value of each; allowed: avmnist, mnist"),
     ],
 )
 def test_numbers_expected_for_no_value_of_each_are_an_error(project: Path, expected: str, message: str) -> None:
@@ -308,7 +310,7 @@ def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) ->
     (project / "config/datasets/fsdd.sha256").write_text(
         "\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n", encoding="utf-8"
     )
-    with pytest.raises(UserError, match=r"fsdd.sha256: line 2: is no sha256 and path"):
+    with pytest.raises(UserError, match=r"fsdd.sha256: line 2: expected a sha256 and a path"):
         plan.make(project, {"scale": "laptop", "tables": "mine"})
 
 
@@ -321,7 +323,7 @@ def test_files_given_on_request_say_what_to_do_where_their_lists_are_absent(proj
         for name in ("kinetics400_archives", "kinetics400_lists", "mini_sports", "mini_sports_lists")
     ]
     assert all(
-        f"make it with 'python -m avbalance.record {name}'" in line
+        f"'avbalance record {name}'" in line
         for line, name in zip(lines, ["kinetics400", "kinetics400", "mini_sports", "mini_sports"], strict=True)
     )
     assert "get the videos" in lines[2]

@@ -74,7 +74,7 @@ def test_each_is_taken_too_unless_the_table_has_its_own(read: Read) -> None:
 def test_expected_numbers_of_a_table_that_takes_each_are_by_value(read: Read) -> None:
     words = "rows_of: base\neach: {dataset: [avmnist]}"
     read(words=words, mine="rows_of: words\nexpected: {avmnist: {joint: {accuracy: 50}}}")
-    with pytest.raises(UserError, match=r"mine.yaml: expected.mnist is no value of each; allowed: avmnist"):
+    with pytest.raises(UserError, match=r"mine.yaml: expected.mnist is not a value of each; allowed: avmnist"):
         read(words=words, mine="rows_of: words\nexpected: {mnist: {joint: {accuracy: 50}}}")
 
 

@@ -1,14 +1,16 @@
 """What holds for every registered encoder."""
 
+from itertools import chain
+
 import pytest
 import torch
 
 from avbalance.configuration.signature import describe, feature_dim
-from avbalance.encoders import REGISTRY
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
 from avbalance.probing.names import spread
 from avbalance.registry import load
+from registered import names
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv1net": [(320,)],
@@ -38,14 +40,35 @@ OPTIONS: dict[str, dict[str, float]] = {
     "skip_mlp": {"depth": 16, "width": 32},
 }
 """Where the default is large, or drops at random what a gradient has to pass."""
-CASES = [(name, shape) for name in REGISTRY for shape in SHAPES[name]]
-WITH_MAPS = [(name, shape) for name, shape in CASES if describe("encoder", name).attributes["has_maps"]]
 
 
 def build(name: str, shape: tuple[int, ...]) -> Encoder:
     torch.manual_seed(0)
     encoder: Encoder = load("encoder", {name: OPTIONS.get(name, {})}, shape)
     return encoder
+
+
+def shapes_of(name: str) -> list[tuple[int, ...]]:
+    """Shapes that an encoder reads: known ones, or those of all known ones that it accepts."""
+    return SHAPES.get(name) or [shape for shape in sorted({*chain(*SHAPES.values())}) if accepts(name, shape)]
+
+
+def accepts(name: str, shape: tuple[int, ...]) -> bool:
+    try:
+        build(name, shape)
+    except UserError:
+        return False
+    return True
+
+
+CASES = [(name, shape) for name in names("encoder") for shape in shapes_of(name)]
+WITH_MAPS = [(name, shape) for name, shape in CASES if describe("encoder", name).attributes["has_maps"]]
+WITH_LAYERS = [name for name in names("encoder") if describe("encoder", name).attributes["layer_names"]]
+
+
+@pytest.mark.parametrize("name", names("encoder"))
+def test_an_encoder_reads_some_shape(name: str) -> None:
+    assert shapes_of(name), f"raises UserError at each of {sorted({*chain(*SHAPES.values())})}"
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
@@ -66,9 +89,9 @@ ANY_OF_FAMILY = {
 """Options that together have every layer."""
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", WITH_LAYERS)
 def test_the_layers_that_an_encoder_declares_are_those_of_its_modules(name: str) -> None:
-    shape = (3, 107, 107) if name == "inception_v3" else SHAPES[name][0]
+    shape = (3, 107, 107) if name == "inception_v3" else shapes_of(name)[0]
     real: set[str] = set()
     for options in ANY_OF_FAMILY.get(name, [{}]):
         with torch.device("meta"):
@@ -108,12 +131,16 @@ def test_bfloat16_autocast_gives_nearly_the_same_features(name: str, shape: tupl
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", [name for name in names("encoder") if feature_dim(name) is not None])
 def test_the_length_of_features_is_told_by_the_source(name: str) -> None:
-    assert feature_dim({name: OPTIONS.get(name, {})}) == build(name, SHAPES[name][0]).feature_dim
+    assert feature_dim({name: OPTIONS.get(name, {})}) == build(name, shapes_of(name)[0]).feature_dim
 
 
-@pytest.mark.parametrize(("name", "shape"), WITH_MAPS)
+def test_every_shipped_encoder_tells_the_length_of_its_features() -> None:
+    assert [name for name in SHAPES if feature_dim(name) is None] == []
+
+
+@pytest.mark.parametrize(("name", "shape"), [case for case in WITH_MAPS if case[0] in SHAPES])
 def test_a_cut_encoder_gives_the_maps_that_its_last_stage_would_take(name: str, shape: tuple[int, ...]) -> None:
     encoder = build(name, shape).eval()
     taken: list[torch.Tensor] = []

@@ -7,20 +7,17 @@ import torch
 from torch import Tensor
 
 from avbalance.errors import UserError
-from avbalance.fusions import REGISTRY
 from avbalance.fusions.base import Fusion
 from avbalance.registry import load
+from registered import names
 
 EQUAL = {"visual": 6, "audio": 6}
 UNEQUAL = {"visual": 6, "audio": 4}
 THREE = {"visual": 6, "audio": 6, "flow": 6}
 POSITIONS = {"visual": (3, 4, 5), "audio": (7, 6), "flow": (2, 4, 3)}  # of the maps of fusions that read maps
 
-SIDE_BY_SIDE = {  # {name: {parameter: axes along which modalities stand side by side}}
-    "gated_units": {"W_0.weight": (0, 1)},
-    "mid_concat": {"trunk.0.weight": (1,)},
-    "se_gate": {"W_1.weight": (1,), "W_2.weight": (0,)},
-}
+SIDE_BY_SIDE: dict[str, dict[str, list[int]]] = {"film": {}, "mid_concat": {"trunk.0.weight": [1]}}
+"""{name: {parameter: axes along which modalities stand side by side}} where these are not all axes of that length."""
 BY_ROLE = {  # {name: parts of the first and of the second modality}
     "factorised_bilinear": ("W_img", "W_aud"),
     "film": ("F_x", "F_y"),
@@ -52,7 +49,9 @@ def side_by_side(value: Tensor, axis: int, dims: dict[str, int], order: list[str
 def permuted_parameters(name: str, fusion: Fusion, dims: dict[str, int], order: list[str]) -> dict[str, Tensor]:
     """The parameters of the same fusion of modalities in another order."""
     state = fusion.state_dict()
-    for key, axes in SIDE_BY_SIDE.get(name, {}).items():
+    whole = sum(dims.values())
+    axes_of = {key: [axis for axis, size in enumerate(value.shape) if size == whole] for key, value in state.items()}
+    for key, axes in SIDE_BY_SIDE.get(name, axes_of).items():
         for axis in axes:
             state[key] = side_by_side(state[key], axis, dims, order)
     if name in BY_ROLE and order != list(dims):
@@ -75,7 +74,7 @@ def admitted(name: str) -> list[dict[str, int]]:
     return choices
 
 
-CASES = [(name, dims) for name in REGISTRY for dims in admitted(name)]
+CASES = [(name, dims) for name in names("fusion") for dims in admitted(name)]
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
@@ -153,7 +152,7 @@ def test_a_modality_that_is_zero_gives_finite_streams_and_gradients(name: str, d
             assert value.grad.isfinite().all(), key
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", names("fusion"))
 def test_it_mixes_exactly_if_it_says_so(name: str) -> None:
     fusion = build(name, EQUAL)
     features = random_features(name, EQUAL)
@@ -178,13 +177,13 @@ def test_it_mixes_exactly_if_it_says_so(name: str) -> None:
         assert reached == {modality: {modality} for modality in EQUAL}
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if build(name, EQUAL).two_modalities])
+@pytest.mark.parametrize("name", [name for name in names("fusion") if build(name, EQUAL).two_modalities])
 def test_a_third_modality_where_two_are_meant_is_the_users_error(name: str) -> None:
     with pytest.raises(UserError, match="exactly two modalities, found visual, audio, flow"):
         build(name, THREE)
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if build(name, EQUAL).equal_dims])
+@pytest.mark.parametrize("name", [name for name in names("fusion") if build(name, EQUAL).equal_dims])
 def test_unequal_features_where_equal_ones_are_needed_are_the_users_error(name: str) -> None:
     with pytest.raises(UserError, match="visual 6, audio 4"):
         build(name, UNEQUAL)

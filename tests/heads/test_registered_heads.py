@@ -1,29 +1,31 @@
 """What holds for every registered head."""
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
 import torch
 from torch import Tensor
 
-from avbalance.heads import REGISTRY
 from avbalance.heads.base import Head
 from avbalance.registry import load
+from registered import names
 
 DIMS = [{"joint": 6}, {"visual": 6, "audio": 4}, {"visual": 6, "audio": 6, "flow": 3}]
-CASES = [(name, dims) for name in REGISTRY for dims in DIMS]
-READS_STREAMS = {  # the parameter in which streams stand side by side
-    "cosine": "linear.weight",
-    "dropout": "head.linear.weight",
-    "linear": "linear.weight",
-    "mlp": "linear1.weight",
-    "two_layer": "linear1.weight",
-}
+CASES = [(name, dims) for name in names("head") for dims in DIMS]
 
 
 def build(name: str, dims: dict[str, int]) -> tuple[Head, dict[str, Tensor]]:
     torch.manual_seed(0)
     return load("head", name, dims, 7), {stream: torch.randn(5, dim) for stream, dim in dims.items()}
+
+
+def side_by_side(value: Tensor, dims: dict[str, int], order: Sequence[str]) -> Tensor:
+    """A weight with a column for each feature of all streams, with the streams in another order; others as they are."""
+    if value.dim() < 2 or value.shape[1] != sum(dims.values()):
+        return value
+    blocks = dict(zip(dims, value.split(list(dims.values()), dim=1), strict=True))
+    return torch.cat([blocks[stream] for stream in order], dim=1)
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
@@ -57,11 +59,9 @@ def test_permuting_the_streams_permutes_the_shares_and_leaves_the_logits(name: s
     head, streams = build(name, dims)
     head.eval()  # no two draws of dropout are alike
     state = head.state_dict()
-    key = READS_STREAMS[name]
-    blocks = dict(zip(dims, state[key].split(list(dims.values()), dim=1), strict=True))
     for order in permutations(dims):
         other = load("head", name, {stream: dims[stream] for stream in order}, 7).eval()
-        other.load_state_dict({**state, key: torch.cat([blocks[stream] for stream in order], dim=1)})
+        other.load_state_dict({key: side_by_side(value, dims, order) for key, value in state.items()})
         torch.testing.assert_close(other(streams), head(streams))
         torch.testing.assert_close(other.split(streams), head.split(streams))
 
@@ -101,7 +101,7 @@ def test_weights_where_there_are_any_are_of_one_row_a_class_for_each_stream(name
         assert {stream: W.shape for stream, W in weights.items()} == {stream: (7, dim) for stream, dim in dims.items()}
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", names("head"))
 def test_features_of_zeros_give_finite_logits_and_gradients(name: str) -> None:
     head, streams = build(name, {"visual": 6, "audio": 4})
     streams = {**streams, "audio": torch.zeros(5, 4, requires_grad=True)}

@@ -281,7 +281,7 @@ def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch
     monkeypatch.setattr("sys.argv", ["x", *f"--recipe {tmp_path}/recipe.json --out {out} --stamp {stamp}".split()])
     audit.main()
     assert json.loads(stamp.read_text(encoding="utf-8")) == recipe | {
-        "files": {file.name: store.describe(file) for file in (out, out.with_suffix(".json"))}
+        "files": {file.name: store.file_entry(file) for file in (out, out.with_suffix(".json"))}
     }
     assert json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))["classes"] == ["<i>", "&amp;", '"']
     page = Page(out.read_text(encoding="utf-8"))

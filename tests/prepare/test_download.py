@@ -192,7 +192,7 @@ def test_what_was_complete_is_not_fetched_again_when_a_later_file_failed(server:
     recipe = one_file(f"{server.url}/a.bin")
     recipe["settings"]["files"].append(recipe["settings"]["files"][0] | {"path": "b", "urls": [f"{server.url}/b"]})
     server.absence_seconds = 0.3  # so that the first is complete by then
-    with pytest.raises(UserError, match=r"^b cannot be had; tried http://.*/b \(404 Not Found\)"):
+    with pytest.raises(UserError, match=r"^b: no source has this file; tried http://.*/b \(404 Not Found\)"):
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert not (tmp_path / "raw").exists()
     server.files["/b"] = BYTES
@@ -513,7 +513,7 @@ def test_what_was_complete_when_the_step_was_stopped_is_not_fetched_again(
     assert process.wait(timeout=20) != 0
     assert process.stderr is not None
     if sent == signal.SIGINT:
-        assert process.stderr.read().endswith("interrupted; what was finished is kept, run the same command to go on\n")
+        assert process.stderr.read().endswith("interrupted; finished work is kept, and the same command continues it\n")
         assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".unfinished")] == []
     process.stderr.close()
     complete = [name for name in without_locks(tmp_path / "cache") if not name.endswith(".part")]
@@ -578,12 +578,12 @@ def test_a_file_given_out_on_request_says_where_to_ask_where_to_put_it_and_what_
     with pytest.raises(UserError) as error:
         download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert str(error.value) == (
-        "vox/a.zip cannot be had; it is given out on request: fill in the form at https://example.org/form; put the "
-        f"file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set AVBALANCE_MIRROR, a "
-        "folder or a URL"
+        "vox/a.zip: no source has this file; it is available on request: fill in the form at https://example.org/form; "
+        f"put the file (expected: md5 {'0' * 32}) at MIRROR/vox/a.zip and give --mirror MIRROR or set "
+        "AVBALANCE_MIRROR, a folder or a URL"
     )
     (tmp_path / "mirror").mkdir()
-    with pytest.raises(UserError, match=r"; tried .*/mirror/vox/a\.zip \(no such file\); it is given out on request: "):
+    with pytest.raises(UserError, match=r"; tried .*/mirror/vox/a\.zip \(no such file\); it is available on request: "):
         download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
 
 
@@ -600,7 +600,7 @@ def test_a_file_brought_by_the_user_is_verified_and_unpacked(tmp_path: Path) -> 
     recipe = files_recipe({"path": "vox/a.zip", "urls": [], "request": REQUEST, "md5": md5, "unpack": True})
     (tmp_path / "mirror/vox").mkdir(parents=True)
     (tmp_path / "mirror/vox/a.zip").write_bytes(b"a login page")
-    with pytest.raises(UserError, match=f"expected md5 {md5}, found .*; it is given out on request"):
+    with pytest.raises(UserError, match=f"expected md5 {md5}, found .*; it is available on request"):
         download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
     (tmp_path / "mirror/vox/a.zip").write_bytes(content)
     download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")

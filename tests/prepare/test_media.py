@@ -106,7 +106,8 @@ def test_arrays_labels_and_index_belong_together(made: Path) -> None:
 def test_a_name_that_is_no_text_is_written_with_an_escape(tmp_path: Path) -> None:
     window = {"start_seconds": 0.0, "seconds": 1.0, "num_frames": 1, "repairs": []}
     clip = Clip(os.fsdecode(b"caf\xe9\xc3\xa9"), "train", 0)
-    dataset_files.write_clips(tmp_path, {"train": [(0, clip, window)]}, {})
+    rows = dataset_files.clip_rows({"train": [(0, clip, window)]}, {})
+    dataset_files.write_clips(tmp_path, dataset_files.CLIP_COLUMNS, rows)
     assert "caf\\udce9é" in (tmp_path / "clips.csv").read_bytes().decode()
 
 
@@ -258,7 +259,7 @@ def test_too_many_bad_clips_are_an_error_that_lists_them(tmp_path: Path) -> None
     raw = published(tmp_path / "raw", fill)
     with pytest.raises(UserError) as error:
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
-    assert "12 of 12 clips cannot be used, at most 2.0% may be dropped" in str(error.value)
+    assert "12 of 12 clips cannot be used, more than max_dropped (2.0%)" in str(error.value)
     assert "gone03.mp4: gone03.mp4 is not there" in str(error.value)
     report = json.loads((tmp_path / "resume/prep-report.json").read_text(encoding="utf-8"))
     assert len(report["dropped"]) == 12
@@ -370,7 +371,7 @@ def test_a_split_without_a_clip_is_an_error_that_keeps_the_report(tmp_path: Path
         (folder / "clips.json").write_text(json.dumps(clips), encoding="utf-8")
 
     raw = published(tmp_path / "raw", fill)
-    with pytest.raises(UserError, match=r"no usable clip in split 'val'; see .*prep-report.json"):
+    with pytest.raises(UserError, match=r"split 'val' has no usable clip; see .*prep-report.json"):
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Given": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     assert (tmp_path / "resume/prep-report.json").exists()
 
@@ -448,7 +449,7 @@ def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signa
     process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
     if sent == signal.SIGTERM:
-        assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is kept")
+        assert errors.strip().splitlines()[-1].startswith("interrupted; finished work is kept")
         assert list(tmp_path.glob(".prep.*")) == []
     deadline = time.monotonic() + 10
     while any(alive(worker) for worker in workers):

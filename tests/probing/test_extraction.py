@@ -81,8 +81,8 @@ def test_features_are_those_of_each_layer_in_evaluation_and_in_order(
     splits: dict[str, Split], clips: dict[str, Tensor], tmp_path: Path
 ) -> None:
     network = Network().train()
-    found = extract(network, ["norm", "input", "first", "relu"], splits, tmp_path / "features")
-    assert list(found) == ["input", "first", "norm", "relu"]
+    layers = extract(network, ["norm", "input", "first", "relu"], splits, tmp_path / "features")
+    assert list(layers) == ["input", "first", "norm", "relu"]
     network.eval()
     for split, inputs in clips.items():
         with torch.no_grad():
@@ -90,8 +90,8 @@ def test_features_are_those_of_each_layer_in_evaluation_and_in_order(
             norm = network.norm(first)
         expected = {"input": inputs, "first": first, "norm": norm, "relu": norm.clamp(min=0)}
         for layer, features in expected.items():
-            assert found[layer][split].dtype == np.float32
-            np.testing.assert_allclose(found[layer][split], features.flatten(1), atol=1e-6)
+            assert layers[layer][split].dtype == np.float32
+            np.testing.assert_allclose(layers[layer][split], features.flatten(1), atol=1e-6)
 
 
 def test_nothing_of_the_network_changes(splits: dict[str, Split], tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_nothing_of_the_network_changes(splits: dict[str, Split], tmp_path: Path
 
 def test_a_pass_that_fails_leaves_no_hooks_either(splits: dict[str, Split], tmp_path: Path) -> None:
     network = Network().train()
-    with pytest.raises(UserError, match="'pair' gives no single tensor"):
+    with pytest.raises(UserError, match="'pair' does not give a single tensor"):
         extract(network, ["first", "pair"], splits, tmp_path / "features")
     assert not any(module._forward_hooks for module in network.modules())
     assert all(module.training for module in network.modules())
@@ -120,9 +120,9 @@ def test_a_pass_that_fails_leaves_no_hooks_either(splits: dict[str, Split], tmp_
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        (["frist"], "'frist' is no layer of the encoder; did you mean 'first'?"),
-        (["first", "layer*"], r"'layer\*' is no layer of the encoder"),
-        (["unused"], "'unused' takes no part in a pass"),
+        (["frist"], "'frist' is not a layer of the encoder; did you mean 'first'?"),
+        (["first", "layer*"], r"'layer\*' is not a layer of the encoder"),
+        (["unused"], "'unused' is not used in a pass"),
         (["twice"], "'twice' is used 2 times in a pass"),
     ],
 )
@@ -150,8 +150,8 @@ def test_the_frames_of_a_video_are_positions(tmp_path: Path) -> None:
             json.dumps({"modalities": {"visual": {"shape": [1, 3, 16, 16]}}}), encoding="utf-8"
         )
     splits = {"train": Split(tmp_path / "data", "train", ["visual"], CPU)}
-    found = extract(encoder, ["layer4.1", "output", "layer1.*"], splits, tmp_path / "features", "mean")
-    assert list(found) == ["layer1.0", "layer1.1", "layer4.1", "output"]
-    assert found["layer1.0"]["train"].shape == (4, 2)
+    layers = extract(encoder, ["layer4.1", "output", "layer1.*"], splits, tmp_path / "features", "mean")
+    assert list(layers) == ["layer1.0", "layer1.1", "layer4.1", "output"]
+    assert layers["layer1.0"]["train"].shape == (4, 2)
     # the output is the mean of the last block over the image and the frames
-    np.testing.assert_allclose(found["layer4.1"]["train"], found["output"]["train"], atol=1e-6)
+    np.testing.assert_allclose(layers["layer4.1"]["train"], layers["output"]["train"], atol=1e-6)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics
+from avbalance.data.array_writer import ArrayWriter
 from avbalance.errors import UserError
 from avbalance.probing import solver
 from avbalance.probing.extraction import MIB, path_of
-from avbalance.probing.features import Features, Writer
-from avbalance.probing.fitting import GRADIENT_TOLERANCE, L2_GRID, Probe, check_memory, fit
+from avbalance.probing.features import Features
+from avbalance.probing.fitting import GRADIENT_TOLERANCE, L2_GRID, Probe, check_memory, fit_probe
 from avbalance.probing.solver import Problem
 from avbalance.reductions.full import Full
 from avbalance.reductions.projection import Projection
@@ -28,8 +29,8 @@ Solve = Callable[..., tuple[NDArray[np.float64], float]]
 
 
 def write(path: Path, features: NDArray[Any]) -> Path:
-    writer = Writer(path, features.shape)  # type: ignore[arg-type]
-    writer.append(torch.from_numpy(features))
+    writer = ArrayWriter(path, features.shape[1:], "<f4")
+    writer.append(features)
     writer.close()
     return path
 
@@ -58,7 +59,7 @@ def fitted(tmp_path: Path) -> Callable[..., Probe]:
     def run(train: Clips, val: Clips, num_classes: int, test: NDArray[Any] | None = None, mib: float = 64) -> Probe:
         for split, features in (("train", train[0]), ("val", val[0]), ("test", val[0] if test is None else test)):
             write(path_of(tmp_path, "layer", split), np.asarray(features))
-        return fit(tmp_path, "layer", {"train": train[1], "val": val[1]}, num_classes, int(mib * MIB))
+        return fit_probe(tmp_path, "layer", {"train": train[1], "val": val[1]}, num_classes, int(mib * MIB))
 
     return run
 
@@ -272,7 +273,7 @@ def test_features_that_are_no_numbers_are_told_with_their_layer(
     parts = {name: clips(30, 4, seed)[0] for seed, name in enumerate(("train", "val", "test"))}
     labels = clips(30, 4, 0)[1]
     parts[split][7, 2] = value
-    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*no finite numbers"):
+    with pytest.raises(UserError, match=f"layer 'layer', {split}: .*are not finite"):
         fitted((parts["train"], labels), (parts["val"], labels), 3, parts["test"])
 
 
@@ -329,16 +330,16 @@ def test_a_layer_with_more_features_than_memory_allows_is_told_how_many_it_may_h
     layers = {"pool": Full((64,)), "conv1": Full((64, 112, 112))}
     with pytest.raises(UserError) as error:
         check_memory(layers, 50_000, 1000, 2048 * MIB)
-    said = re.fullmatch(
+    numbers = re.fullmatch(
         r"layer 'conv1' has 802816 features; a probe of them with 1000 classes and 50000 clips takes (\d+) MiB, and "
         r"--memory allows 2048; allow that, or set probe.reduction to mean or {subset: {num: (\d+)}} or less",
         str(error.value),
     )
-    assert said
+    assert numbers
     # six vectors in float64 and four in float32 of 1000 * 802817 numbers are 58 GB
-    assert 55_000 < int(said[1]) < 60_000
-    check_memory(layers, 50_000, 1000, int(said[1]) * MIB)
-    num = int(said[2])
+    assert 55_000 < int(numbers[1]) < 60_000
+    check_memory(layers, 50_000, 1000, int(numbers[1]) * MIB)
+    num = int(numbers[2])
     check_memory({"conv1": Subset((64, 112, 112), num)}, 50_000, 1000, 2048 * MIB)
     with pytest.raises(UserError, match=f"has {num + 1} features"):
         check_memory({"conv1": Subset((64, 112, 112), num + 1)}, 50_000, 1000, 2048 * MIB)

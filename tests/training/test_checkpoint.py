@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from avbalance import store
 from avbalance.errors import UserError
-from avbalance.train import run
-from avbalance.training import checkpoint
+from avbalance.train import train_recipe
+from avbalance.training.checkpoint import FILES, load_checkpoint, save_checkpoint
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -41,21 +42,21 @@ def replace_by_a_pickle(file: Path) -> None:
 
 def replace_by_a_pickle_with_the_right_name(file: Path) -> None:
     replace_by_a_pickle(file)
-    file.rename(file.with_name(f"checkpoint.{checkpoint.store.sha256(file)}.pt"))
+    file.rename(file.with_name(f"checkpoint.{store.sha256(file)}.pt"))
 
 
 def saved(folder: Path) -> Path:
-    (file,) = folder.glob(checkpoint.FILES)
+    (file,) = folder.glob(FILES)
     return file
 
 
 def test_the_last_state_is_kept_and_found_again(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    assert checkpoint.load(folder, CPU) is None
+    assert load_checkpoint(folder, CPU) is None
     for epoch in (1, 2, 2):
-        checkpoint.save(folder, {"weights": torch.full([3], epoch), "files": {}})
+        save_checkpoint(folder, {"weights": torch.full([3], epoch), "files": {}})
     assert [file.name for file in folder.iterdir()] == [saved(folder).name]
-    state = checkpoint.load(folder, CPU)
+    state = load_checkpoint(folder, CPU)
     assert state is not None
     assert state["weights"].tolist() == [2, 2, 2]
 
@@ -67,36 +68,36 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_line(
     damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checkpoint.save(tmp_path, {"weights": torch.ones(1000), "files": {}})
+    save_checkpoint(tmp_path, {"weights": torch.ones(1000), "files": {}})
     damage(saved(tmp_path))
     name = saved(tmp_path).name
-    assert checkpoint.load(tmp_path, CPU) is None
+    assert load_checkpoint(tmp_path, CPU) is None
     assert [file.name for file in tmp_path.iterdir()] == [f"{name}.damaged"]  # nothing was executed
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("the checkpoint ")
     assert line.endswith(f"; it is kept as {tmp_path / name}.damaged, and training begins anew")
 
 
-def test_a_run_with_a_damaged_checkpoint_or_moment_begins_anew_and_gives_the_same_bits(
+def test_a_run_with_a_damaged_checkpoint_or_snapshot_begins_anew_and_gives_the_same_bits(
     recipe: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     half, whole = (recipe(training={"epochs": epochs, "snapshots": [0, 5]}) for epochs in (2, 3))
-    undisturbed = run(whole, CPU, tmp_path / "undisturbed", 1e9)["model"].state_dict()
-    kept = (tmp_path / "undisturbed" / "moment_5.safetensors").read_bytes()
-    for place, damage in (("checkpoint", flip_a_bit), ("moment", flip_a_bit), ("moment", Path.unlink)):
+    undisturbed = train_recipe(whole, CPU, tmp_path / "undisturbed", 1e9).model.state_dict()
+    kept = (tmp_path / "undisturbed" / "snapshot_5.safetensors").read_bytes()
+    for place, damage in (("checkpoint", flip_a_bit), ("snapshot", flip_a_bit), ("snapshot", Path.unlink)):
         folder = tmp_path / f"{place}-{damage.__name__}"
-        run(half, CPU, folder, 0)
+        train_recipe(half, CPU, folder, 0)
         capfd.readouterr()
-        damage(saved(folder) if place == "checkpoint" else folder / "moment_5.safetensors")
-        resumed = run(whole, CPU, folder, 1e9)["model"].state_dict()
+        damage(saved(folder) if place == "checkpoint" else folder / "snapshot_5.safetensors")
+        resumed = train_recipe(whole, CPU, folder, 1e9).model.state_dict()
         assert "training begins anew" in capfd.readouterr().err
         assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
-        assert (folder / "moment_5.safetensors").read_bytes() == kept
+        assert (folder / "snapshot_5.safetensors").read_bytes() == kept
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.unfinished").symlink_to("/dev/full")
     with pytest.raises(UserError, match=rf"^{tmp_path}/checkpoint.unfinished: No space left on device$"):
-        checkpoint.save(tmp_path, {"weights": torch.zeros(10_000), "files": {}})
-    assert checkpoint.load(tmp_path, CPU) is None
+        save_checkpoint(tmp_path, {"weights": torch.zeros(10_000), "files": {}})
+    assert load_checkpoint(tmp_path, CPU) is None

@@ -11,7 +11,7 @@ SGD = {**TRAINING, "optimizer": "sgd", "momentum": 0.9}
 def path(training: dict[str, object], factor: float) -> Tensor:
     """How far ten given gradients, each times a factor, move a weight that starts at 0."""
     weight = nn.Parameter(torch.zeros(50))
-    optimizer = optimization.make([weight], training)
+    optimizer = optimization.make_optimizer([weight], training)
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
         weight.grad = factor * torch.randn(50, generator=generator)

@@ -49,7 +49,7 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
 
 def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
     (raw,) = extended.artifacts("raw")
-    command = ["python", "-m", "avbalance.record", "birds", "--mirror", str(raw)]
+    command = ["python", "-m", "avbalance", "record", "birds", "--mirror", str(raw)]
     extended.run(*command, PYTHONPATH=f"src:{extended.path}")
     listed = (extended.path / "config/datasets/birds.sha256").read_text(encoding="utf-8").splitlines()
     assert len(listed) == 20 + 8 + 1  # train, test, list.csv
@@ -60,7 +60,7 @@ def test_a_method_that_is_registered_is_in_the_catalogue(extended: Checkout) -> 
     extended.edit(
         "src/avbalance/balancers/__init__.py", "REGISTRY = {", 'REGISTRY = {\n    "head_first": "head_first:HeadFirst",'
     )
-    extended.run("python", "-m", "avbalance.docs", PYTHONPATH="src")
-    said = (extended.path / "docs/methods.md").read_text(encoding="utf-8")
-    assert "### `balancer: head_first`\n\n**Head first, encoders later.** Encoders rest in the first epochs" in said
-    assert "| `epochs` | `Count` | `1` | In which encoders rest. |" in said
+    extended.run("python", "-m", "avbalance", "docs", PYTHONPATH="src")
+    page = (extended.path / "docs/methods.md").read_text(encoding="utf-8")
+    assert "### `balancer: head_first`\n\n**Head first, encoders later.** Keep the encoders fixed" in page
+    assert "| `epochs` | `Count` | `1` | Number of epochs in which the encoders are fixed. |" in page

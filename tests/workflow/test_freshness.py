@@ -53,7 +53,7 @@ def test_an_edited_row_is_trained_and_edited_back_only_the_table_is_built(copy: 
 
 
 def test_a_comment_changes_nothing(copy: Checkout) -> None:
-    copy.edit("src/avbalance/train.py", "import argparse", "# a comment\nimport argparse")
+    copy.edit("src/avbalance/train.py", "import json", "# a comment\nimport json")
     assert copy.planned() == {}
 
 
@@ -82,14 +82,14 @@ def test_files_that_are_renamed_moved_or_split_change_nothing(copy: Checkout) ->
     relocate(sources, "metrics", "scores")
     relocate(sources, "evaluate", "inner.evaluation")
     model = (sources / "model.py").read_text(encoding="utf-8")
-    start = model.index("def build(")
+    start = model.index("def build_model(")
     imports = "\n".join(line for line in model.splitlines() if line.startswith(("from", "import")))
     (sources / "model.py").write_text(model[:start], encoding="utf-8")
     new = f"{imports}\nfrom avbalance.model import Model\n\n\n{model[start:]}"
     (sources / "construction.py").write_text(new, encoding="utf-8")
-    both = "from avbalance.model import Model, build"
+    both = "from avbalance.model import Model, build_model"
     for name in ("train", "probe"):
-        split = "from avbalance.construction import build\nfrom avbalance.model import Model"
+        split = "from avbalance.construction import build_model\nfrom avbalance.model import Model"
         copy.edit(f"src/avbalance/{name}.py", both, split)
     assert copy.planned() == {}
     copy.edit("src/avbalance/scores.py", "import numpy as np\n", "import numpy as np\n\nLIMIT = 3\n")  # nothing uses it

@@ -108,3 +108,9 @@ def test_dvc_repro_runs_snakemake_and_records_what_it_left(copy: Checkout) -> No
     (new,) = set((copy.path / "results" / "runs").glob("*.dvc")) - before
     assert new.name.startswith("avmnist-concat-linear-ogm_ge-s0-")
     assert "didn't change" in copy.run("dvc", "repro", PYTHONPATH="src")
+
+
+def test_after_a_pull_dvc_has_nothing_to_report_and_nothing_to_do(pulled: Checkout) -> None:
+    assert pulled.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    assert pulled.run("dvc", "repro").endswith("Data and pipelines are up to date.\n")
+    assert pulled.run("git", "status", "--short") == ""

@@ -12,13 +12,13 @@ from avbalance.plan import for_snakemake, num_gpus
 
 plan = for_snakemake(config, f"{workflow.basedir}/src")
 
-# One GPU a training job, as many at once as there are; a machine without any needs no setting.
+# One GPU for each training job, and as many jobs at once as there are GPUs; a machine without any needs no setting.
 gpus = num_gpus(plan.project.settings.device)
 workflow.global_resources.setdefault("gpu", gpus)
 
 
 def step(module, options):
-    """Shell text of a step, which says everything in its log; where that cannot be written, tee says so here."""
+    """Shell text of a step, whose messages go to its log; if the log cannot be written, tee reports it."""
     python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
@@ -28,9 +28,9 @@ def step(module, options):
 
 
 def needs(path):
-    """The absent inputs of an absent artifact, so that times decide nothing.
+    """Input function: the absent inputs of an absent artifact, so that times decide nothing.
 
-    A stamp whose files are missing or changed since exists; so Snakemake has to be told that it is absent.
+    A stamp may exist although its files are missing or changed; Snakemake has to be told that it counts as absent.
     """
 
     def absent(wildcards):
@@ -41,7 +41,7 @@ def needs(path):
 
 
 def shown():
-    """Files of `snakemake --report`; their names are fixed, so no rule's outputs can be marked instead."""
+    """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
         labels = {"name": slug, "format": Path(file).suffix[1:]}
         yield report(file, caption=f"workflow/report/{kind}.rst", category=kind.capitalize(), labels=labels)

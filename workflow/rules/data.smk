@@ -4,29 +4,29 @@ rule download_raw:
         needs("results/raw/{name}.{key}"),
     output:
         "results/raw/{name}.{key}/manifest.json",
-    params:
-        mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     log:
         "results/logs/raw/{name}.{key}.log",
     threads: 1
+    params:
+        mirror=["--mirror", mirror] if (mirror := plan.project.settings.mirror) else [],
     shell:
         step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
 
-# Raw files to packed arrays: frames, faces, flow and spectrograms, by as many processes as there are cores.
+# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores.
 rule pack_clips:
     input:
         needs("results/prep/{name}.{key}"),
     output:
         "results/prep/{name}.{key}/manifest.json",
+    log:
+        "results/logs/prep/{name}.{key}.log",
+    threads: workflow.cores
+    resources:
+        gpu=min(gpus, 1),
     params:
         step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"].step,
         device=plan.project.settings.device,
-    log:
-        "results/logs/prep/{name}.{key}.log",
-    resources:
-        gpu=min(gpus, 1),
-    threads: workflow.cores
     shell:
         step(
             "prepare.{params.step}",
@@ -34,7 +34,7 @@ rule pack_clips:
         )
 
 
-# What was prepared, and how: counts, dropped and repaired clips, samples.
+# Page about a prepared dataset: counts, dropped and repaired clips, samples.
 rule audit_dataset:
     input:
         needs("results/audit/{scale}/{name}.{key}"),

@@ -4,12 +4,15 @@ rule probe_run:
         needs("results/probes/{name}.{key}"),
     output:
         "results/probes/{name}.{key}/manifest.json",
-    params:
-        device=plan.project.settings.device,
     log:
         "results/logs/probes/{name}.{key}.log",
+    threads: plan.project.scale.threads
     resources:
         gpu=min(gpus, 1),
-    threads: plan.project.scale.threads
+    params:
+        device=plan.project.settings.device,
     shell:
-        step("probe", "--out results/probes/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}")
+        step(
+            "probe",
+            "--out results/probes/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}",
+        )

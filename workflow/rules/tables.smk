@@ -1,4 +1,4 @@
-# One table as md, csv, tex and json; the stamp beside them carries its key.
+# One table as md, csv, tex and json; the stamp beside them has its key.
 rule build_table:
     input:
         needs("results/tables/{scale}/{name}.{key}"),

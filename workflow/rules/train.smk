@@ -1,17 +1,17 @@
-# One row with one seed, uni-modal or joint: what tables need, and the weights apart from it.
+# One run of a row with one seed; its weights lie in a folder of their own.
 rule train_run:
     input:
         needs("results/runs/{name}.{key}"),
     output:
         "results/runs/{name}.{key}/manifest.json",
         "results/weights/{name}.{key}/manifest.json",
-    params:
-        device=plan.project.settings.device,
     log:
         "results/logs/runs/{name}.{key}.log",
+    threads: plan.project.scale.threads
     resources:
         gpu=min(gpus, 1),
-    threads: plan.project.scale.threads
+    params:
+        device=plan.project.settings.device,
     shell:
         step(
             "train",
@@ -26,12 +26,15 @@ rule blend_heads:
         needs("results/blends/{name}.{key}"),
     output:
         "results/blends/{name}.{key}/manifest.json",
-    params:
-        device=plan.project.settings.device,
     log:
         "results/logs/blends/{name}.{key}.log",
+    threads: plan.project.scale.threads
     resources:
         gpu=min(gpus, 1),
-    threads: plan.project.scale.threads
+    params:
+        device=plan.project.settings.device,
     shell:
-        step("blend", "--out results/blends/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}")
+        step(
+            "blend",
+            "--out results/blends/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}",
+        )

@@ -1,4 +1,4 @@
-"""The contract of an augmentation."""
+"""Base class of augmentations."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from avbalance.augmentations.crops import Boxes, Size
 
-# Of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): the step of its counter and the rounds that mix it.
+# Constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): the step of its counter and the rounds that mix it.
 STEP = np.uint64(0x9E3779B97F4A7C15)
 ROUNDS = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 
@@ -15,11 +15,11 @@ ROUNDS = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB
 class Augmentation:
     """One box a clip in each epoch, mirrored or not with equal probability.
 
-    All frames of a clip share the box, and so do its modalities that are pictures. What is drawn for a clip depends on
+    All frames of a clip share the box, and so do its modalities that are pictures. The draws for a clip depend on
     the seed of the epoch and on the clip alone, not on its batch. Options are the constructor's keywords.
 
     Attributes:
-        num_draws: How many uniform numbers `boxes` needs for a clip.
+        num_draws: Number of uniform numbers that `boxes` needs for a clip.
     """
 
     num_draws: ClassVar[int]
@@ -28,10 +28,10 @@ class Augmentation:
         """The boxes of these clips.
 
         Args:
-            seed: Of the epoch.
+            seed: Seed of the epoch.
             clips: [batch], places in the split.
             stored: Height and width of a stored picture.
-            seen: What an encoder sees of it.
+            seen: Height and width of the picture that an encoder sees.
         """
         numbers = uniform(seed, clips, 1 + self.num_draws)
         return Boxes(self.boxes(numbers[:, 1:], stored, seen), numbers[:, 0] < 0.5)

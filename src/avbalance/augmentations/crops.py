@@ -17,7 +17,7 @@ class Boxes:
 
     Attributes:
         places: [batch, 4], top, left, height and width in pixels of the stored picture.
-        mirrored: [batch], whether left and right are exchanged.
+        mirrored: [batch], true if left and right are exchanged.
     """
 
     places: NDArray[np.int64]
@@ -40,8 +40,8 @@ def cut(pictures: Tensor, boxes: Boxes, seen: Size, vectors: bool) -> Tensor:
         pictures: [batch, channels, *frames, height, width].
         boxes: In the pictures.
         seen: Height and width of the result.
-        vectors: Whether the channels are x and y of a motion in pixels, 0 where nothing moves: they are scaled as the
-            box is, and mirroring turns x about.
+        vectors: True if the channels are x and y of a motion in pixels, 0 where nothing moves. They are scaled as the
+            box is, and mirroring changes the sign of x.
 
     Returns:
         [batch, channels, *frames, *seen].

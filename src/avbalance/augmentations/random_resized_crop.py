@@ -15,8 +15,8 @@ class RandomResizedCrop(Augmentation):
     """A box of 8 to 100 % of the picture's area, its width 3/4 to 4/3 of its height, anywhere in the picture.
 
     Szegedy et al., CVPR 2015, section 6, with the constants and the procedure of torchvision's class of this name: area
-    and logarithm of the shape are uniform; a box that does not fit is drawn anew, ten times at most, and then it is the
-    largest in the middle whose shape is allowed.
+    and logarithm of the shape are uniform; a box that does not fit is drawn again, ten times at most; then it is the
+    largest box in the middle whose shape is allowed.
     """
 
     num_draws = 2 * NUM_TRIES + 2

@@ -13,7 +13,7 @@ from avbalance.types import Batch, Output
 
 
 class AuxiliaryBranch(Balancer):
-    """A branch that hangs on the middle of an encoder classifies too, so that gradients enter there.
+    """Let a branch in the middle of an encoder classify too, so that gradients enter there.
 
     Szegedy et al., CVPR 2015, section 5; Szegedy et al., CVPR 2016, section 4; Alain & Bengio, 2016, section 4.2.
 

@@ -20,14 +20,14 @@ class Balancer(nn.Module):
 
     Attributes:
         requires_loss: Losses this method can be trained with, by name; empty for any.
-        tasks: Of data, on which it is defined.
-        several_modalities: Whether one modality alone makes no sense to the method.
-        two_modalities: Whether the method is defined for exactly two modalities.
-        weighs_heads: Whether the method weighs the heads' losses itself, so that the loss's own weight stays 1.
-        needs_branch: Whether an encoder must have an auxiliary branch, its option `branch`.
-        scales_gradients: Whether the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
+        tasks: Tasks of datasets for which the method is defined.
+        several_modalities: True if the method needs more than one modality.
+        two_modalities: True if the method is defined for exactly two modalities.
+        weighs_heads: True if the method weighs the heads' losses itself, so that the loss's own weight stays 1.
+        needs_branch: True if an encoder must have an auxiliary branch, its option `branch`.
+        scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
             its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
-        uses_blend: Whether it is given blend weights, estimated on the row's own uni-modal and joint runs.
+        uses_blend: True if the method receives blend weights, estimated on the row's own uni-modal and joint runs.
         curve_names: Names of the curves that the method records besides its loss, for columns `curve_<name>`;
             `<modality>` stands for each modality, `<head>` also for `joint`. Not set if the method does not say.
     """
@@ -48,7 +48,7 @@ class Balancer(nn.Module):
         self.loss = loss
 
     def receive(self, blend: Mapping[str, Any]) -> None:
-        """Before training, where `uses_blend`: the content of `blend.json`."""
+        """Take over the content of `blend.json` before training; called if `uses_blend`."""
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Look at the whole data before epoch `epoch` (from 0); `optimizer` is the one that trains."""
@@ -72,7 +72,7 @@ class Balancer(nn.Module):
         return terms
 
     def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
-        """Optimisation level: leaves gradients in `.grad`."""
+        """Optimisation level: leave gradients in `.grad`."""
         sum(losses.values(), start=output.logits.new_zeros(())).backward()
 
     def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -85,5 +85,5 @@ class Balancer(nn.Module):
         return {name: value.detach() for name, value in losses.items()}
 
     def curves(self) -> dict[str, float]:
-        """After an epoch: what of the method's state is worth a curve, by name; the same names in every epoch."""
+        """{name: value} to plot after an epoch; the same names in every epoch."""
         return self.loss.curves()

@@ -9,7 +9,7 @@ train and on a part of train that is held out, in nats.
     w_i     = G_i / Delta O_i^2 / Z,   Z = sum_i G_i / Delta O_i^2   Prop. 1 and Alg. 1, over the M + 1 heads
 
 Departs from the paper: Prop. 1 prints Z with a factor 1/2, against its own constraint that weights sum to 1.
-|Delta O| and, in OGR, |G| count as 1e-6 nats where they are less: float32 losses tell no smaller change.
+|Delta O| and, in OGR, |G| count as 1e-6 nats where they are less: float32 losses resolve no smaller change.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Losses:
 
 
 class Blend(NamedTuple):
-    """What a blend is: each head's weight, and whether they are equal for want of a head that generalises."""
+    """Weight of each head; `fallback` is true if all are equal because no head generalises."""
 
     weights: dict[str, float]
     fallback: bool
@@ -53,7 +53,7 @@ def overfitting(losses: Losses) -> float:
 
 
 def ogr(losses: Losses) -> float:
-    """OGR; infinite where a loss is no finite number."""
+    """OGR; infinite where a loss is not finite."""
     if not isfinite(overfitting(losses)):
         return float("inf")
     return abs(overfitting(losses)) / max(abs(generalisation(losses)), FLOOR_NATS)
@@ -62,8 +62,8 @@ def ogr(losses: Losses) -> float:
 def blend_weights(losses: Mapping[str, Losses]) -> Blend:
     """w_i of {head: losses}, summing to 1.
 
-    A head whose validation loss did not fall, or one of whose losses is no finite number, has weight 0. Where that is
-    so of all heads, weights are equal and `fallback` is true.
+    A head whose validation loss did not fall, or which has a loss that is not finite, has weight 0. If all heads have
+    weight 0, weights are equal and `fallback` is true.
     """
     values = {head: _value(of_head) for head, of_head in losses.items()}
     Z = sum(values.values())

@@ -15,19 +15,18 @@ from avbalance.types import Batch, Loaders, Output
 
 
 class GBlend(Balancer):
-    """The losses of the joint head and of every modality's own head are weighted by how well each generalises.
+    """Weigh the losses of the joint head and of every modality's own head by how well each generalises.
 
     Wang et al., CVPR 2020, eq. 7 and Alg. 2. Over the M modalities and the joint head,
 
         L   = sum_i w_i L_i
         w_i = G_i / Delta O_i^2 / Z       once, from a run of each head alone; weights sum to 1
 
-    G_i is by how much the validation loss of head i falls from epoch 0 to the last one, N, and Delta O_i by how much
-    the gap between its validation and training loss grows; a head whose validation loss does not fall has weight 0,
-    and where that is so of all heads, weights are equal, a fallback (`blending.py`). The runs are trained for all N
-    epochs, whichever epoch they keep: the uni-modal ones and the joint one of a table whose training does not stop
-    early. A step costs what joint training with auxiliary losses costs. With the cosine head and uni-modal cosine heads
-    it is G-Blend with MMCosine (Xu et al., ICASSP 2023).
+    G_i is the fall of the validation loss of head i from epoch 0 to the last one, N, and Delta O_i the growth of the
+    gap between its validation and training loss. A head whose validation loss does not fall has weight 0; if that
+    holds for all heads, weights are equal, a fallback (`blending.py`). The runs, uni-modal and joint, are trained for
+    all N epochs without early stopping, whichever epoch they keep. A step costs as much as joint training with
+    auxiliary losses. With cosine heads, joint and uni-modal, it is G-Blend with MMCosine (Xu et al., ICASSP 2023).
 
     Weights are unknown until `receive`; training without them is an error.
 
@@ -54,7 +53,7 @@ class GBlend(Balancer):
         self.register_buffer("fallback", torch.tensor(False))
 
     def receive(self, blend: Mapping[str, Any]) -> None:
-        """Take over {"weights": {head: w_i}, "ogr": {head: its OGR}, "fallback": whether the weights are one}."""
+        """Take over {"weights": {head: w_i}, "ogr": {head: its OGR}, "fallback": true or false}."""
         for name in ("weights", "ogr"):
             self.get_buffer(name).copy_(torch.tensor([blend[name][head] for head in self.heads]))
         self.fallback.fill_(blend["fallback"])

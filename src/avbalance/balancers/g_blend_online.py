@@ -23,7 +23,7 @@ from avbalance.types import Loaders, Output
 
 
 class GBlendOnline(GBlend):
-    """Gradient-Blending whose weights are estimated anew at the start of every super-epoch.
+    """Gradient-Blending whose weights are estimated again at the start of every super-epoch.
 
     Wang et al., CVPR 2020, Algs. 1 and 3, section 3.3. At the start of a super-epoch, from the current model phi_N,
 
@@ -34,8 +34,8 @@ class GBlendOnline(GBlend):
 
     A modality's trial runs its own encoder and head alone. Trials use the optimiser's kind and settings at the current
     learning rate, with a fresh state. Where no head generalises, weights are equal, with a warning. Cost: about 3 times
-    joint training, and a super-epoch three passes over train and val without gradient. Departs from the paper: what
-    naive training reaches (fig. 5b) is read from the joint trial's own head, not from a new classifier on its trunk.
+    joint training, and a super-epoch three passes over train and val without gradient. Departs from the paper: the
+    accuracy of naive training (fig. 5b) is that of the joint trial's own head, not of a new classifier on its trunk.
 
     Args:
         model: The model to train.
@@ -57,7 +57,7 @@ class GBlendOnline(GBlend):
             self.register_buffer(name, torch.tensor(nan))
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
-        """At the start of a super-epoch, new weights."""
+        """Estimate new weights at the start of a super-epoch."""
         if epoch > 0 and (epoch < self.first or (epoch - self.first) % self.then > 0):
             return
         losses = self.estimate(self.then if epoch else self.first, loaders, optimizer)
@@ -69,7 +69,7 @@ class GBlendOnline(GBlend):
             warnings.warn(f"g_blend_online: from epoch {epoch + 1} no head generalises; equal weights", stacklevel=2)
 
     def estimate(self, num_epochs: int, loaders: Loaders, optimizer: Optimizer) -> dict[str, Losses]:
-        """The losses of every head's trial; keeps what naive training reaches."""
+        """{head: losses of its trial}; also store the loss and the accuracy that naive training reaches."""
         losses = {}
         train_start, val_start = (measure(self.model, self.loss, each) for each in (loaders.plain, loaders.val))
         for head in self.heads:
@@ -95,7 +95,7 @@ class GBlendOnline(GBlend):
         return Model({head: encoder}, _Alone({head: encoder.feature_dim}), cast(Head, deepcopy(self.loss.heads[head])))
 
     def curves(self) -> dict[str, float]:
-        """Besides: the super-epoch, from 1; validation loss and accuracy at the end of its joint trial."""
+        """Add the super-epoch, from 1, and validation loss and accuracy at the end of its joint trial."""
         figures = {"super_epoch": float(self.super_epoch), "naive_val_loss": self.naive_val_loss.item()}
         if not self.naive_val_accuracy.isnan():
             figures["naive_val_accuracy"] = self.naive_val_accuracy.item()

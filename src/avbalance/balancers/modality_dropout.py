@@ -10,7 +10,7 @@ from avbalance.types import Batch, Output
 
 
 class ModalityDropout(Balancer):
-    """Now and then a clip lacks the features of one modality in training, so that none can be relied on.
+    """In training, drop the features of one modality of some clips, so that the model relies on none.
 
     ModDrop, Neverova et al., PAMI 2016.
 

@@ -12,7 +12,7 @@ from avbalance.types import Batch, Loaders, Output
 
 
 class OGM(Balancer):
-    """The encoder of the more confident modality is slowed down.
+    """Slow down the encoder of the more confident modality.
 
     Peng et al., CVPR 2022, eqs. 5-9. In each step, for a batch of clips x_i with labels y_i,
 
@@ -23,8 +23,8 @@ class OGM(Balancer):
 
     Adam and Adagrad undo k_m, so a row is trained with SGD; another optimiser has to be named in the row itself. The
     authors modulate convolutions only; here linear layers of an encoder count as well. Departs from the
-    paper for more than two modalities: s_n is the mean over the others. A modality that is sure of wrong
-    classes alone has s_n = 0; it counts as the smallest step of float32 above 1, so that rho is finite.
+    paper for more than two modalities: s_n is the mean over the others. If a modality gives the true
+    classes no probability, s_n = 0; it counts as the smallest step of float32 above 1, so that rho is finite.
     Masked logits are taken in evaluation mode: no dropout, and no running mean sees features that are masked.
 
     Args:
@@ -50,13 +50,13 @@ class OGM(Balancer):
         self.register_buffer("num_steps", torch.tensor(0))
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
-        """Whether this epoch's gradients are modulated."""
+        """Decide whether gradients are modulated in this epoch, and reset the curves."""
         self.modulates = self.start <= epoch < self.end
         self.sum_k.zero_()
         self.num_steps.zero_()
 
     def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
-        """Gradients of the objective, then modulated."""
+        """Compute the gradients of the objective and modulate them."""
         super().backward(losses, output, batch)
         if self.modulates:
             k = self.coefficients(output, batch.labels)

@@ -7,7 +7,7 @@ from avbalance.balancers.ogm import OGM
 
 
 class OGMGE(OGM):
-    """OGM; noise makes up for the randomness that slowing down takes from the gradients.
+    """OGM with noise in place of the randomness that slowing down takes from the gradients.
 
     Peng et al., CVPR 2022, eq. 10. For every modality, whatever its k_m, in the epochs in which OGM modulates,
 

@@ -1,4 +1,4 @@
-"""Reads YAML, and says in one line what is wrong with it."""
+"""Reading and checking of YAML; every error is one line."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -17,37 +17,39 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _UniqueKeys(yaml.CSafeLoader):
-    """Refuses a mapping that has the same key twice."""
+    """YAML loader that refuses a mapping with the same key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} is no key; take one pair of braces away")
+                raise UserError(
+                    f"line {key_node.start_mark.line + 1}: {key!r} cannot be a key; remove one pair of braces"
+                )
             if key in seen:
-                raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice; rename one of them")
+                raise UserError(f"line {key_node.start_mark.line + 1}: key {key!r} occurs twice; rename one of them")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-# 1e-4 is a number, as in YAML 1.2 and JSON; without this it would be a text, for it has no point.
+# 1e-4 is a number, as in YAML 1.2 and JSON; by default PyYAML reads it as text, because it has no point.
 _UniqueKeys.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; errors name the file and the line."""
+    """Read a YAML mapping; errors name the file and the line."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(f"{path}: line {line}: no valid YAML: {error.problem}") from error
+        raise UserError(f"{path}: line {line}: invalid YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no text: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: is not a text file: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -72,13 +74,13 @@ def resolve_method(kind: str, spec: Spec, where: str, changed: Mapping[str, Mapp
 
 
 def member(path: Path | str, where: str, what: str, value: str, allowed: Any) -> None:  # noqa: ANN401
-    """The value at a place is one of those that are allowed."""
+    """Refuse a value that is not among those allowed at its place."""
     if value not in allowed:
         raise UserError(f"{path}: {where}: {value!r} is not a {what}; {nearest(value, list(allowed))}")
 
 
 def validate(model: type[Model], content: Any, path: Path | str, where: str = "") -> Model:  # noqa: ANN401
-    """The model of a file's content, or its first error in one line."""
+    """Build the model of a file's content; raise its first error in one line."""
     try:
         return model.model_validate(content)
     except ValidationError as errors:
@@ -94,29 +96,29 @@ def validate(model: type[Model], content: Any, path: Path | str, where: str = ""
         elif error["type"] == "value_error":
             message = str(error["ctx"]["error"])
         else:
-            message = signature.found(error)
+            message = signature.explain(error)
         raise UserError(": ".join([str(path), *[key] * bool(key), message])) from errors
 
 
 def _first(errors: ValidationError) -> ErrorDetails:
-    """The error to tell: an unknown key, which may be a missing one misspelt; else the first, at its deepest."""
+    """Error to report: an unknown key, which may be a missing one misspelt; else the first, at its deepest."""
     details = errors.errors()
     for error in details:
         if error["type"] == "extra_forbidden":
             return error
-    same = [error for error in details if error["loc"][:1] == details[0]["loc"][:1]]  # of the branches of a union
+    same = [error for error in details if error["loc"][:1] == details[0]["loc"][:1]]  # from the branches of a union
     return max(same, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
 
 
 def _is_type(part: str) -> bool:
-    """Whether a part of an error's place names a branch of a union and no key."""
+    """True if a part of an error's place names a branch of a union and not a key."""
     return part in ("int", "float", "str", "[key]") or part.startswith(
         ("literal[", "list[", "dict[", "constrained-", "function-")
     )
 
 
 def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:
-    """The keys that the model admits at a place inside it."""
+    """Keys that the model admits at a place inside it."""
     here: Any = model
     for key in keys:
         fields = getattr(here, "model_fields", None)
@@ -126,7 +128,7 @@ def _fields(model: type[BaseModel], keys: list[str]) -> list[str]:
 
 
 def _models(annotation: Any) -> list[Any]:  # noqa: ANN401
-    """The models in an annotation, however deep."""
+    """Models in an annotation, at any depth."""
     if hasattr(annotation, "model_fields"):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

@@ -1,4 +1,4 @@
-"""Reads and checks the YAML files under `config/`; everything wrong is one line, raised before anything runs."""
+"""Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ from avbalance.registry import Spec
 
 @dataclass
 class Project:
-    """The whole configuration, checked.
+    """Whole configuration, checked.
 
     Attributes:
-        rows: {table: {row: resolved row}} of the tables that are trained.
-        datasets: As they are at this scale.
-        models: Trained weights that preparations use.
+        rows: {table: {row: resolved row}} of all tables but computed ones.
+        datasets: Datasets at this scale.
+        models: Trained weights from elsewhere, for preparations and as starts.
+        outside_tables: {table: file} of the tables that lie outside `config/tables`.
     """
 
     root: Path
@@ -34,13 +35,14 @@ class Project:
     models: dict[str, Weights]
     tables: dict[str, Table]
     rows: dict[str, dict[str, ResolvedRow]]
+    outside_tables: dict[str, Path]
 
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
 
     Args:
-        overrides: Values that take the place of those in `config.yaml`.
+        overrides: Values that replace those of `config.yaml`.
 
     Raises:
         UserError: Names file, key, what was found and what is allowed.
@@ -49,27 +51,24 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     main = f"{config / 'config.yaml'} or --config"
     file = config / "config.yaml"
     if not file.exists():
-        raise UserError(
-            f"{file}: is not in {Path.cwd()}, where configuration and results belong; work in a checkout, or copy its "
-            "folder config into this one"
-        )
+        raise UserError(f"{file}: does not exist in {Path.cwd()}; work in a checkout, or copy its folder config here")
     settings = validate(Settings, {**read_yaml(file), **overrides}, main)
-    datasets = _read_all(Dataset, config / "datasets")
-    models = _read_all(Weights, config / "models")
-    tables = take_rows(_read_all(Table, config / "tables"), config / "tables")
-    tables = {name: table.spread() for name, table in tables.items()}
-    scales = _read_all(Scale, config / "scales")
+    datasets = _read_all(Dataset, _files(config / "datasets"))
+    models = _read_all(Weights, _files(config / "models"))
+    settings, outside = _split_outside(settings, config, main)
+    files = {**_files(config / "tables"), **outside}
+    tables = {name: table.spread() for name, table in take_rows(_read_all(Table, files), files).items()}
+    scales = _read_all(Scale, _files(config / "scales"))
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
     trained = {}
-    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen one first
+    for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
         scope = Scope(scales[name], at_scale[name], models)
-        trained[name] = _read_rows(config, name, scope, tables, settings.scale)
+        trained[name] = _read_rows(files, name, scope, tables, settings.scale)
     for name, table in tables.items():
-        path = config / "tables" / f"{name}.yaml"
-        check_references(table, path, trained[settings.scale].get(name), datasets)
+        check_references(table, files[name], trained[settings.scale].get(name), datasets)
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     _members(main, "tables", "table", settings.tables, tables)
@@ -82,35 +81,53 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         models,
         {name: tables[name] for name in sorted(tables)},
         trained[settings.scale],
+        outside,
     )
 
 
-def _read_all(model: type[Model], folder: Path) -> dict[str, Model]:
-    """{name: content} of the YAML files in a folder."""
-    return {name: validate(model, read_yaml(path), path) for name, path in _files(folder).items()}
+def _read_all(model: type[Model], files: Mapping[str, Path]) -> dict[str, Model]:
+    """{name: content} of YAML files."""
+    return {name: validate(model, read_yaml(path), path) for name, path in files.items()}
+
+
+def _split_outside(settings: Settings, config: Path, main: str) -> tuple[Settings, dict[str, Path]]:
+    """The settings with every table by its name, and {table: file} of those that were given as a path."""
+    given = [settings.tables] if isinstance(settings.tables, str) else settings.tables or []
+    outside: dict[str, Path] = {}
+    for path in (Path(each) for each in given if each.endswith(".yaml")):
+        name = path.stem
+        if not path.is_file():
+            raise UserError(f"{main}: tables: {str(path)!r} does not exist in {Path.cwd()}")
+        if name in outside or (config / "tables" / path.name).exists():
+            raise UserError(f"{main}: tables: {str(path)!r}: a table named {name!r} exists already; rename the file")
+        outside[_name_of(path)] = path
+    if not outside:
+        return settings, {}
+    names = [Path(each).stem if each.endswith(".yaml") else each for each in given]
+    return settings.model_copy(update={"tables": names}), outside
 
 
 def _members(path: Path | str, where: str, what: str, names: str | list[str] | None, allowed: Any) -> None:  # noqa: ANN401
-    """Each name, of one or several or `all`, is one of those that are allowed."""
+    """Refuse names, given as one, as several or as `all`, that are not allowed."""
     for name in [names] if isinstance(names, str) else names or []:
         if (what, name) != ("table", "all"):
             member(path, where, what, name, allowed)
 
 
 def _check_datasets(datasets: dict[str, Dataset], folder: Path) -> None:
-    """Readers and views exist and take the options that they are given, and shared sources are there."""
+    """Check readers, views and shared sources of all datasets."""
     owners = [name for name, each in datasets.items() if not isinstance(each.sources, str)]
     for name, dataset in datasets.items():
         path = folder / f"{name}.yaml"
         if isinstance(dataset.sources, str):
-            member(path, "sources", "dataset with sources of its own", dataset.sources, owners)
+            member(path, "sources", "dataset with its own sources", dataset.sources, owners)
         _check_preparation(dataset, path)
 
 
 def _scale_datasets(
     config: Path, name: str, scale: Scale, datasets: dict[str, Dataset], models: dict[str, Weights]
 ) -> dict[str, Dataset]:
-    """The datasets as they are at a scale, whose file is checked."""
+    """Datasets at a scale; checks the scale's file."""
     path = config / "scales" / f"{name}.yaml"
     for kind, chosen_options in scale.methods.items():
         for method, options in chosen_options.items():
@@ -130,12 +147,12 @@ def _scale_datasets(
 
 
 def _read_rows(
-    config: Path, name: str, scope: Scope, tables: dict[str, Table], chosen: str
+    files: Mapping[str, Path], name: str, scope: Scope, tables: dict[str, Table], chosen: str
 ) -> dict[str, dict[str, ResolvedRow]]:
-    """{table: its rows at a scale}; an error of another scale than the chosen one names it."""
+    """{table: its rows at a scale}; an error at a scale other than the chosen one names that scale."""
     try:
         return {
-            table: rows.read_rows(content, config / "tables" / f"{table}.yaml", scope)
+            table: rows.read_rows(content, files[table], scope)
             for table, content in tables.items()
             if content.compute is None
         }
@@ -145,23 +162,25 @@ def _read_rows(
 
 def _files(folder: Path) -> dict[str, Path]:
     """{name: YAML file} of a folder."""
-    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    for name, path in files.items():
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise UserError(f"{folder}: {path.name!r}: {error}") from error
-    return files
+    return {_name_of(path): path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _name_of(path: Path) -> str:
+    """The name of what a YAML file describes."""
+    try:
+        return check_name(path.stem)
+    except ValueError as error:
+        raise UserError(f"{path.parent}: {path.name!r}: {error}") from error
 
 
 def sources_of(datasets: Mapping[str, Dataset], name: str) -> dict[str, Source]:
-    """A dataset's sources, its own or those that it shares."""
-    found = datasets[name].sources
-    return datasets[found].sources if isinstance(found, str) else found  # type: ignore[return-value]
+    """Sources of a dataset, its own or those of the dataset that it shares them with."""
+    sources = datasets[name].sources
+    return datasets[sources].sources if isinstance(sources, str) else sources  # type: ignore[return-value]
 
 
 def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> Dataset:
-    """A dataset with a scale's options in the place of its own."""
+    """Dataset in which a scale's options replace its own."""
     content = dataset.model_dump(exclude_none=True)
     reader, options = registry.parse(dataset.reader)
     content["reader"] = {reader: {**options, **chosen.reader}}
@@ -189,7 +208,7 @@ def _scaled(dataset: Dataset, chosen: ScaleDataset, path: Path, where: str) -> D
 
 
 def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
-    """Reader and views exist and take the options that they are given."""
+    """Check that reader, generators and views exist and take their options."""
     parts: list[tuple[str, str, Spec]] = [("reader", "data", dataset.reader)]
     for name, source in dataset.sources.items() if not isinstance(dataset.sources, str) else ():
         parts += [(f"sources.{name}.generator", "data", source.generator)] if source.generator else []
@@ -201,6 +220,6 @@ def _check_preparation(dataset: Dataset, path: Path, where: str = "") -> None:
         reader = registry.parse(dataset.reader)[0]
         if signature.describe("data", reader).methods.get("trials") in (None, "Reader"):
             raise UserError(
-                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification is tested with; "
+                f"{path}: {where}reader: {reader!r} gives no lists of trials, which verification needs for testing; "
                 "choose a reader that defines 'trials', or another task"
             )

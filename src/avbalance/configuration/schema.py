@@ -1,4 +1,4 @@
-"""What each YAML file under `config/` may hold: one model a kind of file, every key known."""
+"""Schemas of the YAML files under `config/`, one model for each kind of file; tables are in `table_schema`."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -10,14 +10,16 @@ from avbalance.registry import METHODS_OF_ROW, Spec, nearest
 
 
 def check_name(name: str) -> str:
-    """The name of a file, a row, a modality and the like: it becomes a part of paths and of commands."""
+    """Check the name of a file, row, modality or the like, which becomes part of paths and commands."""
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-        raise ValueError(f"{name!r} is no name; use letters (A to z), digits, '_' and '-', and begin with no '-'")
+        raise ValueError(
+            f"{name!r} is not a valid name; use letters (A to z), digits, '_' and '-', and do not begin with '-'"
+        )
     return name
 
 
 def check_kind(kind: str) -> str:
-    """Kind of method whose options a scale may change."""
+    """Check a kind of method whose options a scale may change."""
     allowed = ["encoder", *METHODS_OF_ROW, "feature_reduction"]
     if kind not in allowed:
         raise ValueError(f"{kind!r} is not a kind of method of a row; {nearest(kind, allowed)}")
@@ -29,24 +31,24 @@ KindOfRow = Annotated[str, AfterValidator(check_kind)]
 
 
 class Strict(BaseModel):
-    """A mapping in which every key is known, and every number a finite one, no text and no `true`."""
+    """Mapping without unknown keys, in which every number is finite and is not given as text or as `true`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SourceFile(Strict):
-    """One file to download, or with `list` many of them.
+    """One file to download, or many with `list`.
 
     Attributes:
-        path: Where it lies below the raw folder and below a mirror; with `list`, the folder of all its files.
-        list: Files in the format of sha256sum, beside the YAML.
+        path: Place of the file below the raw folder and below a mirror; with `list`, the folder of all listed files.
+        list: List of files in the format of sha256sum, beside the YAML.
         urls: Addresses, tried in turn; `{path}` stands for the path of a listed file.
-        request: Instead of `urls`, for files that are given out on request: what to do to get them.
+        request: How to get files that are given out on request only; takes the place of `urls`.
         index: Lists of addresses, each an address itself or a file beside the YAML, from which
             `avbalance.record` makes `list`.
-        sha256, md5: Of the file.
-        contents: A list of the files in an archive whose own bytes may change; only they are unpacked.
-        unpack: Whether this is an archive to be unpacked into the folder of its `path`.
+        sha256, md5: Checksum of the file.
+        contents: List of the files in an archive whose own bytes may change; only listed files are unpacked.
+        unpack: True for an archive to be unpacked into the folder of its `path`.
     """
 
     path: str | None = None
@@ -72,7 +74,7 @@ class SourceFile(Strict):
 
 
 class Source(Strict):
-    """Where raw data come from: files to download, or a generator."""
+    """Origin of raw data: files to download, or a generator."""
 
     files: list[SourceFile] = []
     generator: Spec | None = None
@@ -94,18 +96,18 @@ class Weights(Strict):
 
 
 class Preparation(Strict):
-    """How clips of media become arrays.
+    """Preparation of arrays from clips of media.
 
     Attributes:
-        views: {modality: what it is shown as}.
-        clip_seconds: Length of the windows that are cut from a clip; None for one window, the whole clip.
-        windows: {split: how many windows are cut, evenly spaced}; one, from the middle, where nothing is said.
-        val_fraction: Share of the training clips of every class that becomes val, where the reader gives no val.
-        seed: Of that choice.
-        max_seconds: A longer clip is dropped.
-        max_dropped: Share of the clips that may be dropped.
-        drop_duplicates: Whether clips of train and val are dropped whose sound or pictures are in test, or stand under
-            another label anywhere.
+        views: {modality: view}.
+        clip_seconds: Length of the windows that are cut from a clip; None for the whole clip as one window.
+        windows: {split: number of windows, evenly spaced}; by default one, from the middle.
+        val_fraction: Share of the training clips of every class that becomes val, if the reader gives no val.
+        seed: Seed of that choice.
+        max_seconds: Longer clips are dropped.
+        max_dropped: Largest share of clips that may be dropped.
+        drop_duplicates: Drop clips of train and val whose sound or pictures also occur in test, or anywhere under
+            another label.
     """
 
     views: dict[str, Spec] = Field(min_length=1)
@@ -120,7 +122,7 @@ class Preparation(Strict):
     @model_validator(mode="after")
     def _cuts_windows(self) -> Self:
         if self.clip_seconds is None and max(self.windows.values(), default=1) > 1:
-            raise ValueError("windows of a whole clip are all the same: give clip_seconds, or leave windows out")
+            raise ValueError("all windows of a whole clip are the same: give clip_seconds, or leave windows out")
         return self
 
 
@@ -131,9 +133,9 @@ class Dataset(Strict):
     """`config/datasets/<name>.yaml`.
 
     Attributes:
-        reader: Knows where clips lie and what their labels are.
-        prepare: How they become arrays, where the reader does not make arrays itself.
-        sources: Where raw files come from, by name; or the dataset that shares its own.
+        reader: Method that knows where clips lie and what their labels are.
+        prepare: How clips become arrays; None if the reader makes arrays itself.
+        sources: {name: origin of the raw files}; or the dataset that shares its own.
     """
 
     title: Text
@@ -152,25 +154,25 @@ class Dataset(Strict):
         if self.prepare is not None and list(self.prepare.views) != self.modalities:
             raise ValueError(f"modalities are {self.modalities}, but prepare.views has {list(self.prepare.views)}")
         if self.task == "verification" and self.prepare is not None and self.prepare.windows.get("test", 1) != 1:
-            raise ValueError("a trial compares whole clips: leave prepare.windows.test at 1")
+            raise ValueError("a trial compares whole clips, so prepare.windows.test has to be 1")
         if self.classes is not None and len(self.classes) != self.num_classes:
             raise ValueError(f"num_classes is {self.num_classes}, but classes has {len(self.classes)} names")
         return self
 
 
 class Training(Strict):
-    """How a run is trained.
+    """Settings of training.
 
     Attributes:
-        epochs: At most this many; 0 for a run that stays at its start, untrained or pre-trained.
+        epochs: Largest number of epochs; 0 for a run that stays at its start, untrained or pre-trained.
         patience: Epochs without a lower validation loss after which training stops.
-        precision: Of the encoders; fusion, head, logits and losses are always float32.
-        optimizer: With `momentum` (of sgd) and `weight_decay`.
-        decay_epochs: After so many epochs, again and again, the learning rate is multiplied by `decay_factor`.
-        select: The epoch whose weights are kept: `best`, of the lowest validation loss, or the `last`.
+        precision: Precision of the encoders; fusion, head, logits and losses are always float32.
+        optimizer: Name of the optimiser; `momentum` applies to sgd alone.
+        decay_epochs: Number of epochs after which, each time, the learning rate is multiplied by `decay_factor`.
+        select: Epoch whose weights are kept: the `best`, with the lowest validation loss, or the `last`.
         snapshots: Numbers of optimiser steps, such as [0, 500], after which the weights are kept too, for probes.
-        augment: How pictures of training clips are cut and mirrored; None for not at all. Sound stays as it is.
-        monitor: Whether each epoch also looks at test and at training clips; nothing is decided by what is seen.
+        augment: Augmentation of the pictures of training clips; None for none. Sound stays as it is.
+        monitor: Also measure test and a sample of train after each epoch, for reporting only.
     """
 
     epochs: Whole
@@ -191,15 +193,15 @@ class Training(Strict):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.momentum and self.optimizer != "sgd":
-            raise ValueError(f"momentum is of sgd, but optimizer is {self.optimizer}")
+            raise ValueError(f"momentum needs optimizer: sgd, found {self.optimizer}")
         return self
 
 
 class ScaleDataset(Strict):
-    """What a scale changes of a dataset: source, reader and preparation, and how it is trained on.
+    """Changes that a scale makes to a dataset: source, reader, preparation, and training on it.
 
     Attributes:
-        snapshots: {snapshot of a row: the one that takes its place}, in optimiser steps, if trainings are too short.
+        snapshots: {snapshot of a row: snapshot that replaces it}, in optimiser steps, for shorter trainings.
     """
 
     source: str
@@ -214,9 +216,8 @@ class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
     Attributes:
-        methods: {kind: {name: {option: value}}}: options of methods that take the place of a row's own, such as the
-            width of an encoder.
-        starts: {model: data set}: in the place of public weights, encoders start from runs on that data set.
+        methods: {kind: {name: {option: value}}}: options that replace a row's own, such as the width of an encoder.
+        starts: {model: dataset}: encoders start from runs on that dataset instead of the public weights of the model.
     """
 
     seeds: Seeds
@@ -229,7 +230,7 @@ class Scale(Strict):
 
 
 class Settings(Strict):
-    """`config/config.yaml`; every key can be given by `--config key=value`, which gives numbers in a list as text."""
+    """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text."""
 
     model_config = ConfigDict(strict=False)
 

@@ -1,4 +1,4 @@
-"""What a method takes and declares, read from its source: a configuration is checked without importing torch."""
+"""Options and declarations of a method, read from its source, so that no check has to import torch."""
 
 import ast
 import re
@@ -15,19 +15,19 @@ from avbalance.registry import KINDS, Spec, locate, nearest, parse
 from avbalance.source import check_names, is_ours, origin_of, tree_of
 
 UNKNOWN = object()
-"""The default of an option whose source is no literal; the constructor knows it."""
+"""Default of an option whose source is not a literal; only the constructor knows it."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a method's source says of it.
+    """Facts about a method that its source states.
 
     Attributes:
-        module: The module that holds it.
-        options: {option: (annotation, default)}, default `...` where the option must be given.
-        attributes: Class attributes with literal values, inherited ones included; of a formula its `columns`.
-        methods: {method: the class that defines it}, the nearest in the line of bases.
-        feature_dim: The expression an encoder assigns to `feature_dim`, a number or in terms of its options.
+        module: Module that holds the method.
+        options: {option: (annotation, default)}, default `...` if the option is required.
+        attributes: Class attributes with literal values, also inherited ones; for a formula its `columns`.
+        methods: {method: name of the class that defines it}, the nearest in the line of bases.
+        feature_dim: Expression that an encoder assigns to `feature_dim`: a number, or in terms of its options.
     """
 
     module: str
@@ -38,9 +38,9 @@ class Description:
 
 
 def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
-    """The specification with every option spelled out, checked against the method's signature.
+    """Spell out every option of a specification, checked against the method's signature.
 
-    An option that is named like a kind of method holds such a method.
+    An option with the name of a kind of method holds such a method.
     """
     name, given = parse(spec)
     options = describe(kind, name).options
@@ -60,12 +60,12 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
         try:
             resolved[option] = _adapter(annotation).validate_python(value)
         except ValidationError as error:
-            raise UserError(f"{name}.{option}: {found(error.errors()[0])}") from error
+            raise UserError(f"{name}.{option}: {explain(error.errors()[0])}") from error
     return {name: resolved}
 
 
-def found(error: ErrorDetails) -> str:
-    """The value found and the values allowed, in words."""
+def explain(error: ErrorDetails) -> str:
+    """Text of the value found and the values allowed."""
     allowed = error["msg"].removeprefix("Value error, ")
     allowed = re.sub(r"\d{10,}", lambda digits: f"{float(digits[0]):g}", allowed)
     return f"found {error['input']!r}; {allowed[0].lower()}{allowed[1:]}"
@@ -76,17 +76,17 @@ PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "di
 
 @cache
 def _adapter(annotation: str) -> TypeAdapter[Any]:
-    """The validator of an annotation; one other than of ranges and plain types admits anything."""
+    """Validator of an annotation; an annotation other than a range or a plain type admits anything."""
     try:
-        known = eval(annotation, {"__builtins__": {**vars(ranges), **PLAIN}})
-        return TypeAdapter(known, config=ConfigDict(strict=True, allow_inf_nan=False))
+        known_type = eval(annotation, {"__builtins__": {**vars(ranges), **PLAIN}})
+        return TypeAdapter(known_type, config=ConfigDict(strict=True, allow_inf_nan=False))
     except (NameError, AttributeError, TypeError):
         return TypeAdapter(Any)
 
 
 @cache
 def describe(kind: str, name: str) -> Description:
-    """What a method takes and declares, read from its syntax tree."""
+    """Read a method's options and declarations from its syntax tree."""
     module, class_name = locate(kind, name)
     if kind == "formula":
         function = _function(module, class_name)
@@ -100,7 +100,7 @@ def describe(kind: str, name: str) -> Description:
         for statement in node.body:
             target, value = _assignment(statement)
             if target and value is not None and target not in seen:
-                seen.add(target)  # what a subclass computes hides what its base says
+                seen.add(target)  # a value that a subclass computes hides that of its base
                 try:
                     attributes[target] = ast.literal_eval(value)
                 except ValueError:
@@ -114,7 +114,7 @@ def describe(kind: str, name: str) -> Description:
 
 
 def feature_dim(spec: Spec) -> int | None:
-    """An encoder's feature length, where its source states it in terms of its options; else None."""
+    """Feature length of an encoder; None unless its source states it in terms of its options."""
     name, given = parse(spec)
     description = describe("encoder", name)
     if description.feature_dim is None:
@@ -127,7 +127,7 @@ def feature_dim(spec: Spec) -> int | None:
 
 
 def _feature_dim(node: ast.ClassDef) -> ast.expr | None:
-    """What a class assigns to `feature_dim`: in its `__init__`, else in its body."""
+    """Expression that a class assigns to `feature_dim`, in its `__init__` or else in its body."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Assign) and ast.unparse(inner.targets[0]) == "self.feature_dim":
             return inner.value
@@ -135,10 +135,10 @@ def _feature_dim(node: ast.ClassDef) -> ast.expr | None:
 
 
 def lineage(module: str, class_name: str) -> list[ast.ClassDef]:
-    """The class and its bases, but for those of other packages.
+    """Class definitions of a class and its bases, except those of other packages.
 
     Raises:
-        UserError: There is no such class, or its module uses a name that it neither imports nor defines.
+        UserError: The class does not exist, or its module uses a name that it neither imports nor defines.
     """
     check_names(module)
     tree = tree_of(module)
@@ -180,14 +180,14 @@ def _function(module: str, name: str) -> ast.FunctionDef:
 
 
 def _returned(function: ast.FunctionDef) -> list[str]:
-    """The keys of the mapping that a function returns."""
-    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    keys = [key for value in returned if isinstance(value, ast.Dict) for key in value.keys]
+    """Keys of the mapping that a function returns."""
+    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    keys = [key for value in values if isinstance(value, ast.Dict) for key in value.keys]
     return [ast.literal_eval(key) for key in keys if key is not None]
 
 
 def _options(function: ast.FunctionDef, num_given: int) -> dict[str, tuple[str, Any]]:
-    """The parameters that a configuration may set: all but the leading ones."""
+    """Parameters that a configuration may set: all but the leading ones."""
     positional = function.args.args
     padded = [None] * (len(positional) - len(function.args.defaults)) + list(function.args.defaults)
     pairs = list(zip(positional, padded, strict=True))[num_given:] + list(

@@ -1,4 +1,4 @@
-"""What `config/tables/<name>.yaml` may hold: a table, its rows, the claims about it."""
+"""Schema of `config/tables/<name>.yaml`: a table, its rows, and the claims about it."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,23 +17,23 @@ OPTIONS: dict[Relation, tuple[set[str], set[str]]] = {
     "times": ({"left", "factor", "tolerance"}, {"right", "right_metric"}),
     "equals_paper": ({"tolerance"}, set()),
 }
-"""{relation: (keys that it needs, keys that it may have)}, of a claim."""
+"""{relation of a claim: (required keys, optional keys)}."""
 
 
 HEAD = "head"
-"""Among the modalities of `pretrained`: the head of a row of one modality."""
+"""Key of `pretrained` for the head of a uni-modal row."""
 
 
 class Probing(Strict):
     """Linear probes on layers of one of a run's encoders.
 
     Attributes:
-        layers: Names of modules inside the encoder, `input` for what it gets, `output` for what it gives. In a name
-            `*`, `?` and `[...]` are those of the shell and stop at a dot: `layer3.*` are the blocks of layer3.
+        layers: Names of modules inside the encoder; `input` and `output` are those of the encoder. `*`, `?` and
+            `[...]` match as in the shell and stop at a dot: `layer3.*` are the blocks of layer3.
         snapshot: Number of optimiser steps, one of `training.snapshots`; None for the run's weights.
-        reduction: What is taken of a layer's features.
-        dataset: Whose labels are told, from its own clips; None for the row's.
-        modality: Whose encoder; None where the row has one modality.
+        reduction: Method that reduces a layer's features.
+        dataset: Dataset whose clips and labels are probed; the row's own by default.
+        modality: Modality of the encoder; required if the row has several.
     """
 
     layers: Names
@@ -44,13 +44,13 @@ class Probing(Strict):
 
 
 class Row(Strict):
-    """One line of a table: what is trained, on what, and how.
+    """Line of a table: data, methods and training.
 
     Attributes:
         probe: Linear probes on layers, for the columns `probe_...` and for figures.
-        pretrained: Whether encoders start from uni-modal runs on the same data; or {modality: another data set, or a
-            name in `config/models`, whose trained weights its encoder starts from}; with `head` instead of a modality
-            a uni-modal row's head does too.
+        pretrained: True to start encoders from uni-modal runs on the same data; or {modality: another dataset, or a
+            name in `config/models`, whose trained weights the encoder starts from}. With the key `head`, the head of a
+            uni-modal row starts from them too.
     """
 
     label: str | None = None
@@ -67,19 +67,19 @@ class Row(Strict):
 
 
 class Claim(Strict):
-    """A sentence of the paper as a predicate over rows; `results.claims.judge` says when it holds.
+    """Sentence of the paper as a predicate over rows, judged by `results.claims.judge`.
 
     Attributes:
         relation: `>` and `<`; `falls` along rows ("monotonic"); `falls_most` at one of them ("the biggest impact");
             `times` ("nearly two times", "37 % fewer"), of columns that no seed changes; `equals_paper`.
-        left, right: Rows; a list against one row means each of it, two lists are compared pair by pair. `falls` and
-            `falls_most` have on the left the rows in the order along which the metric falls.
-        right_metric: Instead of `right`: another column of the same rows.
-        at_least: Of how many pairs `>` or `<` is said ("mostly", "in some cases"); None for all.
-        by: How much larger or smaller the left side is said to be ("over 10 points lower").
-        exceptions: How many rows may be above their predecessors in what `falls` ("almost monotonic").
-        factor: What left over right is said to be by `times`.
-        tolerance: How near `times` and `equals_paper` have to be.
+        left, right: Rows. A list against one row compares each of its rows with that row; two lists are compared pair
+            by pair. For `falls` and `falls_most`, left has the rows in the order along which the metric falls.
+        right_metric: Another column of the same rows, instead of `right`.
+        at_least: Number of pairs for which `>` or `<` is claimed ("mostly", "in some cases"); all by default.
+        by: Claimed difference of the sides ("over 10 points lower").
+        exceptions: Number of rows that may be above their predecessors in `falls` ("almost monotonic").
+        factor: Claimed ratio of left to right, for `times`.
+        tolerance: Allowed deviation, for `times` and `equals_paper`.
     """
 
     text: Text
@@ -124,7 +124,7 @@ class Claim(Strict):
             raise ValueError(f"exceptions is {self.exceptions}, and there are {len(self.left) - 1} steps")
 
     def of(self, value: str) -> "Claim":
-        """The claim about the rows that `each` made for a value."""
+        """Claim about the rows that `each` makes for a value."""
 
         def renamed(side: str | list[str]) -> str | list[str]:
             return f"{value}_{side}" if isinstance(side, str) and side else [f"{value}_{row}" for row in side]
@@ -134,7 +134,7 @@ class Claim(Strict):
 
 
 class Combined(Strict):
-    """A row that is right about a clip where all the rows that it combines are right, each of a label of its own."""
+    """Row derived from others: a clip is correct if every listed row is correct on its own label."""
 
     label: str | None = None
     rows: Annotated[Names, Field(min_length=2)]
@@ -147,9 +147,9 @@ class Table(Strict):
         rows_of: Another table, whose rows, defaults and `each` this one takes; or {table: all or some of its rows}.
             `defaults`, `each` and fields of `rows` take the place of what is taken. Of several tables, row `concat` of
             table `mine` becomes `mine_concat`.
-        combined: Rows without runs of their own, below the others: an action as a verb and a noun.
-        each: {key of a row: values}: all rows and claims stand once for each value, such as for each of several
-            datasets. Row `concat` becomes `<value>_concat`, and so in `expected`, which is by value, then by row.
+        combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
+        each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
+            `concat` becomes `<value>_concat`; `expected` is by value, then by row.
     """
 
     title: Text
@@ -172,24 +172,24 @@ class Table(Strict):
         if bool(self.columns) == (self.figure is not None):
             raise ValueError("give either columns (a table) or figure")
         if self.compute is not None and self.defaults:
-            raise ValueError("defaults are of rows that are trained; leave them out of a computed table")
+            raise ValueError("defaults apply to rows that are trained; leave them out of a computed table")
         if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
-            raise ValueError(f"columns: {twice[0]!r} stands twice; leave one out")
+            raise ValueError(f"columns: {twice[0]!r} occurs twice; remove one")
         if self.rows_of is not None:  # the others are checked once all rows and `each` are known
             return self
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):
-            raise ValueError("combined is of a table of runs whose rows are written out, without each")
+            raise ValueError("combined needs a table of runs without each, figure and compute")
         if self.each is None and any(
             isinstance(number, dict) for row in self.expected.values() for number in row.values()
         ):
             raise ValueError("expected is by row and column; by value first only in a table with each")
         values = next(iter(self.each.values())) if self.each is not None else list(self.expected)
         if strange := [value for value in self.expected if value not in values]:
-            raise ValueError(f"expected.{strange[0]} is no value of each; allowed: {', '.join(values)}")
+            raise ValueError(f"expected.{strange[0]} is not a value of each; allowed: {', '.join(values)}")
         return self
 
     def spread(self) -> "Table":
-        """The table with its rows, expected numbers and claims written out for each value of `each`."""
+        """Table in which rows, expected numbers and claims are written out for each value of `each`."""
         if self.each is None:
             return self
         ((key, values),) = self.each.items()

@@ -9,14 +9,14 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 
 
-def take_rows(tables: Mapping[str, Table], folder: Path) -> dict[str, Table]:
+def take_rows(tables: Mapping[str, Table], files: Mapping[str, Path]) -> dict[str, Table]:
     """Write out the rows that tables take from others; a table comes after those of which it takes rows.
 
     A row that is taken has the fields of the taking table's row of that name; then its own; then the taking table's
     defaults; then the defaults of its table.
 
     Args:
-        folder: Folder of the tables' YAML files, for errors.
+        files: {table: its YAML file}, for errors.
 
     Raises:
         UserError: A table or a row does not exist, tables take rows of each other, or a table of runs takes rows of a
@@ -24,17 +24,17 @@ def take_rows(tables: Mapping[str, Table], folder: Path) -> dict[str, Table]:
     """
     complete: dict[str, Table] = {}
     for name in tables:
-        _complete(name, tables, folder, [], complete)
+        _complete(name, tables, files, [], complete)
     return complete
 
 
 def _complete(
-    name: str, tables: Mapping[str, Table], folder: Path, takers: list[str], complete: dict[str, Table]
+    name: str, tables: Mapping[str, Table], files: Mapping[str, Path], takers: list[str], complete: dict[str, Table]
 ) -> None:
     """Enter a table, and before it the tables of which it takes rows, into `complete`."""
     if name in complete:
         return
-    table, path, chain = tables[name], folder / f"{name}.yaml", [*takers, name]
+    table, path, chain = tables[name], files[name], [*takers, name]
     if table.rows_of is None:
         complete[name] = table
         return
@@ -44,7 +44,7 @@ def _complete(
         if source in chain:
             circle = " takes rows of ".join([*chain[chain.index(source) :], source])
             raise UserError(f"{path}: rows_of: {circle}; write out the rows of one of them")
-        _complete(source, tables, folder, chain, complete)
+        _complete(source, tables, files, chain, complete)
         if (complete[source].compute is None) != (table.compute is None):
             raise UserError(f"{path}: rows_of: rows of runs and rows of formulas differ; take rows of another table")
     if len(chosen) == 1:

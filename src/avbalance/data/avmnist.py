@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchaudio.transforms import Spectrogram
 
+from avbalance.data.arrays import ArrayReader, Arrays, SplitArrays
 from avbalance.data.fsdd import CLIP_SAMPLES, SAMPLE_RATE, Recordings, read_recordings
 from avbalance.data.mnist import Components, image_file, principal_components, read_mnist
-from avbalance.data.packing import write_array, write_clips, write_report
 from avbalance.errors import UserError
 from avbalance.ranges import Count, NotNegative, Rate, Real, Whole
 
 SPLITS = ("train", "val", "test")
 PARTS: dict[str, Literal["train", "t10k"]] = {"train": "train", "val": "train", "test": "t10k"}
 WINDOW_SAMPLES, HOP_SAMPLES = 222, 70  # 112 frequencies x 112 windows in one second
-DROPPED_ALLOWED = 0.01
+MAX_DROPPED = 0.01
 FLOOR = 1e-7
 """Added to the power, so that digital silence has a logarithm."""
 CHUNK = 250  # clips held in memory at once
@@ -29,7 +29,7 @@ CHUNK = 250  # clips held in memory at once
 IMAGE_CHOICE, RECORDING_CHOICE, PAIRING, IMAGE_NOISE, AUDIO_NOISE = range(5)
 
 
-class AVMNIST:
+class AVMNIST(ArrayReader):
     """Images of MNIST paired with recordings of the Free Spoken Digit Dataset (FSDD), within label and split.
 
     MNIST: LeCun et al., Proc. IEEE 1998; FSDD: Jackson et al., 2018. The idea is CentralNet's (Vielzeuf et al.,
@@ -96,40 +96,44 @@ class AVMNIST:
         self.audio_snr_db = audio_snr_db
         self.audio = audio
 
-    def pack(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Read the raw folder, write the packed arrays; returns what dataset.json says of them."""
+    def read_arrays(self, raw: Path) -> Arrays:
+        """Return the clips below a raw folder; see `ArrayReader`."""
+        recordings = read_recordings(raw / "fsdd/recordings")
+        shape = (1, 112, 112) if self.audio == "spectrogram" else (CLIP_SAMPLES,)
+        return Arrays(
+            modalities={"audio": {"shape": list(shape)}, "visual": {"shape": [1, 28, 28]}},
+            dtype="<f2",
+            columns=("images", "image", "recording"),
+            splits=self.pair_splits(raw, recordings),
+            num_files=len(recordings.names) + len(recordings.dropped),
+            dropped=recordings.dropped,
+            repaired=recordings.repaired,
+            max_dropped=MAX_DROPPED,
+            about={"sample_rate": SAMPLE_RATE},
+        )
+
+    def pair_splits(self, raw: Path, recordings: Recordings) -> Iterator[SplitArrays]:
+        """Yield the paired clips of each split."""
         parts = {part: read_mnist(raw, part) for part in PARTS.values()}
         images = {split: parts[part][0] for split, part in PARTS.items()}
         labels = {split: parts[part][1] for split, part in PARTS.items()}
-        recordings = read_recordings(raw / "fsdd/recordings")
-        write_report(
-            out / "report.json",
-            recordings.dropped,
-            recordings.repaired,
-            len(recordings.names) + len(recordings.dropped),
-            DROPPED_ALLOWED,
-        )
         chosen = self.choose_images(labels)
         spoken = self.choose_recordings(recordings)
         components = principal_components(images["train"][chosen["train"]], self.pca_energy_removed)
-        shape = (1, 112, 112) if self.audio == "spectrogram" else (CLIP_SAMPLES,)
-        rows: list[tuple[object, ...]] = []
         for split in SPLITS:
-            pixels, label = images[split][chosen[split]], labels[split][chosen[split]].astype(np.int64)
+            places = chosen[split]
+            label = labels[split][places].astype(np.int64)
             partner = self.pair(split, label, spoken[split], recordings.digits)
-            np.save(out / f"{split}_label.npy", label)
-            write_array(out / f"{split}_visual.npy", (len(label), 1, 28, 28), self.images(split, pixels, components))
-            write_array(out / f"{split}_audio.npy", (len(label), *shape), self.waves(split, recordings.waves, partner))
-            source = image_file(PARTS[split])
-            rows += [
-                (split, i, label[i], source, chosen[split][i], recordings.names[partner[i]]) for i in range(len(label))
-            ]
-        write_clips(out / "clips.csv", ["images", "image", "recording"], rows)
-        return {
-            "modalities": {"audio": {"shape": list(shape)}, "visual": {"shape": [1, 28, 28]}},
-            "splits": {split: len(chosen[split]) for split in SPLITS},
-            "sample_rate": SAMPLE_RATE,
-        }
+            file = image_file(PARTS[split])
+            yield SplitArrays(
+                split,
+                label,
+                {
+                    "visual": self.images(split, images[split][places], components),
+                    "audio": self.waves(split, recordings.waves, partner),
+                },
+                [(file, image, recordings.names[k]) for image, k in zip(places, partner, strict=True)],
+            )
 
     def random(self, split: str, purpose: int) -> Generator:
         """The random stream of a split and purpose."""

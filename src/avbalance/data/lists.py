@@ -45,11 +45,16 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict
 
 
 def write_rows(
-    path: Path, rows: Iterable[Sequence[object]], delimiter: str = ",", end: str = "\n", encoding: str = "utf-8"
+    path: Path,
+    rows: Iterable[Sequence[object]],
+    delimiter: str = ",",
+    end: str = "\n",
+    encoding: str = "utf-8",
+    errors: str = "strict",
 ) -> None:
-    """Write a list, a header being one of its rows; the folder is made."""
+    """Write a list, header included; make its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding=encoding) as file:
+    with path.open("w", newline="", encoding=encoding, errors=errors) as file:
         csv.writer(file, delimiter=delimiter, lineterminator=end).writerows(rows)
 
 

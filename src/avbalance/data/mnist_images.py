@@ -1,12 +1,11 @@
 """MNIST alone: its images, one modality."""
 
-import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.random import default_rng
 
+from avbalance.data.arrays import ArrayReader, Arrays, SplitArrays
 from avbalance.data.avmnist import divide, draw
 from avbalance.data.mnist import image_file, read_mnist
 from avbalance.errors import UserError
@@ -16,7 +15,7 @@ MEAN, STD = 33.3184, 78.5675
 """Of the pixels of the 60,000 training images, from 0 to 255."""
 
 
-class MNISTImages:
+class MNISTImages(ArrayReader):
     """The images of MNIST, 28 x 28, without noise.
 
     LeCun, Bottou, Bengio and Haffner, Proc. IEEE 1998. Train and val come from the 60,000, test from the 10,000; each
@@ -42,32 +41,34 @@ class MNISTImages:
         self.val_fraction = val_fraction
         self.seed = seed
 
-    def pack(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Read the raw folder, write the packed arrays; returns what dataset.json says of them."""
+    def read_arrays(self, raw: Path) -> Arrays:
+        """Return the clips below a raw folder; see `ArrayReader`."""
         (images, labels), (test_images, test_labels) = read_mnist(raw, "train"), read_mnist(raw, "t10k")
-        for part, wanted, there in (("train", self.num_train, labels), ("test", self.num_test, test_labels)):
-            if wanted > len(there):
-                raise UserError(f"mnist_images.num_{part} is {wanted}, but there are only {len(there)} images")
+        counts = {"train": (self.num_train, len(labels)), "test": (self.num_test, len(test_labels))}
+        for part, (wanted, available) in counts.items():
+            if wanted > available:
+                raise UserError(f"mnist_images.num_{part} is {wanted}, but there are only {available} images")
         random = default_rng(self.seed)
-        chosen = divide(
-            draw(labels, self.num_train, random), labels, round(self.val_fraction * self.num_train), random
-        ) | {"test": draw(test_labels, self.num_test, random)}
-        with (out / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["split", "index", "label", "images", "image"])
-            for split, places in chosen.items():
-                source, known, name = (
-                    (test_images, test_labels, image_file("t10k"))
-                    if split == "test"
-                    else (images, labels, image_file("train"))
-                )
-                np.save(out / f"{split}_label.npy", known[places].astype(np.int64))
-                np.save(out / f"{split}_visual.npy", source[places, None])
-                writer.writerows(
-                    (split, index, known[place], name, place) for index, place in enumerate(places.tolist())
-                )
-        (out / "report.json").write_text('{"dropped": [], "repaired": []}\n', encoding="utf-8")
-        return {
-            "modalities": {"visual": {"shape": [1, 28, 28], "mean": [MEAN], "std": [STD]}},
-            "splits": {split: len(places) for split, places in chosen.items()},
+        num_val = round(self.val_fraction * self.num_train)
+        chosen = divide(draw(labels, self.num_train, random), labels, num_val, random)
+        chosen["test"] = draw(test_labels, self.num_test, random)
+        sources = {
+            "train": (images, labels, image_file("train")),
+            "val": (images, labels, image_file("train")),
+            "test": (test_images, test_labels, image_file("t10k")),
         }
+        return Arrays(
+            modalities={"visual": {"shape": [1, 28, 28], "mean": [MEAN], "std": [STD]}},
+            dtype="|u1",
+            columns=("images", "image"),
+            splits=(
+                SplitArrays(
+                    split,
+                    sources[split][1][places].astype(np.int64),
+                    {"visual": [sources[split][0][places, None]]},
+                    [(sources[split][2], place) for place in places.tolist()],
+                )
+                for split, places in chosen.items()
+            ),
+            num_files=4,
+        )

@@ -1,4 +1,4 @@
-"""What every encoder promises."""
+"""Base class of encoders."""
 
 from typing import ClassVar
 
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
-    """Turns one modality of a clip into one feature vector.
+    """Turn one modality of a clip into one feature vector.
 
     A subclass takes `shape`, the shape of one clip's input without the batch dimension, as its first
     argument; its options follow by keyword.
 
     Attributes:
         feature_dim: Length of the feature vector.
-        layer_names: Of its modules at any of its options, `{a,b}` being one of both and `{0..3}` a number, by which
-            probes of other layers are refused before anything runs; empty where it does not say.
-        has_maps: Whether `cut` is there, so that a fusion inside the encoders can be used.
+        layer_names: Names of its modules at any of its options; `{a,b}` stands for either, `{0..3}` for a number.
+            Probes of other layers are refused before anything runs. Empty if unknown.
+        has_maps: True if the encoder has `cut`, which fusions of feature maps need.
     """
 
     layer_names: ClassVar[tuple[str, ...]] = ()

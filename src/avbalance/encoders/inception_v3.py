@@ -17,7 +17,7 @@ FIRST_CHANNELS = 32
 """Channels are given for this width, which is the paper's."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEVIATION, BRANCH_DEVIATION = 0.1, 0.01
-"""Of the first weights, and of those of the auxiliary branch's 5x5 convolution."""
+"""Standard deviations of the initial weights, and of those of the auxiliary branch's 5x5 convolution."""
 LEAST_SIZE, LEAST_SIZE_WITH_BRANCH = 75, 107
 
 
@@ -40,7 +40,7 @@ class InceptionV3(Encoder):
         shape: (channels, height, width) of one image. 299 x 299 in the papers, at least 75 x 75; with the branch at
             least 107 x 107, and its 5x5 convolution spans what is left where that is less.
         width: Channels of the first convolution, even; 32 in the paper, and all others in proportion.
-        branch: Whether the auxiliary branch is there.
+        branch: True for a network with the auxiliary branch.
         dropout: Probability that a feature is dropped in training.
 
     Attributes:
@@ -143,14 +143,14 @@ class _Inception(nn.Module):
     """Chains of convolutions side by side, and pooled maps beside them; the outputs are concatenated.
 
     Args:
-        in_channels: Of the maps.
+        in_channels: Channels of the input maps.
         branches: {name: its convolutions}, at width 32.
         pooled: Channels of the 1x1 convolution behind a mean over 3x3; None where the module halves the maps: then the
             last convolution of every branch has stride 2, and the maps are max-pooled.
-        width: Of the network.
+        width: Width of the network.
 
     Attributes:
-        num_channels: Of the output.
+        num_channels: Channels of the output.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from avbalance.errors import UserError
 from avbalance.ranges import Count, Rate
 
 DEVIATION = 0.1
-"""Of the first weights, drawn from a normal distribution cut off at two deviations."""
+"""Standard deviation of the initial weights, drawn from a normal distribution cut off at two deviations."""
 
 
 class MNISTConvNet(Encoder):

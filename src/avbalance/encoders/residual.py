@@ -1,4 +1,4 @@
-"""What residual networks of images and of videos share: stages, the cut before the last one, public weights."""
+"""Parts that residual networks of images and of videos share: stages, the cut before the last one, public weights."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -17,7 +17,7 @@ class Residual(Encoder):
     Attributes:
         first: Name of the weights that see the input.
         cut_dim: Channels of layer3's maps.
-        is_cut: Whether the last stage is gone.
+        is_cut: True after the last stage was dropped.
     """
 
     has_maps = True
@@ -38,7 +38,7 @@ class Residual(Encoder):
             block: (input channels, channels, stride) -> a block with `expansion` times `channels` output channels.
             expansion: See `block`.
             width: Input channels of the first stage, and channels of its blocks.
-            num_blocks: Of each stage.
+            num_blocks: Number of blocks of each stage.
         """
         self.cut_dim, self.is_cut = 4 * width * expansion, False
         in_channels = width

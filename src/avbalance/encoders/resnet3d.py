@@ -67,7 +67,7 @@ class ResNet3D(Residual):
         return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU())
 
     def convolution(self, in_channels: int, channels: int, stride: int, entering: int) -> nn.Module:
-        """What stands for a 3x3x3 convolution; `entering` channels enter its block."""
+        """Layers in place of a 3x3x3 convolution; `entering` channels enter its block."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -28,10 +28,10 @@ class SkipMLP(Encoder):
     that the length of what passes a ReLU stays about the same; c_k = 0.
 
     Args:
-        shape: Of one clip's input; it is read as one vector.
+        shape: Shape of one clip's input, which is read as one vector.
         depth: Number of layers, a multiple of 16.
         width: Units of each.
-        skip: Whether the connection is there.
+        skip: True for a network with the skip connection.
     """
 
     layer_names = ("{first,second}", "{first,second}.{0..7}", "{first,second}.{0..7}.{0..63}{,.0,.1}")

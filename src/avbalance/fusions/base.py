@@ -1,4 +1,4 @@
-"""What every fusion promises."""
+"""Base class of fusions."""
 
 from typing import ClassVar
 
@@ -8,16 +8,16 @@ from avbalance.requirements import Combination, Encoder, check
 
 
 class Fusion(nn.Module):
-    """Says how the features of several modalities meet.
+    """Combine the features of several modalities into streams.
 
     A subclass takes `dims`, {modality: feature_dim}, as its first argument; its options follow by keyword.
 
     Attributes:
-        two_modalities: Whether the method is defined for exactly two modalities.
-        equal_dims: Whether all features must have one length.
-        reads_maps: Whether features are feature maps [batch, feature_dim, *positions] of encoders without their last
+        two_modalities: True if the method is defined for exactly two modalities.
+        equal_dims: True if all features must have one length.
+        reads_maps: True if features are feature maps [batch, feature_dim, *positions] of encoders without their last
             stage (see `Encoder.cut`).
-        mixes: Whether a stream depends on more than one modality. Streams of a fusion that does not mix
+        mixes: True if a stream depends on more than one modality. Streams of a fusion that does not mix
             are named by their modality, which makes the exact split of the logits possible.
         streams: {stream: dim}, what `forward` returns: one stream a modality, or one named `joint`.
     """

@@ -1,4 +1,4 @@
-"""What every head promises."""
+"""Base class of heads."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 
 class Head(nn.Module):
-    """Turns streams into logits.
+    """Turn streams into logits.
 
     A subclass takes `streams`, {stream: dim}, and `num_classes` as its first arguments; its options
     follow by keyword.
@@ -25,7 +25,7 @@ class Head(nn.Module):
     def split(self, streams: dict[str, Tensor]) -> dict[str, Tensor] | None:
         """Each stream's share of the logits, {stream: [batch, num_classes]}; the shares sum to the logits.
 
-        None where the logits are no such sum.
+        None if the logits are not such a sum.
         """
         return None
 

@@ -24,7 +24,7 @@ class Dropout(Head):
     Args:
         streams: {stream: dim}.
         num_classes: Number of logits.
-        head: What follows: a name or {name: options}.
+        head: Head that follows: a name or {name: options}.
         probability: p, from 0 to less than 1.
     """
 

@@ -1,4 +1,4 @@
-"""What every loss promises."""
+"""Base class of losses."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from avbalance.types import Output
 
 
 def objective(logits: Tensor, labels: Tensor) -> Tensor:
-    """What the data's task minimises, mean over clips; scalar.
+    """Objective of the dataset's task, mean over clips; scalar.
 
     Cross-entropy for labels [batch], int64. Where a clip has several classes, labels are zeros and ones
     [batch, num_classes], float32, and it is binary cross-entropy, mean over classes.
@@ -20,13 +20,13 @@ def objective(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Loss(nn.Module):
-    """Says which terms make the objective, from one batch's output and labels alone.
+    """Compute the terms of the objective from one batch's output and labels alone.
 
     A subclass takes `dims`, {modality: feature_dim}, and `num_classes` as its first arguments; its
     options follow by keyword. It may own parameters; it keeps no memory of the data.
 
     Attributes:
-        tasks: Of data, on which it is defined.
+        tasks: Tasks of datasets for which the loss is defined.
         curve_names: As of `Balancer`.
     """
 
@@ -38,5 +38,5 @@ class Loss(nn.Module):
         raise NotImplementedError
 
     def curves(self) -> dict[str, float]:
-        """What of its state is worth a curve over the epochs, by name."""
+        """{name: value} of the loss's state to plot after an epoch."""
         return {}

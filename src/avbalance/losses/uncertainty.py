@@ -12,7 +12,7 @@ from avbalance.types import Output
 
 
 class Uncertainty(Unimodal):
-    """The joint and each uni-modal loss is weighted by its uncertainty, which is learned.
+    """Weigh the joint and each uni-modal loss by its uncertainty, which is learned.
 
     Kendall et al., CVPR 2018, in their form for classification; G-Blend (Wang et al., CVPR 2020), section 3.3.
 
@@ -28,7 +28,7 @@ class Uncertainty(Unimodal):
     Args:
         dims: {modality: feature_dim}.
         num_classes: Number of logits.
-        head: Of each modality: a name or {name: options}.
+        head: Head of each modality: a name or {name: options}.
         bound: B, > 0.
     """
 

@@ -11,7 +11,7 @@ from avbalance.types import Output
 
 
 class Unimodal(Loss):
-    """Every modality also classifies by itself, with a head of its own.
+    """Let every modality also classify by itself, with a head of its own.
 
     G-Blend (Wang et al., CVPR 2020), fig. 2c; with w = 1 the baseline "auxiliary loss" of table 5.
 
@@ -25,7 +25,7 @@ class Unimodal(Loss):
         dims: {modality: feature_dim}.
         num_classes: Number of logits.
         weight: w.
-        head: Of each modality: a name or {name: options}.
+        head: Head of each modality: a name or {name: options}.
     """
 
     def __init__(

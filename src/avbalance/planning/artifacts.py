@@ -74,8 +74,13 @@ class Artifact:
         return f"{RESULTS}/weights/{self.name}"
 
     @property
+    def log(self) -> str:
+        """File that the job writes its messages to."""
+        return f"{RESULTS}/logs/{self.folder}/{self.name}.log"
+
+    @property
     def is_stamped(self) -> bool:
-        """True of small files with fixed names, beside which a stamp lies."""
+        """True for small files with fixed names, beside which a stamp lies."""
         return self.kind in STAMPED
 
     @cached_property
@@ -88,7 +93,7 @@ class Artifact:
 
     @property
     def product(self) -> str:
-        """The manifest or stamp; of a run, the manifest of what is not its weights."""
+        """Manifest or stamp; for a run, the manifest apart from its weights."""
         return self.products[self.path]
 
     @property
@@ -105,13 +110,13 @@ class Artifact:
 
 @dataclass
 class Plan:
-    """All artifacts of a configuration, by path.
+    """Plan of all artifacts of a configuration, by path.
 
     Attributes:
         prepared: {dataset: its packed data}.
-        targets: The stamps of what was asked for.
+        targets: Stamps of the tables, figures, page and audits that were asked for.
         unrecorded: {path of raw data: a line for each list of checksums that they lack}.
-        left_out: The tables that wait for such lists.
+        left_out: Names of the tables that wait for such lists.
     """
 
     project: Project
@@ -135,7 +140,7 @@ class Plan:
 
         Args:
             folder: Below `results/`: a kind, or `<kind>/<scale>`.
-            places: Where its code begins: `module:name` or `module`.
+            places: Where the code of its step begins: `module:name` or `module`.
         """
         kind, _, scale = folder.partition("/")
         artifact = Artifact(kind, scale, slug, step, settings, inputs, keys.code_of(places))
@@ -144,12 +149,12 @@ class Plan:
         return artifact
 
     def inputs_of(self, artifact: Artifact) -> list[Artifact]:
-        """The artifacts that one is made from."""
+        """Artifacts that an artifact is made from."""
         return [self._owners[path] for path in artifact.inputs.values()]
 
     @property
     def pages(self) -> dict[str, str]:
-        """{page: name of its recipe}; the one that was asked for, if any."""
+        """{page: name of its recipe} of the page that was asked for, if any."""
         pages = [artifact for artifact in self.artifacts.values() if artifact.kind == "page"]
         return {f"{RESULTS}/page/{page.slug}.html": page.name for page in pages}
 
@@ -162,13 +167,13 @@ class Plan:
                     yield file, artifact.kind, artifact.slug
 
     def notes(self) -> list[str]:
-        """Lines for the user: what `dvc pull` would bring, and tables that wait for lists of checksums."""
+        """Lines for the user: artifacts that `dvc pull` would bring, and tables that wait for lists of checksums."""
         cached = self.cached_elsewhere()
         lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
         return lines + self.postponed()
 
     def behind(self, artifacts: Iterable[Artifact]) -> set[Artifact]:
-        """Artifacts, and all that they are made from, also through others."""
+        """Given artifacts and all others that they are made from, directly or not."""
         reached: set[Artifact] = set()
         waiting = list(artifacts)
         while waiting:
@@ -179,7 +184,7 @@ class Plan:
         return reached
 
     def postponed(self) -> list[str]:
-        """A line that names the tables left out, and one for each list of checksums that they wait for."""
+        """One line that names the tables left out, and one for each list of checksums that they wait for."""
         if not self.left_out:
             return []
         lines = sorted({line for lines in self.unrecorded.values() for line in lines})
@@ -187,12 +192,12 @@ class Plan:
         return [f"{len(self.left_out)} tables wait for files to be recorded or brought first: {names}", *lines]
 
     def lacking(self, artifacts: Iterable[Artifact]) -> list[str]:
-        """A line for each list of checksums that artifacts wait for."""
+        """One line for each list of checksums that artifacts wait for."""
         paths = {artifact.path for artifact in self.behind(artifacts)}
         return sorted({line for path, lines in self.unrecorded.items() if path in paths for line in lines})
 
     def needs(self, path: str) -> list[str]:
-        """The files that a job has to wait for: the absent inputs of an absent artifact."""
+        """Files that a job has to wait for: the absent inputs of an absent artifact."""
         artifact = self.artifacts[path]
         if self.is_there(artifact):
             return []
@@ -217,7 +222,7 @@ class Plan:
 
     def exists(self, file: str) -> bool:
         """True if a product exists and, where it is a stamp, its files are whole."""
-        # os.path is far faster than pathlib, and this is called often
+        # os.path is far faster than pathlib, and Snakemake calls this often
         return os.path.exists(f"{self.project.root}/{file}") and file not in self.broken
 
     def write_recipes(self) -> None:
@@ -251,7 +256,7 @@ class Plan:
         return wanted
 
     def cached_elsewhere(self) -> list[str]:
-        """Wanted artifacts that DVC has a record of, so that `dvc pull` would bring them."""
+        """Wanted artifacts that `dvc pull` would bring, because DVC has a record of them."""
         return [
             path
             for path in sorted(self.wanted())

@@ -1,4 +1,4 @@
-"""Recipes of raw and prepared data, of trained weights from elsewhere, and of the pages about them."""
+"""Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
 import re
 from pathlib import Path
@@ -27,9 +27,9 @@ def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
 
 
 def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifact:
-    """Files to download, with the entries of the lists of checksums that they name, which lie beside the YAML.
+    """Raw files to download, with the entries of the lists of checksums that they name, beside the YAML.
 
-    A list that is absent is noted in `plan.unrecorded`.
+    An absent list is noted in `plan.unrecorded`.
     """
     folder, lacking = plan.project.root / "config" / kind, []
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
@@ -39,8 +39,8 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifac
             if not path.exists():
                 get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
                 lacking.append(
-                    f"{path}: no such list of checksums, for its files are published without{get}; then make it with "
-                    f"'python -m avbalance.record {name}'"
+                    f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
+                    f"with 'avbalance record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
@@ -50,16 +50,16 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifac
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """{file: sha256} of a list in the format of sha256sum.
+    """Read {file: sha256} from a list in the format of sha256sum.
 
     Raises:
-        UserError: A line has another form; names it.
+        UserError: A line has another form.
     """
     entries = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):  # other line ends may be in names
+    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):  # names may hold other line ends
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
         if match is None and line.strip():
-            raise UserError(f"{path}: line {number}: is no sha256 and path, as sha256sum writes them")
+            raise UserError(f"{path}: line {number}: expected a sha256 and a path, as sha256sum writes them")
         if match is not None:
             entries[match[2]] = match[1]
     return entries

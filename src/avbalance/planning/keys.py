@@ -1,14 +1,14 @@
-"""An artifact's key: the hash of its recipe.
+"""Keys of artifacts: hashes of their recipes.
 
     key = sha256(step, settings, inputs, code)[:12]
 
-`code` is the hash of all definitions (functions, classes, constants of the project) that a step uses, directly or
-through others. A definition counts by its syntax tree; a name that it takes from another place counts by what the name
-stands for. So neither comments, layout, docstrings, annotations of functions and messages of errors count, nor unused
-code, nor the file that holds a definition: a file can be renamed, moved or split, and no key changes.
+`code` is the hash of all definitions (functions, classes and constants of the project) that a step uses, directly or
+through others. A definition counts by its syntax tree, and a name in it by the definition that it stands for. Comments,
+layout, docstrings, annotations of functions, messages of errors and unused code do not count. The file that holds a
+definition does not count either: a file can be renamed, moved or split without a change of any key.
 
-Modules in PLUMBING carry bytes and decide no number; they do not count. A package's `__init__.py` only names methods;
-it does not count either.
+Modules in PLUMBING carry bytes and decide no number, so they do not count. Nor does a package's `__init__.py`, which
+only names methods.
 """
 
 import ast
@@ -48,10 +48,10 @@ def data_hash(path: Path) -> str:
 
 
 def code_of(places: Iterable[str]) -> str:
-    """Hash of all that the definitions at some places use.
+    """Hash of all definitions that those at some places use, and of these themselves.
 
     Args:
-        places: `module:name`, such as a row's plug-ins; or `module` for all that a module defines.
+        places: `module:name`, such as a method of a row; or `module` for all definitions of a module.
     """
     return _code_of(tuple(sorted(set(places))))
 
@@ -63,14 +63,14 @@ def _code_of(places: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Definition:
-    """One name that a module defines at its top level; the name '' stands for its other statements."""
+    """Name that a module defines at its top level; the name '' stands for its other statements."""
 
     module: str
     name: str
 
 
 def reach(places: Iterable[str]) -> set[Definition]:
-    """The definitions at some places and all that they use."""
+    """Definitions at some places and all that they use."""
     reached: set[Definition] = set()
     waiting = [each for place in places for each in _at(place)]
     while waiting:
@@ -88,8 +88,8 @@ def _at(place: str) -> list[Definition]:
 
 @cache
 def _statements(module: str) -> dict[str, list[ast.stmt]]:
-    """{name: the statements that define it} of a module; under '' what is run but defines nothing."""
-    found: dict[str, list[ast.stmt]] = {"": []}
+    """{name: statements that define it} of a module; '' has the statements that run but define nothing."""
+    statements: dict[str, list[ast.stmt]] = {"": []}
     for statement in tree_of(module).body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names = [statement.name]
@@ -101,8 +101,8 @@ def _statements(module: str) -> dict[str, list[ast.stmt]]:
         else:
             names = [""]
         for name in names:
-            found.setdefault(name, []).append(statement)
-    return found
+            statements.setdefault(name, []).append(statement)
+    return statements
 
 
 def _is_documentation(statement: ast.stmt) -> bool:
@@ -116,7 +116,7 @@ def _is_start(statement: ast.stmt) -> bool:
 
 @cache
 def _origins(module: str) -> dict[str, str]:
-    """{name: dotted origin} of all that a module imports."""
+    """{name: dotted origin} of all names that a module imports."""
     origins = {}
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
@@ -132,15 +132,15 @@ def _origins(module: str) -> dict[str, str]:
 
 @cache
 def _is_code(name: str) -> bool:
-    """True if a dotted name is a module, other than a registry."""
+    """True if a dotted name is a module other than a package."""
     root = source_of(name.split(".")[0]).parent
     return root.joinpath(*name.split(".")[1:]).with_suffix(".py").exists()
 
 
 def _resolve(module: str, name: str) -> tuple[list[Definition], str]:
-    """The definitions that a dotted name in a module stands for, and the rest of the name.
+    """Definitions that a dotted name in a module stands for, and the rest of the name.
 
-    A name that is built in, local or from outside stands for none.
+    A name that is built in, local or from another project stands for none.
     """
     first, _, rest = name.partition(".")
     if first in _statements(module):
@@ -153,7 +153,7 @@ def _resolve(module: str, name: str) -> tuple[list[Definition], str]:
         if is_ours(owner, module) and _is_code(owner):
             if owner in PLUMBING:
                 return [], ".".join(parts[length:])
-            if length == len(parts):  # the module itself, of which anything may be used
+            if length == len(parts):  # the module itself: any of its definitions may be used
                 return _at(owner), ""
             return _resolve(owner, ".".join(parts[length:]))
     return [], ".".join(parts)
@@ -161,7 +161,7 @@ def _resolve(module: str, name: str) -> tuple[list[Definition], str]:
 
 @cache
 def _used(definition: Definition) -> list[Definition]:
-    """The definitions that one names, and the other statements of its module."""
+    """Definitions that a definition names, and the other statements of its module."""
     used = [Definition(definition.module, "")]
     for node in _names(_statements(definition.module)[definition.name]):
         used += _resolve(definition.module, node)[0]
@@ -169,7 +169,7 @@ def _used(definition: Definition) -> list[Definition]:
 
 
 def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """The dotted names in some nodes, each as long as it is written."""
+    """Yield the dotted names in some nodes, each as long as it is written."""
     for node in nodes:
         if name := _dotted(node):
             yield name
@@ -192,7 +192,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _fields(node: ast.AST) -> dict[str, Any]:
-    """What counts of a node; empty fields do not, for Python versions differ in them."""
+    """Fields of a node that count; empty ones do not, because Python versions differ in them."""
     fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         fields = {"exc": node.exc.func}
@@ -207,7 +207,7 @@ def _fields(node: ast.AST) -> dict[str, Any]:
 
 @cache
 def _text(definition: Definition) -> str:
-    """A definition as text in which every name of another one carries the hash of that one's own text."""
+    """Text of a definition in which the name of another definition carries the hash of that one's own text."""
     return _dump(_statements(definition.module)[definition.name], definition.module, deep=True)
 
 

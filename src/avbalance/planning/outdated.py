@@ -1,4 +1,4 @@
-"""Tables and figures that today's code and configuration would make anew, and what differs."""
+"""Tables and figures that today's code and configuration would rebuild, and the differences."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Recipes of runs, of the blend weights and starts that they need, and of their probes."""
+"""Recipes of runs, of the blend weights that they need, and of their probes."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from avbalance.registry import Method
 
 
 def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
-    """Row trained with a seed."""
+    """Run of a row with a seed."""
     settings = {
         "dataset": row.dataset,
         "encoder": row.encoders,
@@ -44,9 +44,9 @@ def _slug(row: ResolvedRow, seed: int) -> str:
 
 
 def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
-    """Blend weights from the joint run of a row and the uni-modal ones, whose heads are those of its loss.
+    """Blend weights from the joint run of a row and its uni-modal runs, whose heads are those of its loss.
 
-    All are trained for all epochs: those that the table trains anyway, where they do not stop early.
+    These runs are trained for all epochs; they are the table's own runs if those do not stop early.
     """
     training = row.training
     if training["select"] == "best":
@@ -58,7 +58,7 @@ def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     rows |= {modality: row.alone(modality, loss.get("head")) for modality in row.modalities}
     runs = {name: run_of(plan, each, seed) for name, each in rows.items()}
     inputs = {"data": prepared_of(plan, row.dataset).path}
-    for name, run in runs.items():  # the start of a run is that of its encoders
+    for name, run in runs.items():  # a run starts where its encoders start
         inputs[f"run_{name}"] = run.path
         starts = {role: path for role, path in run.inputs.items() if role.startswith("pretrained_")}
         inputs |= {f"run_{name}_{role}": path for role, path in starts.items()}
@@ -74,7 +74,7 @@ def probe_of(plan: Plan, run: Artifact) -> Artifact:
 
 @dataclass(frozen=True)
 class ProbeGroup:
-    """Probes of layers that share one artifact: of rows that differ in layers and snapshot alone."""
+    """Probes of rows that share one artifact, because only their layers and snapshots differ."""
 
     run: Artifact
     data: Artifact

@@ -1,6 +1,7 @@
 """Recipes of tables and figures, and of the page that shows them."""
 
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from avbalance.results.columns.base import find_column, places_of
 
 
 def seeds(project: Project) -> list[int]:
-    """The seeds in force."""
+    """Seeds of all rows."""
     chosen = project.settings.seeds
     if chosen is None:
         return project.scale.seeds
@@ -117,7 +118,9 @@ def _cell(
 
 
 def _command(project: Project, name: str) -> str:
-    command = f"snakemake --cores all --config scale={project.settings.scale} tables=[{name}]"
+    outside = project.outside_tables.get(name)
+    tables = f"tables=[{name}]" if outside is None else shlex.quote(f"tables=[{outside}]")
+    command = f"snakemake --cores all --config scale={project.settings.scale} {tables}"
     if project.settings.seeds is not None:
         command += f" seeds={json.dumps(seeds(project), allow_nan=False).replace(' ', '')}"
     return command

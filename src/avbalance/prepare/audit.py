@@ -1,6 +1,5 @@
 """Step: one prepared data set -> a page that says what exactly the preprocessing was."""
 
-import argparse
 import json
 import re
 from collections import Counter
@@ -235,18 +234,17 @@ def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON: the prepared set, and what is said of it")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html; .json beside it")
-    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
-    arguments = parser.parse_args()
-    recipe = store.load_recipe(arguments.recipe)
-    # A file's name need not be text; what is not is written as \udc...
+def run(recipe: dict[str, Any], out: Path, stamp: Path) -> None:
+    """Write the page `out`, which ends in .html, a summary in .json beside it, and the stamp."""
+    # A file's name need not be text; a byte that is not text is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
     summary = json.dumps(summarise(recipe), indent=1, allow_nan=False) + "\n"
-    stamps.write(arguments.out.with_suffix(""), {".html": page, ".json": summary}, arguments.stamp, recipe)
+    stamps.write(out.with_suffix(""), {".html": page, ".json": summary}, stamp, recipe)
+
+
+def main() -> None:
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

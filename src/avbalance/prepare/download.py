@@ -6,7 +6,6 @@ bytes. A broken download is resumed, also by the next call; what is complete
 waits in the cache until the whole raw folder can be published.
 """
 
-import argparse
 import contextlib
 import hashlib
 import os
@@ -115,19 +114,14 @@ def place(file: File, found: Path, folder: Path, cache: Path) -> None:
     shutil.copyfile(found, target)
 
 
+def run(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache: Path = CACHE) -> None:
+    """Publish a dataset's raw files; parameters are those of `cli.OPTIONS`, and an empty mirror stands for none."""
+    download(recipe, out, (os.environ.get("AVBALANCE_MIRROR") if mirror is None else mirror) or None, cache)
+
+
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Fetch or generate a dataset's raw files.")
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to fetch")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    parser.add_argument(
-        "--mirror",
-        default=os.environ.get("AVBALANCE_MIRROR"),
-        help="folder or URL to try first (default: AVBALANCE_MIRROR)",
-    )
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of unfinished downloads")
-    arguments = parser.parse_args()
-    download(store.load_recipe(arguments.recipe), arguments.out, arguments.mirror or None, arguments.cache)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

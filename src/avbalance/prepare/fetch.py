@@ -1,10 +1,11 @@
-"""Files from a mirror or their addresses: several at once, resumed where a connection broke, verified by the caller."""
+"""Get files from a mirror or their addresses: several at once, resumed after a break, verified by the caller."""
 
 import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -24,16 +25,42 @@ CHUNK_BYTES = 1 << 16
 File = dict[str, Any]
 """A `schema.SourceFile` whose `contents` or `list` is {"list": name, "entries": {path: sha256}}."""
 Accept = Callable[[File, Path], None]
-"""Takes a file, or raises WrongBytesError."""
+"""Function that takes a file, or raises WrongBytesError."""
+
+
+class Outcome(Enum):
+    """Result of an attempt to get a file."""
+
+    DONE = auto()
+    AGAIN = auto()
+    NEXT_SOURCE = auto()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt to get a file.
+
+    Attributes:
+        outcome: The file, or what to do next.
+        problem: Reason of a failure.
+    """
+
+    outcome: Outcome
+    problem: str = ""
+
+
+DONE = Attempt(Outcome.DONE)
 
 
 @dataclass
 class Fetcher:
-    """Gets files, several at once.
+    """Get files, several at once.
 
     Attributes:
         mirror: Folder or URL to try first.
-        cache: Where downloads are kept.
+        cache: Folder of downloads.
+        session: HTTP session of all downloads.
+        stopped: Set when a file fails, so that the others end.
     """
 
     mirror: str | None
@@ -42,10 +69,11 @@ class Fetcher:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def fetch(self, files: list[File], accept: Accept) -> list[Path]:
-        """Get all files; returns where in the cache they are, as far as they are there.
+        """Get all files and return the paths of those that lie in the cache.
 
         Raises:
-            UserError: The mirror is none, or a file cannot be had; what is complete, or begun, stays in the cache.
+            UserError: The mirror is not a folder or an address, or no source has a file. Complete and unfinished
+                downloads stay in the cache.
         """
         mirror = self.mirror
         if mirror is not None and not mirror.startswith(("http://", "https://")) and not Path(mirror).is_dir():
@@ -58,7 +86,7 @@ class Fetcher:
             ThreadPoolExecutor(NUM_AT_ONCE) as pool,
             tqdm(total=len(files), unit="file", disable=None if many else True) as progress,
         ):
-            jobs = [pool.submit(self.find, file, accept) for file in files]
+            jobs = [pool.submit(self.find_file, file, accept) for file in files]
             try:
                 for job in as_completed(jobs):
                     job.result()
@@ -69,67 +97,92 @@ class Fetcher:
                 raise
         return [path for job in jobs if (path := job.result()) is not None]
 
-    def find(self, file: File, accept: Accept) -> Path | None:
-        """Offer one file from each source in turn until it is accepted; returns its place in the cache, if any."""
+    def find_file(self, file: File, accept: Accept) -> Path | None:
+        """Offer a file from each source in turn until it is accepted.
+
+        Returns:
+            Its place in the cache; None for a file of the mirror folder.
+
+        Raises:
+            UserError: No source has the file.
+        """
         path, sources, tried = file["path"], list(file["urls"]), []
         if self.mirror is not None:
             sources.insert(0, f"{self.mirror.rstrip('/')}/{quote(path) if '://' in self.mirror else path}")
         for source in sources:
             if "://" in source:
-                cached = self.cache / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{PurePosixPath(path).name}"
-                with self.lock(cached):  # two datasets may share a file
-                    problem = None if cached.exists() else self.get(source, cached, file)
-                    if problem is None and (problem := _refused(file, cached, accept)) is not None:
-                        cached.unlink()
+                name = f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{PurePosixPath(path).name}"
+                cached = self.cache / name
+                attempt = self.offer_download(source, cached, file, accept)
             else:
                 cached = None
-                problem = _refused(file, Path(source), accept) if Path(source).is_file() else "no such file"
-            if problem is None:
+                attempt = _offer(file, Path(source), accept)
+            if attempt.outcome is Outcome.DONE:
                 return cached
-            tried.append(f"{source} ({problem})")
+            tried.append(f"{source} ({attempt.problem})")
         raise UserError(_advice(file, tried))
 
     def lock(self, cached: Path) -> FileLock:
-        """Keeps others from a file of the cache; 256 locks do for all files."""
+        """Return the lock of a file in the cache. All files together share 256 locks."""
         folder = self.cache / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{cached.name[:2]}.lock", poll_interval=0.01)
 
-    def get(self, url: str, target: Path, file: File) -> str | None:
-        """Download to `target`, by way of `target`.part; returns why it could not be had."""
+    def offer_download(self, url: str, cached: Path, file: File, accept: Accept) -> Attempt:
+        """Download to the cache, unless another dataset has, and offer the file; remove it if it is refused."""
+        with self.lock(cached):
+            attempt = DONE if cached.exists() else self.download(url, cached, file)
+            if attempt.outcome is Outcome.DONE:
+                attempt = _offer(file, cached, accept)
+                if attempt.outcome is not Outcome.DONE:
+                    cached.unlink()
+        return attempt
+
+    def download(self, url: str, target: Path, file: File) -> Attempt:
+        """Download to `target`, resuming `target`.part; try again while that may help.
+
+        Raises:
+            CancelledError: Another file failed.
+        """
         part = target.with_name(f"{target.name}.part")
-        quiet = True if "list" in file and "unpack" not in file else None
         pauses, longest = iter(RETRY_SECONDS), 0
         while True:
-            have = part.stat().st_size if part.exists() else 0
-            if have > file.get("size", have):
-                part.unlink()
-                have = 0
-            if have > longest:  # it comes on: patience begins anew
-                pauses, longest = iter(RETRY_SECONDS), have
-            try:
-                if have == 0 or have != file.get("size"):
-                    self.append(url, part, have, quiet)
-                part.rename(target)
-                return None
-            except requests.HTTPError as error:
-                status = error.response.status_code
-                problem = f"{status} {error.response.reason}"
-                if status == 416:  # the part is longer than the file
-                    part.unlink()
-                elif status < 500 and status not in (408, 429):
-                    return problem
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                problem = f"{type(error).__name__} after {len(RETRY_SECONDS) + 1} attempts"
-            except requests.RequestException as error:  # such as an address of a kind that nobody can fetch
-                return type(error).__name__
+            if (size := _size_of(part)) > longest:  # progress: the pauses begin anew
+                pauses, longest = iter(RETRY_SECONDS), size
+            attempt = self.download_once(url, part, file)
+            if attempt.outcome is not Outcome.AGAIN:
+                break
             if (pause := next(pauses, None)) is None:
-                return problem
+                return Attempt(Outcome.NEXT_SOURCE, attempt.problem)
             if self.stopped.wait(pause):
                 raise CancelledError
+        if attempt.outcome is Outcome.DONE:
+            part.rename(target)
+        return attempt
 
-    def append(self, url: str, part: Path, have: int, quiet: bool | None) -> None:
-        """Stream what is missing behind the first `have` bytes; anew where the server sends everything."""
+    def download_once(self, url: str, part: Path, file: File) -> Attempt:
+        """Download the rest of `part`."""
+        size = file.get("size")
+        if size is not None and _size_of(part) > size:
+            part.unlink()
+        try:
+            if _size_of(part) == 0 or _size_of(part) != size:
+                self.append(url, part, quiet=True if "list" in file and "unpack" not in file else None)
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status == 416:  # the part is longer than the file
+                part.unlink()
+            may_help = status >= 500 or status in (408, 416, 429)
+            return Attempt(Outcome.AGAIN if may_help else Outcome.NEXT_SOURCE, f"{status} {error.response.reason}")
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            return Attempt(Outcome.AGAIN, f"{type(error).__name__} after {len(RETRY_SECONDS) + 1} attempts")
+        except requests.RequestException as error:  # such as an unknown kind of address
+            return Attempt(Outcome.NEXT_SOURCE, type(error).__name__)
+        return DONE
+
+    def append(self, url: str, part: Path, quiet: bool | None) -> None:
+        """Stream the missing bytes; all bytes if the server does not resume."""
+        have = _size_of(part)
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
             response.raise_for_status()
@@ -147,26 +200,35 @@ class Fetcher:
                     progress.update(len(chunk))
 
 
-def _refused(file: File, found: Path, accept: Accept) -> str | None:
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _offer(file: File, candidate: Path, accept: Accept) -> Attempt:
+    if not candidate.is_file():
+        return Attempt(Outcome.NEXT_SOURCE, "no such file")
     try:
-        accept(file, found)
+        accept(file, candidate)
     except WrongBytesError as error:
-        return str(error)
-    return None
+        return Attempt(Outcome.NEXT_SOURCE, str(error))
+    return DONE
 
 
 def _advice(file: File, tried: list[str]) -> str:
-    """What to do about a file that cannot be had."""
+    """Return the error message of a file that no source has."""
     expected = [f"{algorithm} {file[algorithm]}" for algorithm in ("sha256", "md5") if file.get(algorithm)]
     for key, relation in (("list", "one of"), ("contents", "an archive of")):
         if key in file:
             expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
-    tries = f"; tried {', '.join(tried)}" * bool(tried)
-    request = f"; it is given out on request: {file['request']}" if "request" in file else ""
-    anew = "; if other bytes are right, make the list anew: python -m avbalance.record <name> --again"
-    return (
-        f"{file['path']} cannot be had{tries}{request}; put the file (expected: {', '.join(expected)}) at "
-        f"MIRROR/{file['path']} and give --mirror MIRROR or set AVBALANCE_MIRROR, a folder or a URL"
-        + anew
-        * ("list" in file and "request" in file)
+    message = f"{file['path']}: no source has this file"
+    if tried:
+        message += f"; tried {', '.join(tried)}"
+    if "request" in file:
+        message += f"; it is available on request: {file['request']}"
+    message += (
+        f"; put the file (expected: {', '.join(expected)}) at MIRROR/{file['path']} and give --mirror MIRROR or set "
+        "AVBALANCE_MIRROR, a folder or a URL"
     )
+    if "list" in file and "request" in file:
+        message += "; if the file was rightly replaced, renew the list: avbalance record <name> --again"
+    return message

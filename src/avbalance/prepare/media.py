@@ -6,8 +6,6 @@ of all that decides their content: a preparation that was killed goes on, and on
 changed makes the shards of these clips alone. A shard in use and its artifact share one copy on disk.
 """
 
-import argparse
-import json
 import os
 import shutil
 import signal
@@ -22,11 +20,11 @@ from typing import Any
 
 from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
-from avbalance.device import claim
+from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
 from avbalance.prepare import shard as shards
-from avbalance.prepare.selection import SPLITS, Selection, files_of, select
+from avbalance.prepare.selection import SPLITS, Entry, Selection, files_of, select
 from avbalance.prepare.shard import Shard
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.progress import Progress
@@ -64,34 +62,39 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     reader: Reader = registry.load("data", settings["reader"])
     _check_classes(reader.class_names(raw), settings, raw)
     chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
-    views = shards.views_of(options["views"], models)
+    views = shards.load_views(options["views"], models)
     unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
     unseen += [] if any(isinstance(view, AudioView) for view in views.values()) else ["audio"]
     selection = select(reader.clips(raw), reader.media, checksums, unseen, **chosen)
-    _check_labels(selection.clips, settings, raw)
+    trained = [  # the persons of test trials are not classes
+        clip for clip in selection.clips if (settings["task"], clip.split) != ("verification", "test")
+    ]
+    dataset_files.check_labels(((clip.name, clip.label) for clip in trained), settings["num_classes"], raw)
     known: dict[str, str] = {}
     with store.publish(out, recipe, known) as folder:
         planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
         made = list(_make(planned, num_workers, resume / out.name))
         packed = _collect(folder, planned, made, selection, known)
-        kept = dataset_files.write_report(folder, selection, resume / f"{out.name}-report.json", options["max_dropped"])
+        report = {
+            "num_clips": selection.num_listed,
+            "dropped": sorted(selection.dropped, key=_by_name),
+            "repaired": sorted(selection.repaired, key=_by_name),
+            "unused": selection.unused,
+        }
+        kept = resume / f"{out.name}-report.json"
+        dataset_files.write_report(folder, report, selection.num_listed, options["max_dropped"], kept)
         if empty := [split for split in SPLITS if not packed[split]]:
             raise UserError(
-                f"{raw}: no usable clip in split {empty[0]!r}; see prepare.val_fraction, the lists, and {kept}"
+                f"{raw}: split {empty[0]!r} has no usable clip; see prepare.val_fraction, the lists, and {kept}"
             )
         labels = dataset_files.write_labels(folder, packed, settings)
-        dataset_files.write_clips(folder, packed, checksums)
+        rows = dataset_files.clip_rows(packed, checksums)
+        dataset_files.write_clips(folder, dataset_files.CLIP_COLUMNS, rows)
         num_trials = dataset_files.write_trials(folder, reader, raw, packed)
-        described = {
-            "name": settings["dataset"],
-            "task": settings["task"],
-            "num_classes": settings["num_classes"],
-            "classes": settings["classes"] or [str(label) for label in range(settings["num_classes"])],
-            "modalities": {name: dataset_files.describe(view, name, planned, made) for name, view in views.items()},
-            "splits": {split: len(labels[split]) for split in SPLITS},
-            **({"trials": num_trials} if num_trials else {}),
-        }
-        (folder / "dataset.json").write_text(json.dumps(described, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        modalities = {name: dataset_files.describe_modality(view, name, planned, made) for name, view in views.items()}
+        counts = {split: len(labels[split]) for split in SPLITS}
+        about = {"trials": num_trials} if num_trials else {}
+        dataset_files.write_description(folder, settings, modalities, counts, about)
     kept.unlink()
 
 
@@ -225,34 +228,19 @@ def _check_classes(listed: list[str] | None, settings: Mapping[str, Any], raw: P
             )
 
 
-def _check_labels(clips: list[Clip], settings: Mapping[str, Any], raw: Path) -> None:
-    """Look at the labels before anything is decoded.
+def _by_name(entry: Entry) -> tuple[str, str]:
+    return entry["clip"], entry["why"]
 
-    Raises:
-        UserError: One is none of the classes.
-    """
-    num_classes, task = settings["num_classes"], settings["task"]
-    for clip in clips:
-        if (task, clip.split) == ("verification", "test"):
-            continue  # these persons are not the classes that are trained
-        labels = (clip.label,) if isinstance(clip.label, int) else clip.label
-        if wrong := [label for label in labels if not 0 <= label < num_classes]:
-            raise UserError(
-                f"{raw}: clip {clip.name!r} has the label {wrong[0]}, but num_classes is {num_classes}: labels are 0 "
-                f"to {num_classes - 1}"
-            )
+
+def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
+    """Publish a prepared dataset with `threads` worker processes; the device computes spectrograms."""
+    with take_device(device, RESUME) as place:
+        prepare(recipe, out, threads, str(place))
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    parser.add_argument("--threads", type=int, default=1, help="worker processes")
-    parser.add_argument("--device", default="auto", help="of spectrograms: auto, cpu, cuda, cuda:<index>")
-    arguments = parser.parse_args()
-    with claim(arguments.device, RESUME) as device:
-        prepare(store.load_recipe(arguments.recipe), arguments.out, arguments.threads, str(device))
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,23 @@
-"""Turn a dataset's raw files into packed arrays: `python -m avbalance.prepare.pack --recipe R --out DIR`."""
+"""Write the arrays of a dataset whose reader gives arrays: `python -m avbalance.prepare.pack --recipe R --out DIR`."""
 
-import argparse
-import json
-import shutil
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avbalance import cli, registry, store
-from avbalance.data.packing import TooManyDroppedError
-from avbalance.errors import UserError
+from avbalance.data.array_writer import ArrayWriter
+from avbalance.data.arrays import ArrayReader, Arrays
+from avbalance.prepare import dataset_files
 
 REPORTS = Path("results/resume")
-"""Where the report of a dataset that could not be packed is kept."""
+"""Folder that keeps the report of a dataset that could not be packed."""
 
 
 def pack(recipe: dict[str, Any], out: Path) -> None:
-    """Let the recipe's reader pack its raw folder into `out`.
+    """Publish the arrays that the recipe's reader makes of its raw folder.
 
     Args:
         recipe: Its settings are {"dataset", "num_classes", "reader": {name: options}} and, where classes have
@@ -29,37 +29,59 @@ def pack(recipe: dict[str, Any], out: Path) -> None:
     """
     settings, raw = recipe["settings"], Path(recipe["inputs"]["raw"])
     store.open_artifact(raw)
-    num_classes = settings["num_classes"]
+    reader: ArrayReader = registry.load("data", settings["reader"])
+    arrays = reader.read_arrays(raw)
+    kept = REPORTS / f"{out.name}-report.json"
     with store.publish(out, recipe) as folder:
-        try:
-            described = registry.load("data", settings["reader"]).pack(raw, folder)
-        except TooManyDroppedError as error:
-            # The folder is about to vanish; what it says of the clips is needed to mend them.
-            REPORTS.mkdir(parents=True, exist_ok=True)
-            kept = shutil.copy(folder / "report.json", REPORTS / f"{out.name}-report.json")
-            raise UserError(f"{error}; all are named in {kept}") from error
-        for split in described["splits"]:
-            found = np.unique(np.load(folder / f"{split}_label.npy"))
-            if found[0] < 0 or found[-1] >= num_classes:
-                raise UserError(f"{raw}: labels {found[0]} to {found[-1]}, but num_classes is {num_classes}")
-        dataset = {
-            "name": settings["dataset"],
-            "num_classes": num_classes,
-            "classes": settings.get("classes") or [str(label) for label in range(num_classes)],
-            **described,
-        }
-        (folder / "dataset.json").write_text(json.dumps(dataset, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_arrays(arrays, folder, settings, raw, kept)
+    kept.unlink()
+
+
+def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw: Path, kept: Path) -> None:
+    """Write all files of a prepared dataset.
+
+    Args:
+        arrays: The dataset.
+        folder: An empty folder.
+        settings: As in `pack`.
+        raw: The raw folder, for messages.
+        kept: Path of the copy of the report.
+
+    Raises:
+        UserError: Too many files are unusable, or a label is out of range.
+    """
+    report = {"dropped": arrays.dropped, "repaired": arrays.repaired}
+    dataset_files.write_report(folder, report, arrays.num_files, arrays.max_dropped, kept)
+    rows: list[tuple[object, ...]] = []
+    counts: dict[str, int] = {}
+    for part in arrays.splits:
+        labels = part.labels.tolist()
+        named = ((f"{part.split} {index}", label) for index, label in enumerate(labels))
+        dataset_files.check_labels(named, settings["num_classes"], raw)
+        np.save(folder / f"{part.split}_label.npy", part.labels)
+        for modality, chunks in part.chunks.items():
+            path, shape = folder / f"{part.split}_{modality}.npy", tuple(arrays.modalities[modality]["shape"])
+            with closing(ArrayWriter(path, shape, arrays.dtype)) as writer:
+                for chunk in chunks:
+                    writer.append(chunk)
+            assert writer.num_rows == len(labels)
+        rows += [
+            (part.split, index, label, *source)
+            for index, (label, source) in enumerate(zip(labels, part.sources, strict=True))
+        ]
+        counts[part.split] = len(labels)
+    dataset_files.write_clips(folder, arrays.columns, rows)
+    dataset_files.write_description(folder, settings, arrays.modalities, counts, arrays.about)
+
+
+def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
+    """Publish a prepared dataset; the options are those of `prepare.media`, and threads and device have no effect."""
+    pack(recipe, out)
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Turn a dataset's raw files into packed arrays.")
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file that says what to make")
-    parser.add_argument("--out", type=Path, required=True, help="folder to publish")
-    for option in ("--threads", "--device"):
-        parser.add_argument(option, help="no effect here; prepare.media, the other step of this kind, uses it")
-    arguments = parser.parse_args()
-    pack(store.load_recipe(arguments.recipe), arguments.out)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":

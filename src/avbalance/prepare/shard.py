@@ -3,24 +3,25 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from avbalance import registry, store
+from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.errors import UserError
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
+from avbalance.registry import Spec
 
 CHUNK = 32
 """Windows held in memory at once; their sound is rendered in one batch."""
@@ -93,26 +94,44 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def views_of(specifications: dict[str, Any], models: dict[str, Path]) -> dict[str, VisualView | AudioView]:
-    """{modality: view}."""
-    return {modality: registry.load("view", spec, models) for modality, spec in specifications.items()}
+def load_views(specs: Mapping[str, Spec], models: Mapping[str, Path]) -> dict[str, VisualView | AudioView]:
+    """Return the view of each modality.
+
+    Args:
+        specs: {modality: specification of its view}.
+        models: {name of a file in `config/models/`: folder of its weights}.
+    """
+    return {modality: _load_view(spec, models) for modality, spec in specs.items()}
+
+
+def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+    name, options = registry.parse(spec)
+    if "detector" in options:
+        weights = models.get(registry.find("detector", options["detector"]).model)
+        options["detector"] = registry.load("detector", options["detector"], weights)
+    view: VisualView | AudioView = registry.load("view", {name: options})
+    return view
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = views_of(shard.views, shard.models)
+    views = load_views(shard.views, shard.models)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
-    with ArrayFiles(folder, views) as files:
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(closing(ArrayWriter(folder / f"{name}.npy", *_form(view))))
+            for name, view in views.items()
+        }
         for chunk in _chunks(_windows(shard, views, dropped)):
             for name, view in views.items():
                 if isinstance(view, VisualView):
                     for window in chunk:
-                        files.append(name, window.arrays[name][None])
+                        files[name].append(window.arrays[name][None])
                     continue
                 waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
                 rendered = view.render(waves).cpu().numpy()
-                files.append(name, rendered)
+                files[name].append(rendered)
                 sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
                 {
@@ -132,6 +151,11 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     }
     (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return content
+
+
+def _form(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
+    """Return shape and type of a clip's stored array."""
+    return (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
 
 
 def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
@@ -165,42 +189,3 @@ def _verify(path: Path, checksum: str) -> None:
         raise UserError(
             f"{path}: has other bytes than its manifest says; remove its folder and make it anew with 'snakemake'"
         )
-
-
-class ArrayFiles:
-    """One growing `.npy` file a modality; a chunk is in memory at a time, never the shard."""
-
-    def __init__(self, folder: Path, views: dict[str, VisualView | AudioView]) -> None:
-        self._formats = {
-            name: (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
-            for name, view in views.items()
-        }
-        self._files = {name: (folder / f"{name}.npy").open("wb") for name in views}
-        self._counts = dict.fromkeys(views, 0)
-        for name in views:
-            self._write_header(name)
-
-    def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Write rows [k, *shape]."""
-        shape, dtype = self._formats[name]
-        assert rows.shape[1:] == shape
-        self._files[name].write(np.ascontiguousarray(rows, dtype=dtype).data)
-        self._counts[name] += len(rows)
-
-    def _write_header(self, name: str) -> None:
-        # NumPy leaves room in the header for the first dimension to grow, so it can be written again in place.
-        shape, dtype = self._formats[name]
-        header = {"descr": dtype, "fortran_order": False, "shape": (self._counts[name], *shape)}
-        self._files[name].seek(0)
-        np.lib.format.write_array_header_1_0(self._files[name], header)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for name, file in self._files.items():
-            if kind is None:
-                self._write_header(name)
-            file.close()

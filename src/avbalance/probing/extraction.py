@@ -1,4 +1,4 @@
-"""Features of all wanted layers of an encoder, from one pass over the clips that leaves the encoder as it was."""
+"""Features of chosen layers of an encoder, from one pass over the clips that leaves the encoder unchanged."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from avbalance import registry
+from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.packed import Batches, Split
 from avbalance.errors import UserError
-from avbalance.probing.features import Writer
 from avbalance.probing.names import INPUT, OUTPUT, select
 from avbalance.reductions.base import Reduction
 from avbalance.registry import Spec
@@ -21,19 +21,19 @@ MIB = 2**20
 
 
 class Extraction:
-    """The layers that a configuration stands for, and what is taken of each.
+    """The layers that a configuration stands for, and the reduction of each one's features.
 
     Args:
-        encoder: Of one modality.
-        layers: Names and patterns, as of `table_schema.Probing`.
-        reduction: What is taken.
+        encoder: Encoder of one modality.
+        layers: Names and patterns, as in `table_schema.Probing`.
+        reduction: Reduction of features.
         sample: A few clips, [batch, *shape].
 
     Attributes:
-        reductions: {layer: its reduction}, in the order in which layers come to their end.
+        reductions: {layer: its reduction}, in the order in which the layers finish.
 
     Raises:
-        UserError: There is no such layer, or it has no features of its own.
+        UserError: A layer does not exist, is not used exactly once in a pass, or does not give a single tensor.
     """
 
     def __init__(self, encoder: nn.Module, layers: Sequence[str], reduction: Spec, sample: Tensor) -> None:
@@ -41,18 +41,18 @@ class Extraction:
         names = [INPUT, *(name for name, _ in encoder.named_modules() if name), OUTPUT]
         self._layers = select(layers, names)
         shapes: dict[str, tuple[int, ...]] = {}
-        num_times = dict.fromkeys(self._layers, 0)
+        num_uses = dict.fromkeys(self._layers, 0)
 
         def note(layer: str, features: Tensor) -> None:
             shapes[layer] = tuple(features.shape[1:])
-            num_times[layer] += 1
+            num_uses[layer] += 1
 
         with self.watched(len(sample), note):
             encoder(sample)
-        for layer, num in num_times.items():
+        for layer, num in num_uses.items():
             if num != 1:
-                how = "takes no part in" if num == 0 else f"is used {num} times in"
-                raise UserError(f"probe.layers: {layer!r} {how} a pass through the encoder; choose another layer")
+                problem = "is not used in" if num == 0 else f"is used {num} times in"
+                raise UserError(f"probe.layers: {layer!r} {problem} a pass through the encoder; choose another layer")
         self.reductions: dict[str, Reduction] = {
             layer: registry.load("feature_reduction", reduction, shape) for layer, shape in shapes.items()
         }
@@ -61,18 +61,18 @@ class Extraction:
         """Write `<layer>-<split>.npy`, float32 [clips, num_features], into an empty folder.
 
         Raises:
-            UserError: There is too little room on the disk.
+            UserError: The disk has too little space.
         """
         num_clips = sum(map(len, splits.values()))
         self._check_disk(num_clips, folder)
         for name, split in splits.items():
             writers = {
-                layer: Writer(path_of(folder, layer, name), (len(split), reduction.num_features))
+                layer: ArrayWriter(path_of(folder, layer, name), (reduction.num_features,), "<f4")
                 for layer, reduction in self.reductions.items()
             }
 
-            def write(layer: str, features: Tensor, writers: dict[str, Writer] = writers) -> None:
-                writers[layer].append(self.reductions[layer](features))
+            def write(layer: str, features: Tensor, writers: dict[str, ArrayWriter] = writers) -> None:
+                writers[layer].append(self.reductions[layer](features).float().cpu().numpy())
 
             for batch in Batches(split, batch_size):
                 inputs = batch.inputs[modality]
@@ -83,7 +83,7 @@ class Extraction:
 
     @contextmanager
     def watched(self, num_clips: int, take: Callable[[str, Tensor], None]) -> Iterator[None]:
-        """Hand each layer's features [num_clips, *shape] to `take`; modes and random state are as before afterwards."""
+        """Pass each layer's features [num_clips, *shape] to `take`; restore modes and random state afterwards."""
         modules = dict(self.encoder.named_modules())
         modes = {module: module.training for module in modules.values()}
         handles = []
@@ -98,7 +98,7 @@ class Extraction:
 
             def after(_: nn.Module, __: object, output: object, layer: str = layer) -> None:
                 if not isinstance(output, Tensor):
-                    raise UserError(f"probe.layers: {layer!r} gives no single tensor; choose a layer inside it")
+                    raise UserError(f"probe.layers: {layer!r} does not give a single tensor; choose a layer inside it")
                 take(layer, _by_clip(layer, output, num_clips))
 
             handles.append(modules["" if layer == OUTPUT else layer].register_forward_hook(after))
@@ -127,12 +127,12 @@ class Extraction:
 
 
 def path_of(folder: Path, layer: str, split: str) -> Path:
-    """The file of a layer's features of a split."""
+    """Path of the file with a layer's features of a split."""
     return folder / f"{layer}-{split}.npy"
 
 
 def first_clips(split: Split, modality: str) -> Tensor:
-    """A few clips of a split, [batch, *shape]."""
+    """Return a few clips of a split, [batch, *shape]."""
     return split.batch(np.arange(min(2, len(split)))).inputs[modality]
 
 

@@ -1,4 +1,4 @@
-"""Features on disk, standardised when they are read, and no more of them in memory than is allowed."""
+"""Features on disk, which are standardised as they are read, within a bound on memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,31 +11,9 @@ from torch import Tensor
 from avbalance.errors import UserError
 
 CHUNK_BYTES = 2**20
-"""Of the features that are multiplied at once: between two products they stay in the processor's cache."""
+"""Size of the features that are multiplied at once: they stay in the processor's cache between two products."""
 ROUNDING = 1e-6
-"""A feature that varies by less than this share of its largest value is constant but for float32's rounding."""
-
-
-class Writer:
-    """A `.npy` file of float32 rows, written from top to bottom.
-
-    Args:
-        path: Of the file.
-        shape: (clips, dim).
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self._file = path.open("wb")
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-    def append(self, rows: Tensor) -> None:
-        """Write the next rows, [rows, dim]."""
-        self._file.write(rows.float().cpu().contiguous().numpy().data)
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._file.close()
+"""A feature that varies by less than this share of its largest value is constant within the rounding of float32."""
 
 
 class Features:
@@ -43,13 +21,13 @@ class Features:
 
     Args:
         path: A `.npy` file of float32.
-        name: Of layer and split, for errors.
-        max_bytes: If all features are no more, they are held in memory once they are standardised; else they are read
-            from the file in pieces, each time.
+        name: Name of the layer and the split, for errors.
+        max_bytes: Bound on memory. Features within it are held in memory once they are standardised; others are read
+            from the file in pieces each time.
 
     Attributes:
         shape: (clips, dim).
-        nbytes: Held in memory, 0 where they are read in pieces.
+        nbytes: Bytes held in memory; 0 if the features are read in pieces.
     """
 
     def __init__(self, path: Path, name: str, max_bytes: int) -> None:
@@ -63,10 +41,10 @@ class Features:
         self._resident: Tensor | None = None
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of every feature, [dim], float64; 1 for the deviation of a constant one.
+        """Return mean and deviation of every feature, [dim], float64; the deviation of a constant feature is 1.
 
         Raises:
-            UserError: A feature is no finite number.
+            UserError: A feature is not finite.
         """
         clips, dim = self.shape
         low, high = torch.full((dim,), torch.inf), torch.full((dim,), -torch.inf)
@@ -74,9 +52,9 @@ class Features:
         for _, x in self.chunks():
             low, high = torch.minimum(low, x.amin(dim=0)), torch.maximum(high, x.amax(dim=0))
             total += x.sum(dim=0, dtype=torch.float64)
-        if strange := int((~torch.isfinite(high - low)).sum()):
+        if num_not_finite := int((~torch.isfinite(high - low)).sum()):
             raise UserError(
-                f"{self._name}: {strange} of {dim} features are no finite numbers; look at the run's training loss"
+                f"{self._name}: {num_not_finite} of {dim} features are not finite; check the training loss of the run"
             )
         mean = total / clips
         for _, x in self.chunks():
@@ -87,7 +65,7 @@ class Features:
         return mean, deviation
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take off `mean` and divide by `deviation`, [dim] each, from now on."""
+        """Subtract `mean` and divide by `deviation`, [dim] each, from now on."""
         self._mean, self._deviation = mean.float(), deviation.float()
         if self.nbytes:
             resident = torch.empty(self.shape)
@@ -96,31 +74,31 @@ class Features:
             self._resident = resident
 
     def rows(self, places: Tensor) -> Tensor:
-        """The features of some clips, [len(places), dim]."""
+        """Return the features of some clips, [len(places), dim]."""
         if self._resident is not None:
             return self._resident[places]
         return torch.cat([self._read(place, place + 1) for place in places.tolist()])
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """All clips in order, in pieces: which, and their features [rows, dim]."""
+        """Yield all clips in order, in pieces: their places and their features [rows, dim]."""
         for start in range(0, self.shape[0], self._num_rows):
             rows = slice(start, min(start + self._num_rows, self.shape[0]))
             yield rows, self._read(rows.start, rows.stop) if self._resident is None else self._resident[rows]
 
     def _read(self, start: int, stop: int) -> Tensor:
-        """Read, not mapped: the pages of a mapped file would stay in memory, whatever the bound."""
+        """Read without a memory map, whose pages would stay in memory beyond the bound."""
         _, dim = self.shape
         x = np.fromfile(self._path, np.float32, (stop - start) * dim, offset=self._offset + 4 * start * dim)
         return torch.from_numpy(x.reshape(-1, dim)).sub_(self._mean).div_(self._deviation)
 
     def logits(self, weight: Tensor) -> NDArray[np.float32]:
-        """Of weights [num_classes, dim + 1], the last column being the bias: [clips, num_classes].
+        """Return the logits [clips, num_classes] of weights [num_classes, dim + 1], whose last column is the bias.
 
         Raises:
-            UserError: A logit is no finite number.
+            UserError: A logit is not finite.
         """
         narrow = weight.float()
         logits = torch.cat([torch.addmm(narrow[:, -1], x, narrow[:, :-1].T) for _, x in self.chunks()])
         if not torch.isfinite(logits).all():
-            raise UserError(f"{self._name}: features are no finite numbers; look at the run's training loss")
+            raise UserError(f"{self._name}: features are not finite; check the training loss of the run")
         return logits.numpy()

@@ -1,4 +1,4 @@
-"""A probe of one layer: its penalty chosen on validation, its optimum, what it says of every split."""
+"""The probe of one layer: its penalty, chosen on validation, its optimum and its logits for every split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from avbalance.probing.solver import Problem, least_bytes
 from avbalance.reductions.base import Reduction
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4)
-"""Tried in this order, each from where the one before ended."""
+"""Penalties in the order of the search; each begins at the optimum of the one before."""
 GRADIENT_TOLERANCE = 1e-7
 """Largest absolute entry of the gradient of J at the optimum."""
 COARSE = 1e-5
-"""The same for judging a penalty: validation losses are then exact to about three digits."""
+"""The same while penalties are compared: validation losses are then exact to about three digits."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Probe:
 
     Attributes:
         weight: [num_classes, dim + 1], of standardised features; the last column holds the bias.
-        l2: Of the penalty.
+        l2: Strength of the penalty.
         gradient_norm: Largest absolute entry of the gradient of J at the solution.
         logits: {split: [clips, num_classes]}.
     """
@@ -41,18 +41,18 @@ class Probe:
     logits: dict[str, NDArray[np.float32]]
 
 
-def fit(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classes: int, max_bytes: int) -> Probe:
-    """Solve for ever weaker l2 until the validation loss rises, then for the best to its optimum.
+def fit_probe(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classes: int, max_bytes: int) -> Probe:
+    """Solve for weaker and weaker l2 until the validation loss rises, then for the best l2 to its optimum.
 
     Args:
-        folder: With the layer's features of train, val and test, as an extraction leaves them.
-        layer: Its name.
+        folder: Folder with the layer's features of train, val and test, as an extraction leaves them.
+        layer: Name of the layer.
         labels: {split: [n] or [n, num_classes]}.
         num_classes: Number of logits.
-        max_bytes: Of memory.
+        max_bytes: Memory for the probe.
 
     Raises:
-        UserError: A feature is no finite number.
+        UserError: A feature is not a finite number.
     """
 
     def features_of(split: str, room: int) -> Features:
@@ -80,24 +80,24 @@ def fit(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_classe
     return Probe(solution.weight, l2, solution.gradient_norm, logits)
 
 
-def summarise(probe: Probe, labels: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """{"<split>_loss", "<split>_error", "<split>_top5_error", "l2", "gradient_norm", "num_features"}.
+def probe_metrics(probe: Probe, labels: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Return {"<split>_loss", "<split>_error", "<split>_top5_error", "l2", "gradient_norm", "num_features"}.
 
     Losses are in nats, errors in [0, 1].
     """
-    figures: dict[str, float] = {}
+    values: dict[str, float] = {}
     for split, logits in probe.logits.items():
-        figures[f"{split}_loss"] = metrics.cross_entropy(logits, labels[split])
-        figures[f"{split}_error"] = 1 - metrics.accuracy(logits, labels[split])
-        figures[f"{split}_top5_error"] = 1 - float(metrics.correct(logits, labels[split], k=5).mean())
-    return figures | {"l2": probe.l2, "gradient_norm": probe.gradient_norm, "num_features": probe.weight.shape[1] - 1}
+        values[f"{split}_loss"] = metrics.cross_entropy(logits, labels[split])
+        values[f"{split}_error"] = 1 - metrics.accuracy(logits, labels[split])
+        values[f"{split}_top5_error"] = 1 - float(metrics.correct(logits, labels[split], k=5).mean())
+    return values | {"l2": probe.l2, "gradient_norm": probe.gradient_norm, "num_features": probe.weight.shape[1] - 1}
 
 
 def check_memory(reductions: Mapping[str, Reduction], num_clips: int, num_classes: int, max_bytes: int) -> None:
-    """Every layer's probe can be solved within the memory, without holding features.
+    """Check that every layer's probe can be solved within the memory, without holding features.
 
     Raises:
-        UserError: One cannot; says how many features it has, and how many it may have.
+        UserError: A probe cannot; the message gives the number of its features, and the number that fits.
     """
     projections = sum(reduction.num_bytes for reduction in reductions.values())
     if projections > max_bytes:

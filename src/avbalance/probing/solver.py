@@ -3,17 +3,19 @@
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 
 by Newton's method: each step is the solution of H s = -g by conjugate gradients. The gradient g is computed in float64,
-so that the optimum is exact; products with the Hessian H in float32, which is enough for a direction of descent.
+so that the optimum is exact. Products with the Hessian H are computed in float32, which suffices for a direction of
+descent.
 
     H = sum_i A_i (x) x_i x_i^T / n + l2,    A_i = diag(p_i) - p_i p_i^T = sum_c a_ic a_ic^T,
     a_ic = sqrt(p_ic) (e_c - p_i)
 
-Where clips have several classes, each is a problem of its own, and a_ic = sqrt(p_ic (1 - p_ic)) e_c. Near the optimum
-few clips are undecided, so a few of the terms (a_ic (x) x_i) make up most of H. With the largest of them as rows of B,
+If clips have several classes, each class is a problem of its own, and a_ic = sqrt(p_ic (1 - p_ic)) e_c. Near the
+optimum few clips are undecided, so a few of the terms (a_ic (x) x_i) make up most of H. With the largest of them as
+rows of B,
 
     P = B^T B + l2,    P^-1 r = (r - B^T (B B^T + l2)^-1 B r) / l2,    B B^T = (X X^T) * (A A^T) elementwise,
 
-is a preconditioner that knows how classes are coupled, which one for each class or one shared by all does not.
+is a preconditioner that includes the coupling of the classes; one for each class, or one shared by all, does not.
 """
 
 from collections.abc import Callable
@@ -28,22 +30,22 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from avbalance.probing.features import CHUNK_BYTES, Features
 
 MIN_TERMS, MAX_TERMS = 32, 2048
-"""Of the Hessian in the preconditioner; the time of its inversion grows with their third power."""
+"""Number of terms of the Hessian in the preconditioner; the time of its inversion grows with the third power."""
 MAX_STEPS, MAX_PRODUCTS = 200, 1000
-"""Newton steps, and products with H in each."""
+"""Number of Newton steps, and of products with H in each."""
 RARE = 1e-8
-"""The probability at which a class without training clips starts; its bias would fall for ever."""
+"""Starting probability of a class without training clips, whose bias has no finite optimum."""
 
 
 @dataclass
 class Solution:
-    """Where the search ended.
+    """End of the search.
 
     Attributes:
         weight: [num_classes, dim + 1], float64; the last column holds the bias.
         loss: J.
         gradient: [num_classes, dim + 1], of J.
-        num_products: How many products with the Hessian it took.
+        num_products: Number of products with the Hessian.
     """
 
     weight: Tensor
@@ -58,7 +60,7 @@ class Solution:
 
 
 def least_bytes(num_clips: int, dim: int, num_classes: int) -> int:
-    """The least memory that solving a problem takes, besides features that are held."""
+    """Return the least memory for solving a problem, without features that are held in memory."""
     vectors = 72 * num_classes * (dim + 1)  # seven like the gradient in float64, four in float32
     probabilities = 20 * num_clips * num_classes
     return vectors + probabilities + 12 * max(CHUNK_BYTES // 4, dim) + _bytes_of_terms(MIN_TERMS, dim)
@@ -69,7 +71,7 @@ def _bytes_of_terms(num: int, dim: int) -> int:
 
 
 def _num_terms(num_clips: int, dim: int, num_classes: int, spare: int) -> int:
-    """So many that inverting their matrix costs little beside a pass over the clips."""
+    """Choose as many terms as can be inverted in a short time compared with a pass over the clips."""
     wanted = min(MAX_TERMS, max(256, num_clips // 16), num_clips * num_classes)
     while wanted > MIN_TERMS and _bytes_of_terms(wanted, dim) - _bytes_of_terms(MIN_TERMS, dim) > spare:
         wanted //= 2
@@ -80,10 +82,10 @@ class Problem:
     """J of standardised features and labels.
 
     Args:
-        features: Of n clips.
+        features: Features of n clips.
         labels: [n]; or [n, num_classes], zeros and ones.
         num_classes: Number of logits.
-        max_bytes: Of memory, for everything but the features; see `least_bytes`.
+        max_bytes: Memory for everything except the features; see `least_bytes`.
     """
 
     def __init__(self, features: Features, labels: NDArray[np.integer], num_classes: int, max_bytes: int) -> None:
@@ -95,18 +97,18 @@ class Problem:
         self.num_terms = _num_terms(self.num_clips, self.dim, num_classes, max(0, spare))
 
     def start(self) -> Tensor:
-        """The optimum without features: no weights, and the frequencies of the classes as biases."""
+        """Return the optimum without features: weights of zero, and biases from the frequencies of the classes."""
         if self.several:
             share = self.labels.double().mean(dim=0).clamp(RARE, 1 - RARE)
             bias = torch.logit(share)
         else:
             share = torch.bincount(self.labels, minlength=self.num_classes).double() / self.num_clips
             bias = share.clamp(min=RARE).log()
-            bias -= bias.mean()  # which changes no probability
+            bias -= bias.mean()  # this changes no probability
         return torch.cat([torch.zeros(self.num_classes, self.dim, dtype=torch.float64), bias[:, None]], dim=1)
 
     def solve(self, l2: float, start: Tensor, tolerance: float) -> Solution:
-        """Minimise J until no entry of its gradient is above the tolerance, or it falls no further."""
+        """Minimise J until no entry of its gradient is above the tolerance, or J falls no further."""
         here, p = self._look(start, l2)
         num_products = 0
         for _ in range(MAX_STEPS):
@@ -121,13 +123,13 @@ class Problem:
                 size /= 2
                 there, p_there = self._look(here.weight + size * step, l2)
             if there.loss > here.loss and there.gradient_norm >= here.gradient_norm:
-                break  # what is left is rounding
+                break  # the rest is rounding
             here, p = there, p_there
         here.num_products = num_products
         return here
 
     def _look(self, weight: Tensor, l2: float) -> tuple[Solution, Tensor]:
-        """J and its gradient, in float64, and the clips' probabilities, [n, num_classes], float32."""
+        """Compute J and its gradient in float64, and the probabilities of the clips, [n, num_classes], float32."""
         p = torch.empty(self.num_clips, self.num_classes)
         gradient = torch.zeros_like(weight)
         loss = 0.0
@@ -150,7 +152,7 @@ class Problem:
         return Solution(weight, value, gradient), p
 
     def _product(self, p: Tensor, direction: Tensor, l2: float) -> Tensor:
-        """H times a direction [num_classes, dim + 1], float32."""
+        """Multiply H by a direction [num_classes, dim + 1], float32."""
         product = l2 * direction
         product[:, -1] = 0
         for rows, x in self.features.chunks():
@@ -162,7 +164,7 @@ class Problem:
         return product
 
     def _newton_step(self, gradient: Tensor, p: Tensor, l2: float) -> tuple[Tensor, int]:
-        """About -H^-1 g, the nearer the smaller g is, so that the search ends fast; and the number of products."""
+        """Approximate -H^-1 g, more closely the smaller g is, and count the products that it took."""
         precondition = self._preconditioner(p, l2)
         residual = -gradient.float()
         enough = float(residual.norm()) * min(0.3, max(0.01, float(gradient.abs().max()) ** 0.5))
@@ -182,7 +184,7 @@ class Problem:
         return step.double(), count
 
     def _preconditioner(self, p: Tensor, l2: float) -> Callable[[Tensor], Tensor]:
-        """r -> P^-1 r."""
+        """Return the function r -> P^-1 r."""
         if self.several:
             sizes = p * (1 - p)
         else:

@@ -1,4 +1,4 @@
-"""What every reduction promises."""
+"""Base class of reductions."""
 
 from collections.abc import Sequence
 from math import prod
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class Reduction:
-    """Turns a layer's features of one clip into one vector, the same way for every clip.
+    """Turn a layer's features of one clip into one vector, the same way for every clip.
 
     A subclass takes `shape`, the shape of one clip's features, as its first argument; its options follow by keyword.
 
     Attributes:
-        num_given: How many features a clip has.
-        num_features: How many are left.
-        num_bytes: Of what it keeps in memory.
+        num_given: Number of features of a clip.
+        num_features: Number of features that are left.
+        num_bytes: Size of the tensors that it keeps in memory.
     """
 
     num_features: int

@@ -11,15 +11,15 @@ from avbalance.reductions.base import Reduction
 
 
 class Projection(Reduction):
-    """h R with entries of R drawn from N(0, 1 / num), always the same ones: distances are kept about as they are.
+    """h R with entries of R drawn from N(0, 1 / num), always the same ones; distances are kept approximately.
 
     Alain & Bengio, 2016, section 3.4, who would learn R; a random one needs no training, which might overfit. R is as
     large as num times the layer's features.
 
     Args:
-        shape: Of one clip's features.
-        num: How many features are left; a layer that has no more keeps its own.
-        seed: Of R.
+        shape: Shape of one clip's features.
+        num: Number of features that are left; a layer with fewer keeps all.
+        seed: Seed of R.
     """
 
     def __init__(self, shape: Sequence[int], num: Count, seed: Whole = 0) -> None:

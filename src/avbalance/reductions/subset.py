@@ -15,9 +15,9 @@ class Subset(Reduction):
     """Features drawn at random without replacement, always the same ones (Alain & Bengio, 2016, sections 3.4 and 4.2).
 
     Args:
-        shape: Of one clip's features.
-        num: How many; a layer that has fewer keeps all.
-        seed: Of the choice.
+        shape: Shape of one clip's features.
+        num: Number of features that are left; a layer with fewer keeps all.
+        seed: Seed of the choice.
     """
 
     def __init__(self, shape: Sequence[int], num: Count, seed: Whole = 0) -> None:

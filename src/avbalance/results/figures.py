@@ -1,6 +1,5 @@
 """Step: a figure's runs -> PNG, SVG, and JSON with title and caption."""
 
-import argparse
 import io
 import json
 from collections.abc import Mapping
@@ -10,14 +9,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from avbalance import registry, stamps
-from avbalance.cli import run
+from avbalance import cli, registry, stamps
 from avbalance.errors import UserError
 from avbalance.results import captions
 from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
-from avbalance.store import load_recipe
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
@@ -72,16 +69,15 @@ def _save(figure: Figure, file_format: str, **options: Any) -> bytes:  # noqa: A
     return buffer.getvalue()
 
 
+def run(recipe: dict[str, Any], out: Path, stamp: Path) -> None:
+    """Write the figure as OUT.png, OUT.svg and OUT.json, and the stamp."""
+    stamps.write(out, report(recipe["settings"]), stamp, recipe)
+
+
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON: which runs make the figure")
-    parser.add_argument("--out", type=Path, required=True, help="files written: OUT.png .svg .json")
-    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
-    arguments = parser.parse_args()
-    recipe = load_recipe(arguments.recipe)
-    stamps.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -1,6 +1,5 @@
 """Step: all tables and figures of a scale -> one HTML file that needs nothing else, and an index.html beside it."""
 
-import argparse
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from avbalance import stamps, store
-from avbalance.cli import run
+from avbalance import cli, stamps, store
 from avbalance.errors import UserError
 from avbalance.results import captions, citations, claims
 from avbalance.results.web import one_run, overview
@@ -123,28 +121,31 @@ def forward(page: Path) -> str:
     )
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON: the scale, and the artifacts to show")
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, ending in .html")
-    parser.add_argument("--stamp", type=Path, help="written last: the recipe; left out if the page is incomplete")
-    arguments = parser.parse_args()
-    recipe = store.load_recipe(arguments.recipe)
+def run(recipe: dict[str, Any], out: Path, stamp: Path | None = None) -> None:
+    """Write the page `out`, which ends in .html, and the stamp; an incomplete page gets no stamp.
+
+    Raises:
+        UserError: A stamp is wanted, but the page is incomplete.
+    """
     contents = gather(list(dict.fromkeys(recipe["inputs"].values())))
     page = fill(recipe["settings"]["scale"], contents)
     missing = [*contents["problems"], *(f"rows of {table['table']} lack runs" for table in contents["incomplete"])]
-    store.replace(arguments.out.with_name("index.html"), forward(arguments.out))
-    if arguments.stamp is None or missing:
-        for older in arguments.out.parent.glob(f"{arguments.out.stem}.*.key"):
-            older.unlink()  # the page is no longer that of an older recipe
-        store.replace(arguments.out, page)
-        if arguments.stamp is not None:
-            more = f", and {len(missing) - 1} more, listed on the page" if len(missing) > 1 else ""
-            raise UserError(f"{arguments.out}: is incomplete, so the next run makes it again: {missing[0]}{more}")
+    store.replace(out.with_name("index.html"), forward(out))
+    if stamp is None or missing:
+        for older in out.parent.glob(f"{out.stem}.*.key"):
+            older.unlink()  # it belongs to an older recipe
+        store.replace(out, page)
+        if stamp is not None:
+            more = f", and {len(missing) - 1} more, which the page lists" if len(missing) > 1 else ""
+            raise UserError(f"{out}: the page is incomplete, so the next run makes it again: {missing[0]}{more}")
     else:
-        stamps.write(arguments.out.with_suffix(""), {".html": page}, arguments.stamp, recipe)
+        stamps.write(out.with_suffix(""), {".html": page}, stamp, recipe)
+
+
+def main() -> None:
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -1,6 +1,5 @@
 """Step: a table's runs -> Markdown, CSV, LaTeX and JSON, all from one frame."""
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from avbalance import stamps
-from avbalance.cli import run
+from avbalance import cli, stamps
 from avbalance.registry import locate
 from avbalance.results import captions, formats, latex
 from avbalance.results.claims import CAPTION, judge
@@ -21,7 +19,7 @@ from avbalance.results.comparisons import compare
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, holm, t_interval
-from avbalance.store import finite, load_recipe
+from avbalance.store import finite
 
 COMPUTED = "No runs: the numbers follow from formulas."
 EXACT = "Computed, without data. Δ: computed minus paper."
@@ -138,16 +136,15 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def run(recipe: dict[str, Any], out: Path, stamp: Path) -> None:
+    """Write the table as OUT.md, OUT.csv, OUT.tex and OUT.json, and the stamp."""
+    stamps.write(out, report(recipe["settings"]), stamp, recipe)
+
+
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON: which runs make which row")
-    parser.add_argument("--out", type=Path, required=True, help="files written: OUT.md .csv .tex .json")
-    parser.add_argument("--stamp", type=Path, required=True, help="written last: the recipe, under a name with its key")
-    arguments = parser.parse_args()
-    recipe = load_recipe(arguments.recipe)
-    stamps.write(arguments.out, report(recipe["settings"]), arguments.stamp, recipe)
+    """Run the command line of the step."""
+    cli.step(__doc__, run)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

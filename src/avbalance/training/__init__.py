@@ -1,1 +1,1 @@
-"""What does a training keep: its state, weights at chosen steps, its optimiser and its start?"""
+"""How does a run train: its start, its optimiser, one epoch, the state between epochs, checkpoints and snapshots?"""

@@ -1,6 +1,6 @@
 """Checkpoints, from which a killed run resumes bit for bit.
 
-A checkpoint is a file `checkpoint.<sha256>.pt`: its name tells its bytes, so a damaged one is never taken up.
+A checkpoint is a file `checkpoint.<sha256>.pt`. Its name is the hash of its bytes, so a damaged one is never used.
 """
 
 import os
@@ -16,16 +16,16 @@ from avbalance import store
 FILES = "checkpoint.*.pt"
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a run between two epochs, whole or not at all, in the place of the one before.
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run between two epochs, whole or not at all, and remove the checkpoint before it.
 
     Args:
-        folder: Of the unfinished run.
-        state: Tensors and plain values; under `files` {name: sha256} of what must lie beside the checkpoint.
+        folder: Folder of the unfinished run.
+        state: Tensors and plain values; `files` is {name: sha256} of files that must lie beside the checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / "checkpoint.unfinished"
-    with store.naming(unfinished), unfinished.open("wb") as file:  # a full disk is an error of the file's, not torch's
+    with store.naming(unfinished), unfinished.open("wb") as file:  # torch would hide the reason, such as a full disk
         torch.save(state, file)
     sync(unfinished)
     older = list(folder.glob(FILES))
@@ -41,8 +41,8 @@ def sync(file: Path) -> None:
         os.fsync(opened.fileno())
 
 
-def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state that was saved, or None; a checkpoint that is damaged is set aside with a line on stderr."""
+def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return the state that was saved, or None; set a damaged checkpoint aside with a line on stderr."""
     for path in sorted(folder.glob(FILES)):
         try:
             return _read(path, device)
@@ -53,19 +53,19 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    """The state in a checkpoint.
+    """Return the state in a checkpoint.
 
     Raises:
-        ValueError: The checkpoint or a file beside it is not what was saved.
+        ValueError: The checkpoint, or a file beside it, is not what was saved.
     """
     if path.name != f"checkpoint.{store.sha256(path)}.pt":
-        raise ValueError("has other bytes than were saved")
+        raise ValueError("differs from what was saved")
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (EOFError, RuntimeError, UnpicklingError) as error:
-        raise ValueError("holds other things than tensors and plain values") from error
+        raise ValueError("holds objects other than tensors and plain values") from error
     for name, digest in state["files"].items():
         file = path.with_name(name)
         if not file.exists() or store.sha256(file) != digest:
-            raise ValueError(f"needs {name}, which is missing or has other bytes than were saved")
+            raise ValueError(f"needs {name}, which is missing or differs from what was saved")
     return state

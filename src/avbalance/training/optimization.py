@@ -1,4 +1,4 @@
-"""Optimisers, and how the learning rate falls."""
+"""Optimisers and the schedule of the learning rate."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn, optim
 
 
-def make(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> optim.Optimizer:
+def make_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> optim.Optimizer:
     """Optimiser of a run's settings `training`."""
     parameters = list(parameters)
     learning_rate, weight_decay = training["learning_rate"], training["weight_decay"]
@@ -19,7 +19,7 @@ def make(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> opt
 
 
 def set_learning_rate(optimizer: optim.Optimizer, training: Mapping[str, Any], epoch: int) -> None:
-    """The learning rate of `epoch` (from 0): times `decay_factor` after every `decay_epochs` epochs."""
+    """Set the learning rate of an epoch, counted from 0: multiply by `decay_factor` after every `decay_epochs`."""
     num_decays = 0 if training["decay_epochs"] is None else epoch // training["decay_epochs"]
     for group in optimizer.param_groups:
         group["lr"] = training["learning_rate"] * training["decay_factor"] ** num_decays

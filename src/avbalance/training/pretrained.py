@@ -1,4 +1,4 @@
-"""Encoders and heads that start from trained weights."""
+"""Trained weights from which encoders and heads start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ from avbalance.errors import UserError
 from avbalance.model import Model
 
 
-def load(model: Model, inputs: Mapping[str, str]) -> None:
-    """Start encoders, and the head, from a run's inputs `pretrained_<modality or head>`.
+def load_pretrained(model: Model, inputs: Mapping[str, str]) -> None:
+    """Load the weights of encoders and of the head from a run's inputs `pretrained_<modality or head>`.
 
-    Each is the weights of a uni-modal run, or a model's files.
+    Each input is the weights of a uni-modal run, or the files of a published model.
 
     Raises:
-        UserError: Weights do not fit their encoder or the head, or a model has no file of weights, or several.
+        UserError: Weights do not fit their encoder or the head, or a model does not have exactly one file of weights.
     """
     parts: dict[str, tuple[nn.Module, str]] = {
         modality: (encoder, f"encoders.{modality}.") for modality, encoder in model.encoders.items()
@@ -33,24 +33,25 @@ def load(model: Model, inputs: Mapping[str, str]) -> None:
             whole = load_file(folder / "model.safetensors")
             state = {key.removeprefix(prefix): value for key, value in whole.items() if key.startswith(prefix)}
         else:
-            state = _read(folder, list(manifest["files"]))
+            state = _read_model(folder, list(manifest["files"]))
         try:
             part.load_state(state)  # type: ignore[operator]
         except RuntimeError as error:
-            why = " ".join(str(error).split())
-            what = "the head" if name == "head" else f"the encoder of {name!r}"
-            raise UserError(f"{folder}: does not fit {what}: {why}") from error
+            reason = " ".join(str(error).split())
+            target = "the head" if name == "head" else f"the encoder of {name!r}"
+            raise UserError(f"{folder}: does not fit {target}: {reason}") from error
 
 
-def _read(folder: Path, files: list[str]) -> dict[str, torch.Tensor]:
-    """The only file of weights of a model: safetensors, or a PyTorch file, which may hold tensors and nothing else."""
-    found = [folder / name for name in files if name.endswith((".pth", ".pt", ".safetensors"))]
-    if len(found) != 1:
-        raise UserError(f"{folder}: holds {len(found)} files of weights (.pth, .pt, .safetensors); allowed is one")
-    if found[0].suffix == ".safetensors":
-        return load_file(found[0])
+def _read_model(folder: Path, files: list[str]) -> dict[str, torch.Tensor]:
+    """Read the only file of weights of a model: a safetensors file, or a PyTorch file of nothing but tensors."""
+    candidates = [folder / name for name in files if name.endswith((".pth", ".pt", ".safetensors"))]
+    if len(candidates) != 1:
+        raise UserError(f"{folder}: expected one file of weights (.pth, .pt, .safetensors), found {len(candidates)}")
+    (file,) = candidates
+    if file.suffix == ".safetensors":
+        return load_file(file)
     try:
-        state: dict[str, torch.Tensor] = torch.load(found[0], map_location="cpu", weights_only=True)
+        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError) as error:
-        raise UserError(f"{found[0]}: is no PyTorch file of tensors alone") from error
+        raise UserError(f"{file}: is not a PyTorch file that holds nothing but tensors") from error
     return state

@@ -1,75 +1,76 @@
-"""Weights kept in the course of training, for probes at several moments (Alain & Bengio, 2016, Figs. 3, 6 and 9)."""
+"""Weights kept during training, for probes after several numbers of steps (Alain & Bengio, 2016, Figs. 3, 6, 9)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save
 from torch import nn
 
 from avbalance import store
 from avbalance.errors import UserError
-from avbalance.training import checkpoint
+from avbalance.training.checkpoint import sync
 
 
-def file_of(moment: int) -> str:
-    """The file, beside `model.safetensors`, of the weights after so many steps."""
-    return f"moment_{moment}.safetensors"
+def snapshot_file(step: int) -> str:
+    """Name of the file, beside `model.safetensors`, with the weights after a number of steps."""
+    return f"snapshot_{step}.safetensors"
 
 
-class Moments:
-    """Counts the steps of a run and keeps the model's weights after those of `training.snapshots`.
+class Snapshots:
+    """Count the optimiser steps of a run and keep the model's weights after some of them.
 
     Args:
-        folder: Where they are kept until the run is published.
-        num_steps: How many there can be at most.
-        done: Steps that an earlier try has finished.
-        files: {name: sha256} of the moments that it has kept.
+        model: Model in training.
+        wanted: Numbers of steps, `training.snapshots`.
+        folder: Folder for the weights until the run is published.
+        most_steps: Largest number of steps that the run can take.
+        num_steps: Number of steps that an earlier try has finished.
+        files: {name: sha256} of the snapshots that it has kept.
 
     Raises:
-        UserError: Training cannot last until a moment.
+        UserError: The run cannot take as many steps as a snapshot needs.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        training: Mapping[str, Any],
+        wanted: Sequence[int],
         folder: Path,
+        most_steps: int,
         num_steps: int,
-        done: int,
         files: Mapping[str, str],
     ) -> None:
-        self._model, self._folder = model, folder
-        self._moments = training["snapshots"]
-        self.done, self.files = done, dict(files)
-        if late := [moment for moment in self._moments if moment > num_steps]:
+        self._model, self._wanted, self._folder = model, wanted, folder
+        self.num_steps, self.files = num_steps, dict(files)
+        if late := [step for step in wanted if step > most_steps]:
             raise UserError(
-                f"training.snapshots: {late[0]} is beyond the {num_steps} steps of training; leave it out, or train on"
+                f"training.snapshots: {late[0]} is beyond the {most_steps} steps of training; "
+                "remove it, or raise training.epochs"
             )
-        if done == 0:
+        if num_steps == 0:
             self._keep()
 
     def advance(self) -> None:
-        """One step more is done."""
-        self.done += 1
+        """Count one step more."""
+        self.num_steps += 1
         self._keep()
 
     def close(self) -> None:
-        """Training has ended.
+        """Check at the end of training that every snapshot was taken.
 
         Raises:
-            UserError: It ended before a moment.
+            UserError: Training stopped before a snapshot.
         """
-        if late := [moment for moment in self._moments if moment > self.done]:
+        if late := [step for step in self._wanted if step > self.num_steps]:
             raise UserError(
-                f"training.snapshots: {late[0]} was not reached, for training stopped after {self.done} steps; "
-                "leave it out or raise training.patience"
+                f"training.snapshots: {late[0]} was not reached, because training stopped after {self.num_steps} "
+                "steps; remove it, or raise training.patience"
             )
 
     def _keep(self) -> None:
-        if self.done in self._moments:
+        if self.num_steps in self._wanted:
             state = {name: value.contiguous().cpu() for name, value in self._model.state_dict().items()}
-            file = self._folder / file_of(self.done)
+            file = self._folder / snapshot_file(self.num_steps)
             store.replace(file, save(state))
-            checkpoint.sync(file)
+            sync(file)
             self.files[file.name] = store.sha256(file)

@@ -68,7 +68,7 @@ def recipe(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def view(recipe: str) -> AudioView:
     spec = signature.resolve("view", RECIPES[recipe][0])  # as the configuration check does
-    loaded: AudioView = registry.load("view", spec, {})
+    loaded: AudioView = registry.load("view", spec)
     return loaded
 
 

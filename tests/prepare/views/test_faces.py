@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from avbalance.data.clips import ClipError
 from avbalance.errors import UserError
 from avbalance.prepare.detectors.base import Face
-from avbalance.prepare.detectors.given import HEADER
+from avbalance.prepare.detectors.given import HEADER, Given
+from avbalance.prepare.detectors.yunet import YuNet
 from avbalance.prepare.pictures import Pictures
+from avbalance.prepare.shard import load_views
 from avbalance.prepare.views.faces import TEMPLATE, Faces, align, follow, similarity
 
 Landmarks = NDArray[np.float64]
-GIVEN: dict[str, dict[str, Any]] = {"given": {}}
-YUNET: dict[str, dict[str, Any]] = {"yunet": {}}
 
 
 def write_landmarks(path: Path, lines: dict[float, Landmarks]) -> Path:
@@ -135,7 +135,7 @@ def test_of_faces_equally_large_the_leftmost_then_the_topmost_is_taken() -> None
 def test_the_array_has_the_shape_that_is_declared(
     tmp_path: Path, options: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
-    view = Faces({}, GIVEN, size=48, **options)
+    view = Faces(detector=Given(None), size=48, **options)
     n = options.get("num_frames", 1)
     seconds = view.choose(np.arange(75) / 25, 0.0, 3.0)
     assert seconds.shape == (n,)
@@ -158,7 +158,7 @@ def test_missing_landmarks_are_carried_over_and_counted(tmp_path: Path) -> None:
     early, late = TEMPLATE + 10, TEMPLATE + 20
     landmarks = write_landmarks(tmp_path / "a.csv", {seconds[1]: early, seconds[4]: late})
     frames = np.stack([texture(150, 150) + np.uint8(i) for i in range(6)])
-    rendered = Faces({}, GIVEN, size=112, num_frames=6).render(Pictures(frames, seconds, landmarks))
+    rendered = Faces(detector=Given(None), size=112, num_frames=6).render(Pictures(frames, seconds, landmarks))
     assert rendered.repairs == ["face not found in 4 of 6 frames, carried over"]
     used = [early, early, early, early, late, late]  # the first frame takes the next later face
     for i, points in enumerate(used):
@@ -170,7 +170,11 @@ def test_smoothed_landmarks_are_the_mean_of_those_around(tmp_path: Path) -> None
     shifts = np.array([0.0, 6.0, 0.0, 3.0, 9.0])
     landmarks = write_landmarks(tmp_path / "a.csv", {s: TEMPLATE + x for s, x in zip(seconds, shifts, strict=True)})
     frames = texture(150, 150)[None].repeat(5, axis=0)
-    array = Faces({}, GIVEN, size=112, num_frames=5, smoothing=3).render(Pictures(frames, seconds, landmarks)).array
+    array = (
+        Faces(detector=Given(None), size=112, num_frames=5, smoothing=3)
+        .render(Pictures(frames, seconds, landmarks))
+        .array
+    )
     # (0 + 0 + 6) / 3, (0 + 6 + 0) / 3, (6 + 0 + 3) / 3, (0 + 3 + 9) / 3, (3 + 9 + 9) / 3: the ends count twice
     for i, shift in enumerate([2, 2, 3, 4, 7]):
         assert np.array_equal(array[:, i], align(frames[i], TEMPLATE + shift, 112, 0).transpose(2, 0, 1))
@@ -178,7 +182,7 @@ def test_smoothed_landmarks_are_the_mean_of_those_around(tmp_path: Path) -> None
 
 def test_a_frame_that_stands_for_several_is_reported(tmp_path: Path) -> None:
     landmarks = write_landmarks(tmp_path / "a.csv", {0.0: TEMPLATE})
-    view = Faces({}, GIVEN, size=48, num_frames=3, fps=1.0)
+    view = Faces(detector=Given(None), size=48, num_frames=3, fps=1.0)
     seconds = view.choose(np.zeros(1), 0.0, 0.04)
     assert len(view.render(Pictures(texture(112, 112)[None].repeat(3, axis=0), seconds, landmarks)).repairs) == 1
 
@@ -186,7 +190,7 @@ def test_a_frame_that_stands_for_several_is_reported(tmp_path: Path) -> None:
 def test_a_clip_without_a_face_cannot_be_used(tmp_path: Path) -> None:
     pictures = Pictures(texture(50, 50)[None].repeat(3, axis=0), np.arange(3) / 25, write_landmarks(tmp_path / "a", {}))
     with pytest.raises(ClipError, match=r"^no face in any of 3 frames$"):
-        Faces({}, GIVEN, num_frames=3).render(pictures)
+        Faces(detector=Given(None), num_frames=3).render(pictures)
 
 
 @pytest.mark.parametrize("degrees", [-30, 10, 90, 180])
@@ -197,7 +201,7 @@ def test_a_turned_and_scaled_picture_gives_the_same_crop(tmp_path: Path, degrees
     other, matrix = turned(frame, degrees, scale)
     moved = landmarks @ matrix[:, :2].T + matrix[:, 2]
     crops = [
-        Faces({}, GIVEN, size=96, margin=0.1)
+        Faces(detector=Given(None), size=96, margin=0.1)
         .render(Pictures(picture[None], np.zeros(1), write_landmarks(tmp_path / "a.csv", {0.0: points})))
         .array
         for picture, points in ((frame, landmarks), (other, moved))
@@ -226,7 +230,7 @@ def test_yunet_gives_a_slightly_turned_picture_nearly_the_same_crop(mirror: Path
     with av.open(mirror / "video/grid_lrwp9a.mpg") as container:
         frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
     other, matrix = turned(frame, degrees, scale)
-    view = Faces({"yunet": mirror}, YUNET, size=112)
+    view = Faces(detector=YuNet(mirror), size=112)
     one, two = (view.render(Pictures(picture[None], np.zeros(1))).array for picture in (frame, other))
     [[found]], [[moved]] = (view.detector.detect(Pictures(picture[None], np.zeros(1))) for picture in (frame, other))
     expected = found.landmarks @ matrix[:, :2].T + matrix[:, 2]
@@ -238,7 +242,7 @@ def test_yunet_gives_a_slightly_turned_picture_nearly_the_same_crop(mirror: Path
 def test_a_talking_face_stays_in_place(mirror: Path) -> None:
     with av.open(mirror / "video/grid_lrwp9a.mpg") as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])[::5]
-    view = Faces({"yunet": mirror}, YUNET, size=112, num_frames=len(frames))
+    view = Faces(detector=YuNet(mirror), size=112, num_frames=len(frames))
     rendered = view.render(Pictures(frames, np.arange(len(frames)) / 5))
     assert rendered.repairs == []
     eyes = rendered.array[:, :, 40:64, 24:88].astype(float)  # about the template's eyes, at (38, 52) and (74, 52)
@@ -249,11 +253,11 @@ def test_a_talking_face_stays_in_place(mirror: Path) -> None:
 def test_strong_motion_and_a_missing_face_are_survived(mirror: Path) -> None:
     with av.open(mirror / "video/kinetics_arm_wrestling_noaudio.mp4") as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])[[0, 70, 140, 210]]
-    view = Faces({"yunet": mirror}, YUNET, size=64, num_frames=4)
+    view = Faces(detector=YuNet(mirror), size=64, num_frames=4)
     rendered = view.render(Pictures(frames, np.arange(4) * 2.5))
     assert rendered.repairs == ["face not found in 1 of 4 frames, carried over"]
     with pytest.raises(ClipError, match="no face in any of 1 frames"):
-        Faces({"yunet": mirror}, YUNET).render(Pictures(frames[3:], np.zeros(1)))
+        Faces(detector=YuNet(mirror)).render(Pictures(frames[3:], np.zeros(1)))
 
 
 @pytest.mark.parametrize(
@@ -264,10 +268,24 @@ def test_strong_motion_and_a_missing_face_are_survived(mirror: Path) -> None:
         ({"fps": 0.0}, r"faces\.fps is 0\.0"),
         ({"margin": -0.1}, r"faces\.margin is -0\.1"),
         ({"smoothing": 2}, r"faces\.smoothing is 2"),
-        ({"detector": {"yunt": {}}}, "did you mean 'yunet'"),
-        ({"detector": YUNET}, r"face_detection_yunet_2023mar\.onnx"),
     ],
 )
 def test_what_cannot_be_is_said(options: dict[str, Any], why: str) -> None:
     with pytest.raises(UserError, match=why):
-        Faces({}, **({"detector": GIVEN} | options))
+        Faces(**({"detector": Given(None)} | options))
+
+
+def test_a_view_is_given_its_detector_with_the_folder_of_its_weights(mirror: Path) -> None:
+    view = load_views({"visual": {"faces": {"detector": {"yunet": {"longest_side": 64}}}}}, {"yunet": mirror})["visual"]
+    assert isinstance(view, Faces)
+    assert isinstance(view.detector, YuNet)
+    assert view.detector.longest_side == 64
+
+
+@pytest.mark.parametrize(
+    ("detector", "why"),
+    [("yunt", "did you mean 'yunet'"), ("yunet", r"face_detection_yunet_2023mar\.onnx")],
+)
+def test_an_unknown_detector_and_absent_weights_are_named(detector: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        load_views({"visual": {"faces": {"detector": {detector: {}}}}}, {})

@@ -51,7 +51,7 @@ def noise(num_clips: int, num_samples: int) -> Tensor:
 def test_equals_kaldi_as_torchaudio_has_it(
     options: dict[str, Any], reference: dict[str, Any], shape: tuple[int, int]
 ) -> None:
-    view = FilterBank({}, 16000, 2.0, **options)
+    view = FilterBank(sample_rate=16000, seconds=2.0, **options)
     waves = noise(3, 32000)
     found = view.render(waves)
     assert view.shape == found.shape[1:] == shape
@@ -59,7 +59,7 @@ def test_equals_kaldi_as_torchaudio_has_it(
 
 
 def test_equals_kaldi_for_recorded_sounds(mirror: Path) -> None:
-    view = FilterBank({}, 16000, 4.0)
+    view = FilterBank(sample_rate=16000, seconds=4.0)
     paths = sorted(mirror.glob("noise/*.wav"))[::12]
     assert len(paths) >= 5
     waves = torch.from_numpy(np.stack([view.fit(np.float32(wavfile.read(path)[1]) / 32768)[0] for path in paths]))
@@ -68,7 +68,7 @@ def test_equals_kaldi_for_recorded_sounds(mirror: Path) -> None:
 
 
 def test_another_sample_rate_equals_kaldi() -> None:
-    view = FilterBank({}, 8000, 1.0, num_mels=40, window_samples=200, hop_samples=80)
+    view = FilterBank(sample_rate=8000, seconds=1.0, num_mels=40, window_samples=200, hop_samples=80)
     waves = noise(2, 8000)
     expected = one_by_one(waves, num_mel_bins=40, window_type="hanning", sample_frequency=8000.0)
     torch.testing.assert_close(view.render(waves), expected, atol=1e-4, rtol=0)
@@ -76,7 +76,7 @@ def test_another_sample_rate_equals_kaldi() -> None:
 
 def test_silence_is_the_logarithm_of_the_floor() -> None:
     # log(2^-23) = -23 x 0.693147 = -15.9424
-    shown = FilterBank({}, 16000, 1.0).render(torch.zeros(1, 16000))
+    shown = FilterBank(sample_rate=16000, seconds=1.0).render(torch.zeros(1, 16000))
     torch.testing.assert_close(shown, torch.full((1, 128, 98), -15.942385))
 
 
@@ -93,5 +93,5 @@ def test_silence_is_the_logarithm_of_the_floor() -> None:
 )
 def test_an_impossible_option_is_one_clear_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        FilterBank({}, 16000, 1.0, **options)
+        FilterBank(sample_rate=16000, seconds=1.0, **options)
     assert str(caught.value) == message

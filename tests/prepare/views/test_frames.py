@@ -66,7 +66,7 @@ def test_before_the_first_frame_it_is_shown_already() -> None:
 
 
 def test_repeated_frames_are_a_repair() -> None:
-    view = Frames({}, size=8, num_frames=3)
+    view = Frames(size=8, num_frames=3)
     frame = np.zeros((8, 8, 3), dtype=np.uint8)
     chosen = view.choose(np.array([0.0]), 0.0, 0.04)
     np.testing.assert_array_equal(chosen, [0.0, 0.0, 0.0])
@@ -78,15 +78,15 @@ def test_repeated_frames_are_a_repair() -> None:
 def test_the_square_in_the_middle_is_kept() -> None:
     frame = np.zeros((4, 8, 3), dtype=np.uint8)
     frame[:, 2:6] = np.arange(4 * 4 * 3).reshape(4, 4, 3)
-    array = Frames({}, size=4).render(pictures(frame)).array
+    array = Frames(size=4).render(pictures(frame)).array
     np.testing.assert_array_equal(array, np.arange(48).reshape(4, 4, 3).transpose(2, 0, 1))
-    array = Frames({}, size=4).render(pictures(frame.transpose(1, 0, 2))).array
+    array = Frames(size=4).render(pictures(frame.transpose(1, 0, 2))).array
     np.testing.assert_array_equal(array, np.arange(48).reshape(4, 4, 3).transpose(2, 1, 0))
 
 
 def test_shrinking_averages_pixels() -> None:
     frame = np.random.default_rng(0).integers(256, size=(12, 12, 3), dtype=np.uint8)
-    array = Frames({}, size=4).render(pictures(frame)).array
+    array = Frames(size=4).render(pictures(frame)).array
     blocks = frame.reshape(4, 3, 4, 3, 3).mean(axis=(1, 3))
     assert np.abs(array.transpose(1, 2, 0) - blocks).max() <= 0.5
 
@@ -94,14 +94,14 @@ def test_shrinking_averages_pixels() -> None:
 def test_enlarging_interpolates() -> None:
     frame = np.zeros((2, 2, 3), dtype=np.uint8)
     frame[:, 1] = 100
-    array = Frames({}, size=4).render(pictures(frame)).array
+    array = Frames(size=4).render(pictures(frame)).array
     np.testing.assert_array_equal(array[0, 0], [0, 25, 75, 100])
 
 
 def test_gray_is_the_weighted_mean_of_colours() -> None:
     frame = np.zeros((4, 4, 3), dtype=np.uint8)
     frame[..., 0], frame[..., 1], frame[..., 2] = 200, 100, 50
-    view = Frames({}, size=4, gray=True)
+    view = Frames(size=4, gray=True)
     array = view.render(pictures(frame)).array
     assert view.shape == array.shape == (1, 4, 4)
     assert (array == 124).all()  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
@@ -111,7 +111,7 @@ def test_gray_is_the_weighted_mean_of_colours() -> None:
 @pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize("num_frames", [1, 2, 5])
 def test_the_array_has_the_stated_shape_and_frames_keep_their_order(num_frames: int, gray: bool) -> None:
-    view = Frames({}, size=6, num_frames=num_frames, gray=gray)
+    view = Frames(size=6, num_frames=num_frames, gray=gray)
     frames = [np.full((10, 14, 3), 10 * i, dtype=np.uint8) for i in range(num_frames)]
     array = view.render(pictures(*frames)).array
     assert array.dtype == np.uint8
@@ -124,7 +124,7 @@ def test_the_array_has_the_stated_shape_and_frames_keep_their_order(num_frames: 
 
 def test_frames_of_a_real_clip_are_what_opencv_makes_of_them(mirror: Path) -> None:
     media = inspect(mirror / "video/grid_bbaf2n.mpg")
-    view = Frames({}, size=96, num_frames=3)
+    view = Frames(size=96, num_frames=3)
     chosen = view.choose(media.frame_seconds, media.start, media.end)
     np.testing.assert_allclose(chosen, [0.48, 1.48, 2.48])
     rendered = view.render(Pictures(read_frames(media, chosen), chosen))
@@ -148,7 +148,7 @@ def test_a_larger_picture_of_any_shape_is_stored_and_the_size_is_what_is_seen(
     rows: int, columns: int, part: tuple[slice, slice]
 ) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
-    view = Frames({}, size=4, stored=[18, 24], num_frames=2)
+    view = Frames(size=4, stored=[18, 24], num_frames=2)
     array = view.render(pictures(frame, frame)).array
     assert view.shape == (3, 2, 4, 4)
     assert array.shape == view.stored_shape == (3, 2, 18, 24)
@@ -159,10 +159,10 @@ def test_a_larger_picture_of_any_shape_is_stored_and_the_size_is_what_is_seen(
 @pytest.mark.parametrize("stored", [7, [9, 7], [9, 9, 9], []])
 def test_what_is_stored_is_at_least_what_is_seen(stored: int | list[int]) -> None:
     with pytest.raises(UserError, match=r"^frames\.stored is .*; allowed: size \(8\) or more"):
-        Frames({}, size=8, stored=stored)
+        Frames(size=8, stored=stored)
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": 8, "num_frames": 0}, {"size": 8, "fps": 0.0}])
 def test_options_out_of_range_are_one_line(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"^frames\.\w+ is 0\S*; allowed: "):
-        Frames({}, **options)  # type: ignore[arg-type]
+        Frames(**options)  # type: ignore[arg-type]

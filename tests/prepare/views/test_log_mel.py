@@ -46,7 +46,7 @@ def log_mel(waves: Tensor, filters: NDArray[np.float64], hop: int) -> NDArray[np
 
 
 def test_the_clips_of_gblend_are_40_by_100_and_equal_torchaudio() -> None:
-    view = LogMel({}, **KINETICS, normalise="none")
+    view = LogMel(**KINETICS, normalise="none")
     waves = noise(3, 16240)
     reference = MelSpectrogram(16000, n_fft=512, win_length=400, hop_length=160, n_mels=40, center=False).double()
     # There windows are padded on either side to 512 samples within the wave; 56 zeros on either side make up for it.
@@ -57,7 +57,6 @@ def test_the_clips_of_gblend_are_40_by_100_and_equal_torchaudio() -> None:
 
 def test_the_recipe_of_voxceleb_equals_the_layers_of_the_published_model() -> None:
     view = LogMel(
-        {},
         **{**KINETICS, "seconds": 2.015},
         window="hamming",
         pre_emphasis=0.97,
@@ -90,9 +89,8 @@ def test_128_filters_equal_the_formula_on_both_scales(mel_scale: Any, filter_nor
     if filter_norm == "slaney":
         filters *= 2 / (edges[2:] - edges[:-2])[:, None]  # area 1, in Hz
     view = LogMel(
-        {},
-        16000,
-        0.5,
+        sample_rate=16000,
+        seconds=0.5,
         num_mels=128,
         window_samples=1024,
         hop_samples=300,
@@ -110,7 +108,7 @@ def test_128_filters_equal_the_formula_on_both_scales(mel_scale: Any, filter_nor
 def test_a_tone_sounds_in_the_filter_around_it() -> None:
     # 1,000 Hz is 1000 mel (htk); 8 kHz is 2840 mel; 40 filters, centres 2840 / 41 = 69.3 mel apart: 14.4 of them.
     wave = 0.5 * torch.sin(2 * torch.pi * 1000 / 16000 * torch.arange(16240))
-    assert (LogMel({}, **KINETICS).render(wave[None])[0].argmax(dim=0) == 13).all()  # the 14th
+    assert (LogMel(**KINETICS).render(wave[None])[0].argmax(dim=0) == 13).all()  # the 14th
 
 
 @pytest.mark.parametrize(
@@ -127,7 +125,7 @@ def test_a_tone_sounds_in_the_filter_around_it() -> None:
 )
 def test_an_impossible_option_is_one_clear_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        LogMel({}, **{**KINETICS, **options})
+        LogMel(**{**KINETICS, **options})
     assert str(caught.value) == message
 
 
@@ -136,4 +134,4 @@ def test_filters_too_narrow_to_hold_a_frequency_are_an_error() -> None:
     with pytest.raises(
         UserError, match=r"log_mel.num_mels must be such that .*; \d+ of 128 hold none at fft_samples 512"
     ):
-        LogMel({}, **{**KINETICS, "num_mels": 128})
+        LogMel(**{**KINETICS, "num_mels": 128})

@@ -37,14 +37,14 @@ def published(waves: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def test_the_recipe_of_mmcosine_is_scipys_spectrogram() -> None:
-    view = LogPower({}, **SCIPY, window="tukey", spectrum="density")
+    view = LogPower(**SCIPY, window="tukey", spectrum="density")
     waves = sounds(3, 48000)
     assert view.shape == (257, 299)  # 512 / 2 + 1; 1 + floor((48000 - 512) / 159)
     np.testing.assert_allclose(view.render(torch.from_numpy(waves)).numpy(), published(waves), atol=1e-4)
 
 
 def test_the_recipe_of_mmcosine_holds_for_recorded_sounds(mirror: Path) -> None:
-    view = LogPower({}, **SCIPY, window="tukey", spectrum="density")
+    view = LogPower(**SCIPY, window="tukey", spectrum="density")
     paths = sorted(mirror.glob("noise/*.wav"))[::6]
     assert len(paths) >= 10
     waves = np.stack([view.fit(np.float32(wavfile.read(path)[1]) / 32768)[0] for path in paths])
@@ -52,7 +52,7 @@ def test_the_recipe_of_mmcosine_holds_for_recorded_sounds(mirror: Path) -> None:
 
 
 def test_a_short_clip_is_repeated_as_published() -> None:
-    view = LogPower({}, **SCIPY)
+    view = LogPower(**SCIPY)
     wave = sounds(1, 20000)[0]
     fitted, repairs = view.fit(wave)
     np.testing.assert_array_equal(fitted, np.tile(wave, 3)[:48000])
@@ -60,7 +60,7 @@ def test_a_short_clip_is_repeated_as_published() -> None:
 
 
 def test_by_default_it_is_the_power_under_a_hann_window() -> None:
-    view = LogPower({}, **SCIPY)
+    view = LogPower(**SCIPY)
     waves = sounds(3, 48000)
     reference = signal.ShortTimeFFT(hann(512, sym=False), 159, fs=1.0, phase_shift=None)
     # k_offset: scipy centres window 0 on sample 0, here it starts there.
@@ -75,7 +75,13 @@ def test_by_default_it_is_the_power_under_a_hann_window() -> None:
 def test_the_older_recipe_is_the_magnitude_of_windows_centred_on_the_hops(padding: Any, numpy_mode: Any) -> None:  # noqa: ANN401
     """OGM-GE: librosa.stft(n_fft=512, hop_length=353) of 3 s at 22,050 Hz, log(|X| + 1e-7), not standardised."""
     view = LogPower(
-        {}, 22050, 3.0, window_samples=512, hop_samples=353, spectrum="magnitude", padding=padding, normalise="none"
+        sample_rate=22050,
+        seconds=3.0,
+        window_samples=512,
+        hop_samples=353,
+        spectrum="magnitude",
+        padding=padding,
+        normalise="none",
     )
     assert view.shape == (257, 188)  # 1 + floor(66150 / 353)
     waves = sounds(2, 66150)
@@ -89,7 +95,6 @@ def test_the_older_recipe_is_the_magnitude_of_windows_centred_on_the_hops(paddin
 def test_the_recipe_of_epic_kitchens_has_256_frequencies(seconds: float) -> None:
     """Kazakos et al.: librosa.stft(n_fft=511, win_length=240, hop_length=120, pad_mode="constant") at 24 kHz."""
     view = LogPower(
-        {},
         sample_rate=24000,
         seconds=seconds,
         window_samples=240,
@@ -109,7 +114,16 @@ def test_the_recipe_of_epic_kitchens_has_256_frequencies(seconds: float) -> None
 
 def test_any_window_and_transform_equal_the_formula() -> None:
     """The sum over n of w_n x_n e^(-2 pi i k n / 80) in float64, for a window of 50 and an odd hop."""
-    view = LogPower({}, 1000, 0.2, 50, 7, fft_samples=80, window="hamming", floor=1e-5, normalise="none")
+    view = LogPower(
+        sample_rate=1000,
+        seconds=0.2,
+        window_samples=50,
+        hop_samples=7,
+        fft_samples=80,
+        window="hamming",
+        floor=1e-5,
+        normalise="none",
+    )
     waves = sounds(2, 200)
     n, k = np.arange(50), np.arange(41)
     matrix = hamming(50, sym=False)[:, None] * np.exp(-2j * np.pi * np.outer(n, k) / 80)
@@ -123,7 +137,14 @@ def test_any_window_and_transform_equal_the_formula() -> None:
 def test_a_density_sums_to_the_variance(fft_samples: int) -> None:
     """White noise of variance 0.01: its one-sided density, summed over 8 kHz, is its variance."""
     view = LogPower(
-        {}, 16000, 3.0, 512, 256, fft_samples=fft_samples, spectrum="density", floor=1e-30, normalise="none"
+        sample_rate=16000,
+        seconds=3.0,
+        window_samples=512,
+        hop_samples=256,
+        fft_samples=fft_samples,
+        spectrum="density",
+        floor=1e-30,
+        normalise="none",
     )
     wave = np.random.default_rng(0).standard_normal((1, 48000)).astype(np.float32) * 0.1
     density = view.render(torch.from_numpy(wave)).exp()
@@ -132,7 +153,9 @@ def test_a_density_sums_to_the_variance(fft_samples: int) -> None:
 
 
 def test_standardised_by_band_every_frequency_has_mean_0_and_deviation_1() -> None:
-    shown = LogPower({}, 1000, 1.0, 64, 16, normalise="band").render(torch.from_numpy(sounds(2, 1000)))
+    shown = LogPower(sample_rate=1000, seconds=1.0, window_samples=64, hop_samples=16, normalise="band").render(
+        torch.from_numpy(sounds(2, 1000))
+    )
     torch.testing.assert_close(shown.mean(dim=-1), torch.zeros(2, 33), atol=1e-5, rtol=0)
     torch.testing.assert_close(shown.std(dim=-1, correction=0), torch.ones(2, 33))
 
@@ -151,5 +174,5 @@ def test_standardised_by_band_every_frequency_has_mean_0_and_deviation_1() -> No
 )
 def test_an_impossible_option_is_one_clear_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        LogPower({}, **{**SCIPY, **options})
+        LogPower(**{**SCIPY, **options})
     assert str(caught.value) == message

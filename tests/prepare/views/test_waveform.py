@@ -11,7 +11,7 @@ from avbalance.prepare.views.waveform import Waveform
 
 def view(fit: str = "pad", normalise: str = "none", seconds: float = 0.5) -> Waveform:
     """10 samples a second, so that 0.1 s, the tolerance of a repair, is one sample."""
-    return Waveform({}, sample_rate=10, seconds=seconds, fit=fit, normalise=normalise)  # type: ignore[arg-type]
+    return Waveform(sample_rate=10, seconds=seconds, fit=fit, normalise=normalise)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_clips_are_standardised_one_by_one_or_left_alone() -> None:
 )
 def test_an_impossible_option_is_one_clear_line(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        Waveform({}, **{"sample_rate": 10, "seconds": 0.5, **options})  # type: ignore[arg-type]
+        Waveform(**{"sample_rate": 10, "seconds": 0.5, **options})  # type: ignore[arg-type]
     assert str(caught.value) == message

@@ -1,8 +1,5 @@
 """A clip's pictures as crops of one face, upright and always in the same place."""
 
-from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from avbalance import registry
 from avbalance.data.clips import ClipError
 from avbalance.errors import UserError
 from avbalance.prepare.detectors.base import Detector, Face
@@ -36,8 +32,7 @@ class Faces(VisualView):
     picture changes nothing (`align`).
 
     Args:
-        models: {name of a file in `config/models/`: the folder of its weights}.
-        detector: What finds faces: {name: options}.
+        detector: Detector of faces; in a configuration {name: options}.
         size: Height and width of a crop.
         num_frames, fps: Which frames, as in `Frames`.
         gray: One channel instead of three.
@@ -48,8 +43,8 @@ class Faces(VisualView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
-        detector: dict[str, dict[str, Any]],
+        *,
+        detector: Detector,
         size: Count = 224,
         num_frames: Count = 1,
         fps: Positive | None = None,
@@ -66,9 +61,7 @@ class Faces(VisualView):
             raise UserError(f"faces.smoothing is {smoothing}; allowed: odd numbers of frames")
         self.stored, self.num_frames, self.fps, self.gray = (size, size), num_frames, fps, gray
         self.margin, self.smoothing = margin, smoothing
-        module, class_name = registry.locate("detector", registry.parse(detector)[0])
-        weights = models.get(getattr(import_module(module), class_name).model)
-        self.detector: Detector = registry.load("detector", detector, weights)
+        self.detector = detector
         self.mean, self.std = (frames.MEAN_GRAY, frames.STD_GRAY) if gray else (frames.MEAN_RGB, frames.STD_RGB)
         self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)
 

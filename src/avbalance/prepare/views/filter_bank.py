@@ -1,7 +1,5 @@
 """Log filter-bank energies as Kaldi (Povey et al., ASRU 2011) computes them."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -27,7 +25,6 @@ class FilterBank(AudioView):
     lowest, give a constant, as there.
 
     Args:
-        models: Unused.
         sample_rate, seconds, fit, normalise: See `AudioView`.
         num_mels: Filters, at least 4.
         window_samples, hop_samples: Length of a window, distance of neighbouring ones; windows lie within the wave.
@@ -40,7 +37,7 @@ class FilterBank(AudioView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         sample_rate: Count,
         seconds: Positive,
         num_mels: Count = 128,

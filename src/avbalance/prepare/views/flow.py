@@ -1,7 +1,5 @@
 """Dense optical flow from frames to the ones that follow."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -42,7 +40,6 @@ class Flow(VisualView):
     motion otherwise, of up to 68 pixels in still frames of 224.
 
     Args:
-        models: Not used.
         size: Height and width that encoders see, in pixels, >= 1; >= 12 for `dis`.
         stored: Height and width of the squares between which flow is found, >= `size`; None for `size`.
         num_frames: How many flows, >= 1, from the frames in the middle of equal parts of the clip.
@@ -55,7 +52,7 @@ class Flow(VisualView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         size: Count,
         stored: Count | None = None,
         num_frames: Count = 1,

@@ -1,8 +1,5 @@
 """A few frames of a clip, chosen by presentation time."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +18,6 @@ class Frames(VisualView):
     """Frames, each cropped in its middle to the shape of what is stored, and resized.
 
     Args:
-        models: Not used.
         size: Height and width that encoders see, in pixels, >= 1.
         stored: Height and width of what is stored for training to cut from, [height, width] or one number for both,
             >= `size`; None for `size`.
@@ -33,7 +29,7 @@ class Frames(VisualView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         size: Count,
         stored: Count | list[Count] | None = None,
         whole: bool = False,

@@ -1,8 +1,6 @@
 """Logarithms of mel spectra."""
 
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -25,7 +23,6 @@ class LogMel(LogPower):
                                                                                               40 x 202
 
     Args:
-        models: Unused.
         sample_rate, seconds, fit, normalise: See `AudioView`.
         num_mels: Filters.
         window_samples, hop_samples, fft_samples, window, spectrum, padding, floor: See `LogPower`.
@@ -40,7 +37,7 @@ class LogMel(LogPower):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         sample_rate: Count,
         seconds: Positive,
         num_mels: Count,
@@ -60,18 +57,17 @@ class LogMel(LogPower):
         normalise: Literal["clip", "band", "dataset", "none"] = "clip",
     ) -> None:
         super().__init__(
-            models,
-            sample_rate,
-            seconds,
-            window_samples,
-            hop_samples,
-            fft_samples,
-            window,
-            spectrum,
-            padding,
-            floor,
-            fit,
-            normalise,
+            sample_rate=sample_rate,
+            seconds=seconds,
+            window_samples=window_samples,
+            hop_samples=hop_samples,
+            fft_samples=fft_samples,
+            window=window,
+            spectrum=spectrum,
+            padding=padding,
+            floor=floor,
+            fit=fit,
+            normalise=normalise,
         )
         f_max = sample_rate / 2 if f_max is None else f_max
         self.require("num_mels", num_mels >= 1, "at least 1")

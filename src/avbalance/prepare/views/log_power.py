@@ -1,7 +1,5 @@
 """Logarithms of short-time Fourier spectra."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -34,7 +32,6 @@ class LogPower(AudioView):
                               normalise none                                                 256 x 256
 
     Args:
-        models: Unused.
         sample_rate, seconds, fit, normalise: See `AudioView`.
         window_samples, hop_samples: Length of a window, distance of neighbouring ones.
         fft_samples: Length of the Fourier transform, at least that of the window, which is padded with zeros; by
@@ -50,7 +47,7 @@ class LogPower(AudioView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         sample_rate: Count,
         seconds: Positive,
         window_samples: Count,

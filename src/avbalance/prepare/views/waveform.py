@@ -1,7 +1,5 @@
 """The bare wave."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -16,7 +14,6 @@ class Waveform(AudioView):
     float16 holds samples of 16 bits exactly up to 1/16 of full scale; louder ones are rounded to 11 binary digits.
 
     Args:
-        models: Unused.
         sample_rate, seconds, fit, normalise: See `AudioView`.
     """
 
@@ -24,7 +21,7 @@ class Waveform(AudioView):
 
     def __init__(
         self,
-        models: Mapping[str, Path],
+        *,
         sample_rate: Count,
         seconds: Positive,
         fit: Literal["tile", "pad", "centre"] = "pad",

@@ -1,0 +1,119 @@
+"""One epoch of training, and the checks that its numbers are finite."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avbalance import registry
+from avbalance.balancers.base import Balancer
+from avbalance.data.packed import Batches, Split
+from avbalance.errors import UserError
+from avbalance.model import Model
+from avbalance.training.optimization import set_learning_rate
+from avbalance.training.state import State
+from avbalance.types import Loaders
+
+CHECK_EVERY_STEPS = 50
+"""Steps between two looks at losses and gradients; each look waits for the device. The last step is always checked."""
+
+
+def train_epoch(state: State, splits: Mapping[str, Split], seed: int) -> dict[str, float]:
+    """Train the next epoch. All its randomness follows from (seed, epoch), so a resumed run gives the same bits.
+
+    Returns:
+        "epoch", counted from 1, and the values of `take_steps`.
+
+    Raises:
+        UserError: A loss term is not finite.
+    """
+    training, epoch = state.training, state.epoch
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+    set_learning_rate(state.optimizer, training, epoch)
+    batch_size = training["batch_size"]
+    augmentation = registry.load("augmentation", training["augment"]) if training["augment"] else None
+    loaders = Loaders(
+        train=Batches(splits["train"], batch_size, (seed, epoch), augmentation=augmentation),
+        plain=Batches(splits["train"], batch_size),
+        val=Batches(splits["val"], batch_size),
+    )
+    return {"epoch": epoch + 1, **take_steps(state, loaders)}
+
+
+def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
+    """Take the optimiser steps of the next epoch.
+
+    Returns:
+        "train_loss", the mean objective over the clips of the epoch; and "grad_norm_<modality>", the length of the
+        gradient of an encoder's weights, mean over the steps that are checked.
+
+    Raises:
+        UserError: A loss term is not finite.
+    """
+    balancer, optimizer, epoch = state.balancer, state.optimizer, state.epoch
+    precision = getattr(torch, state.training["precision"])
+    device_type = next(balancer.parameters()).device.type
+    balancer.train()
+    with torch.autocast(device_type, precision, enabled=precision != torch.float32):
+        balancer.start_epoch(epoch, loaders, optimizer)
+    sums: list[Tensor] = []
+    unchecked: list[dict[str, Tensor]] = []
+    gradients: list[Tensor] = []
+    num_clips = 0
+    for batch in balancer.batches(loaders.train):
+        with torch.autocast(device_type, precision, enabled=precision != torch.float32):
+            unchecked.append(balancer.step(batch, optimizer))
+        sums.append(torch.stack(list(unchecked[-1].values())).sum() * len(batch.labels))
+        num_clips += len(batch.labels)
+        state.snapshots.advance()
+        if len(unchecked) == CHECK_EVERY_STEPS:
+            _check_losses(unchecked, epoch, len(sums))
+            unchecked = []
+            gradients.append(_gradient_norms(balancer.model))
+    if unchecked:
+        _check_losses(unchecked, epoch, len(sums))
+        gradients.append(_gradient_norms(balancer.model))
+    means = torch.stack(gradients).mean(dim=0).tolist()
+    norms = {f"grad_norm_{modality}": mean for modality, mean in zip(balancer.model.encoders, means, strict=True)}
+    return {"train_loss": float(torch.stack(sums).sum()) / num_clips, **norms}
+
+
+def _gradient_norms(model: Model) -> Tensor:
+    """Length of the gradient that the last step left in each encoder, [modalities]."""
+    gradients = (
+        [weight.grad for weight in encoder.parameters() if weight.grad is not None]
+        for encoder in model.encoders.values()
+    )
+    return torch.stack([nn.utils.get_total_norm(each) for each in gradients])
+
+
+def _check_losses(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) -> None:
+    """Check the loss terms of the last steps."""
+    for step, losses in enumerate(terms, start=num_steps - len(terms) + 1):
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss term {name!r} is {value.item()} in epoch {epoch + 1}, step {step}; "
+                    f"lower training.learning_rate, or check the data"
+                )
+
+
+def check_finite(balancer: Balancer, val_loss: float, epoch: int) -> None:
+    """Check what an epoch, counted from 0, has left: its loss terms do not show what its last step did.
+
+    Raises:
+        UserError: The validation loss or a weight is not finite.
+    """
+    if not math.isfinite(val_loss):
+        raise not_finite(f"the validation loss is {val_loss}", epoch)
+    state = {**balancer.model.state_dict(), **balancer.loss.state_dict(prefix="loss.")}
+    finite = torch.stack([values.isfinite().all() for values in state.values()]).tolist()
+    if not all(finite):
+        raise not_finite(f"{list(state)[finite.index(False)]} holds numbers that are not finite", epoch)
+
+
+def not_finite(problem: str, epoch: int) -> UserError:
+    """Error for a number that is not finite after an epoch, counted from 0."""
+    return UserError(f"{problem} after epoch {epoch + 1}; lower training.learning_rate, or check the data")
