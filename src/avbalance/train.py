@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avbalance import cli, registry, store
 from avbalance.balancers.base import Balancer
-from avbalance.data.packed import Batches, Split, describe
+from avbalance.data.packed import Batches, Split, read_description
 from avbalance.device import take_device
 from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, score_trials, validation_metrics
 from avbalance.model import Model, build_model
@@ -130,7 +130,7 @@ def train_recipe(
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     training = settings["training"]
     store.open_artifact(data)
-    description = describe(data)
+    description = read_description(data)
     trials = read_trials(data / "trials.csv") if description.get("task") == "verification" else {}
     splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
     balancer = build_balancer(settings, description, device)

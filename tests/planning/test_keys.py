@@ -162,7 +162,7 @@ def test_hashes_do_not_depend_on_the_python_version(package: Path) -> None:
 
 
 def test_training_reaches_its_loop_but_no_method_and_no_plumbing() -> None:
-    reached = {each.module for each in keys.reach(["avbalance.train"])}
+    reached = {each.module for each in keys.reach(["avbalance.train:run"])}
     assert {"avbalance.train", "avbalance.model", "avbalance.data.packed", "avbalance.balancers.base"} <= reached
     methods = {registry.locate(kind, name)[0] for kind in registry.KINDS for name in registry.registered(kind)} - {
         "avbalance.balancers.base"

@@ -78,7 +78,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
             plan.prepared[dataset] = plan.add(
-                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack", *places]
+                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
         else:
             plan.prepared[dataset] = _media(plan, dataset, settings, inputs, places)
@@ -90,7 +90,7 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
     views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
-    places = ["avbalance.prepare.media", *places]
+    places = ["avbalance.prepare.media:run", *places]
     for kind, method in registry.methods_of(("view", view) for view in views.values()):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
@@ -121,4 +121,4 @@ def audit_of(plan: Plan, dataset: str) -> Artifact:
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
     settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit"])
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])

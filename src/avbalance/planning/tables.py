@@ -52,7 +52,7 @@ def table_of(plan: Plan, name: str) -> Artifact:
         if signature.describe("figure", kind).attributes["reads_data"]:
             data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
             inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
-        places = ["avbalance.results.figures", registry.place("figure", kind), *places_of(column_names(table))]
+        places = ["avbalance.results.figures:run", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
     return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
 
@@ -60,7 +60,7 @@ def table_of(plan: Plan, name: str) -> Artifact:
 def code_of_table(formula: str | None, columns: Collection[str]) -> list[str]:
     """Where the code of a table begins: that of its columns, or all of its formula's module."""
     own = places_of(columns) if formula is None else [registry.locate("formula", formula)[0]]
-    return ["avbalance.results.tables", *own]
+    return ["avbalance.results.tables:run", *own]
 
 
 def column_names(table: Table) -> list[str]:
@@ -141,4 +141,4 @@ def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
         if artifact.kind == "tables":
             for cells in artifact.settings.get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
-    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page"])
+    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page:run"])
