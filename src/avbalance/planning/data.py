@@ -1,7 +1,6 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from avbalance.configuration.schema import SourceFile
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.registry import Method
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
@@ -93,7 +91,7 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
     assert spec.prepare is not None
     views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
     places = ["avbalance.prepare.media:run", *places]
-    for kind, method in methods_of(("view", view) for view in views.values()):
+    for kind, method in registry.methods_of(("view", view) for view in views.values()):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
@@ -105,14 +103,6 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
 def model_of(plan: Plan, name: str) -> Artifact:
     """Files of a model's trained weights."""
     return _files(plan, "models", name, plan.project.models[name].files)
-
-
-def methods_of(specs: Iterable[tuple[str, Method]]) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) of resolved methods, given as (kind, method), and of those among their options."""
-    for kind, method in specs:
-        for name, options in method.items():
-            yield kind, name
-            yield from methods_of((option, value) for option, value in options.items() if option in registry.KINDS)
 
 
 def audit_of(plan: Plan, dataset: str) -> Artifact:

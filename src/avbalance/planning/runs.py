@@ -8,7 +8,7 @@ from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import methods_of, model_of, prepared_of
+from avbalance.planning.data import model_of, prepared_of
 from avbalance.registry import Method
 
 
@@ -31,7 +31,7 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *row.methods.items()]
     if row.training["augment"] is not None:
         chosen.append(("augmentation", row.training["augment"]))
-    places = ["avbalance.train:run", *(registry.place(kind, name) for kind, name in methods_of(chosen))]
+    places = ["avbalance.train:run", *(registry.place(kind, name) for kind, name in registry.methods_of(chosen))]
     return plan.add("runs", _slug(row, seed), "train", settings, inputs, places)
 
 
@@ -106,6 +106,6 @@ def _probes(plan: Plan, group: ProbeGroup, probes: Collection[ResolvedProbe]) ->
     inputs = {"weights": group.run.weights, "data": group.data.path}
     if group.data.path != group.run.inputs["data"]:
         inputs["trained_on"] = group.run.inputs["data"]
-    reductions = methods_of([("feature_reduction", group.reduction)])
+    reductions = registry.methods_of([("feature_reduction", group.reduction)])
     places = ["avbalance.probe:run", *(registry.place(kind, name) for kind, name in reductions)]
     return plan.add("probes", group.run.slug, "probe", settings, inputs, places)
