@@ -24,7 +24,7 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import registry
-from avbalance.data.packed import Batches, Split, describe
+from avbalance.data.packed import Batches, Split, read_description
 from avbalance.train import build_balancer
 from avbalance.training.optimization import make_optimizer
 
@@ -53,7 +53,7 @@ def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], o
     """A step on all clips, which are in memory."""
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
-    balancer = build_balancer(settings, describe(folder), torch.device("cpu")).train()
+    balancer = build_balancer(settings, read_description(folder), torch.device("cpu")).train()
     optimizer = make_optimizer(
         balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0}
     )

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.prepare.decode import Media, inspect, read_audio
+from avbalance.prepare.decode import read_audio
+from avbalance.prepare.inspection import Media, inspect_media
 
 
 def unpack(folder: Path, num_clips: int) -> list[Path]:
@@ -33,4 +34,4 @@ def sound(media: Media, sample_rate: int) -> NDArray[np.float32]:
 
 def sounds(paths: list[Path], sample_rate: int) -> list[NDArray[np.float32]]:
     """The sound of each file."""
-    return [sound(inspect(path), sample_rate) for path in paths]
+    return [sound(inspect_media(path), sample_rate) for path in paths]

@@ -19,7 +19,7 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import cli, plan, store
-from avbalance.data.packed import Batches, Split, describe
+from avbalance.data.packed import Batches, Split, read_description
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Plan
 from avbalance.train import build_balancer, train
@@ -46,7 +46,7 @@ def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, f
     training = {**settings["training"], "learning_rate": rate, "monitor": False}  # a monitor would look at test
     with tempfile.TemporaryDirectory() as resume:
         try:
-            balancer = build_balancer(settings, describe(data), CPU)
+            balancer = build_balancer(settings, read_description(data), CPU)
             num_steps = len(Batches(splits["train"], training["batch_size"]))
             state = State(balancer, training, Path(resume), num_steps, math.inf)
             train(state, splits, {}, settings["seed"])

@@ -34,7 +34,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from avbalance import cli
 from avbalance.data.packed import Batches, MappedArray, Split, files_of
-from avbalance.prepare.decode import inspect, read_frames
+from avbalance.prepare.decode import read_frames
+from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.views.log_power import LogPower
 
 BATCH_SIZE, SAMPLE_RATE, SIZE = 64, 16000, 112
@@ -49,7 +50,7 @@ def write(paths: list[Path], num_frames: int, folder: Path) -> None:
     visual = np.empty((len(paths), 3, num_frames, SIZE, SIZE), np.uint8)
     waves = np.empty((len(paths), view.num_samples), np.float32)
     for clip, path in enumerate(paths):
-        media = inspect(path)
+        media = inspect_media(path)
         places = (np.arange(num_frames) + 0.5) * len(media.frame_seconds) / num_frames
         frames = read_frames(media, media.frame_seconds[places.astype(int)])
         assert frames.shape[1:] == (SIZE, SIZE, 3)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from avbalance import blend, plan, store
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Split, read_description
 from avbalance.train import build_balancer, train_recipe
 
 Make = Callable[..., dict[str, Any]]
@@ -57,7 +57,7 @@ def test_losses_go_from_the_untrained_model_of_the_seed_to_the_last_epoch(
     blended: dict[str, Any], recipe: Make, prepared: Path
 ) -> None:
     for head, modalities in HEADS.items():
-        model = build_balancer(recipe_of(head, recipe)["settings"], describe(prepared), CPU).model.eval()
+        model = build_balancer(recipe_of(head, recipe)["settings"], read_description(prepared), CPU).model.eval()
         for name, size in (("train", 60), ("val", 21)):
             batch = Split(prepared, name, modalities, CPU).batch(np.arange(size))
             with torch.no_grad():

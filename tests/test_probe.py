@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics, store
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Split, read_description
 from avbalance.errors import UserError
 from avbalance.model import build_model
 from avbalance.probe import main
@@ -89,7 +89,7 @@ def test_the_step_probes_clips_of_several_classes(
                 array = (np.eye(3) + np.eye(3)[[1, 2, 0]]).astype(np.uint8)[array]
                 np.save(folder / file.name.replace("label", "video"), np.arange(len(array)))
             np.save(folder / file.name, array)
-        description = describe(prepared) | {"task": "multi_label"}
+        description = read_description(prepared) | {"task": "multi_label"}
         (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     settings = recipe()["settings"]
     with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
@@ -124,7 +124,7 @@ def weights(recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Pat
     with store.publish(tmp_path / "weights", trained) as folder:
         for seed, file in enumerate(("model.safetensors", "snapshot_5.safetensors")):
             torch.manual_seed(seed)
-            state = build_model(trained["settings"], describe(prepared)).state_dict()
+            state = build_model(trained["settings"], read_description(prepared)).state_dict()
             save_file({name: value.contiguous() for name, value in state.items()}, folder / file)
     return tmp_path / "weights"
 
@@ -185,7 +185,7 @@ def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
     probe: Callable[..., Any], weights: Path, recipe: Callable[..., dict[str, Any]], prepared: Path
 ) -> None:
     figures, predictions = probe(layers=["conv2"])
-    model = build_model(recipe()["settings"], describe(prepared)).eval()
+    model = build_model(recipe()["settings"], read_description(prepared)).eval()
     model.load_state_dict(load_file(weights / "model.safetensors"))
     encoder = model.encoders["visual"]
 
@@ -210,7 +210,7 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
             for file in prepared.glob("*.npy"):
                 array = np.load(file)
                 np.save(out / file.name, array % 2 if file.stem.endswith("label") else array)
-            description = describe(prepared) | {"num_classes": 2, "name": "parity"}
+            description = read_description(prepared) | {"num_classes": 2, "name": "parity"}
             description["modalities"]["visual"]["shape"] = shape
             (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
         return folder

@@ -17,7 +17,7 @@ from avbalance import metrics, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.configuration import signature
-from avbalance.data.packed import Batches, Split, describe
+from avbalance.data.packed import Batches, Split, read_description
 from avbalance.errors import UserError
 from avbalance.train import TrainedRun, build_balancer, train, train_recipe
 from avbalance.training import checkpoint
@@ -211,7 +211,7 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     wanted = with_blend(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
     settings = wanted["settings"]
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
-    built = build_balancer(settings, describe(prepared), CPU)
+    built = build_balancer(settings, read_description(prepared), CPU)
     if "blend" in wanted["inputs"]:
         built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text(encoding="utf-8")))
     train(State(built, settings["training"], tmp_path, 4, 1e9), splits, {}, 0)
@@ -309,7 +309,7 @@ def test_an_outside_method_is_found_by_module_and_class(
 def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     for name in WITHOUT_BRANCH:
         settings = with_blend(recipe(balancer=name), tmp_path / name)["settings"]
-        assert isinstance(build_balancer(settings, describe(prepared), CPU), Balancer)
+        assert isinstance(build_balancer(settings, read_description(prepared), CPU), Balancer)
 
 
 def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: Path) -> None:
@@ -417,7 +417,9 @@ def test_snapshots_are_kept_during_training_and_change_nothing(recipe: Make, tmp
     kept = train_run(wanted, tmp_path / "kept")  # taken up after the second epoch, as one that was killed
     states = {step: load_file(tmp_path / "kept" / snapshot_file(step)) for step in (0, num_steps)}
     torch.manual_seed(wanted["settings"]["seed"])
-    untrained = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
+    untrained = build_balancer(
+        wanted["settings"], read_description(Path(wanted["inputs"]["data"])), CPU
+    ).model.state_dict()
     for name, value in plain.model.state_dict().items():
         assert torch.equal(value, kept.model.state_dict()[name]), name
         assert torch.equal(value, states[num_steps][name]), name
@@ -438,7 +440,7 @@ def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -
     wanted = recipe(training={"epochs": 0, "snapshots": [0]})
     (tmp_path / "all").mkdir()
     subprocess.run(step(wanted, tmp_path / "all"), check=True, capture_output=True)
-    start = build_balancer(wanted["settings"], describe(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
+    start = build_balancer(wanted["settings"], read_description(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
     for file in ("model.safetensors", snapshot_file(0)):
         for name, value in load_file(tmp_path / "all" / "weights" / file).items():
             assert torch.equal(value, start[name]), name
@@ -451,7 +453,7 @@ def test_gradient_norms_are_those_of_the_last_step_in_a_short_epoch(recipe: Make
     wanted = recipe(training={"epochs": 1, "batch_size": 1000, "optimizer": "sgd"})
     trained = train_run(wanted, tmp_path)
     settings, data = wanted["settings"], Path(wanted["inputs"]["data"])
-    balancer = build_balancer(settings, describe(data), CPU)
+    balancer = build_balancer(settings, read_description(data), CPU)
     before = {name: value.clone() for name, value in balancer.model.encoders.named_parameters()}
     moved = {name: value - before[name] for name, value in trained.model.encoders.named_parameters()}
     for modality in ("audio", "visual"):

@@ -1,4 +1,4 @@
-"""`python -m avbalance.verify` names in one line each whatever is not as it was left."""
+"""`avbalance verify` names in one line each whatever is not as it was left."""
 
 import json
 import sys

@@ -16,7 +16,7 @@ import torch
 
 from avbalance import cli, store
 from avbalance.balancers.blending import Losses, blend_weights, ogr
-from avbalance.data.packed import Batches, Split, describe
+from avbalance.data.packed import Batches, Split, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.evaluate import mean_loss
@@ -37,7 +37,7 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
         UserError: A loss at the start is not finite.
     """
     settings = store.open_artifact(run)["recipe"]["settings"]
-    model = build_balancer(settings, describe(data), device).model
+    model = build_balancer(settings, read_description(data), device).model
     load_pretrained(model, inputs)
     batch_size, precision = settings["training"]["batch_size"], getattr(torch, settings["training"]["precision"])
     end = json.loads((run / "metrics.json").read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from avbalance import cli, metrics, store
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Split, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
@@ -80,8 +80,8 @@ class ProbeRun:
         self.scratch, self.max_bytes = scratch, max_bytes
         self.trained = store.open_artifact(self.weights)["recipe"]["settings"]
         store.open_artifact(self.data)
-        self.description = describe(self.data)
-        self.trained_on = describe(Path(recipe["inputs"].get("trained_on", self.data)))
+        self.description = read_description(self.data)
+        self.trained_on = read_description(Path(recipe["inputs"].get("trained_on", self.data)))
 
     def solve(self) -> ProbeResult:
         """Solve the probes of the outputs or, with settings, those of layers.

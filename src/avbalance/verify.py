@@ -2,7 +2,7 @@
 
 A table made by older code is checked by sha256 alone, because today's code would write other files.
 
-python -m avbalance.verify
+avbalance verify
 """
 
 import argparse

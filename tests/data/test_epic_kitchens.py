@@ -11,7 +11,7 @@ from avbalance.configuration.project import read_yaml
 from avbalance.data.epic_kitchens import EPICKitchens, seconds
 from avbalance.data.miniatures.epic_kitchens import HEADER, EPICKitchensMiniature
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect
+from avbalance.prepare.inspection import inspect_media
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"
 
@@ -120,7 +120,7 @@ def test_generated_segments_fill_their_videos(tmp_path: Path) -> None:
     assert {clip.label for clip in EPICKitchens("noun").clips(tmp_path)} == set(range(4))
     videos = {str(clip.visual) for clip in clips}
     assert len(videos) == 3
-    media = inspect(tmp_path / min(videos))
+    media = inspect_media(tmp_path / min(videos))
     assert len(media.frame_seconds) == 150
     assert media.has_audio
     assert max(clip.end for clip in clips if clip.end is not None) == pytest.approx(media.end, abs=0.1)

@@ -8,7 +8,8 @@ from avbalance import registry
 from avbalance.data.grid import GRID, METADATA
 from avbalance.data.miniatures.grid import GRIDMiniature
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect, read_frames
+from avbalance.prepare.decode import read_frames
+from avbalance.prepare.inspection import inspect_media
 
 HEADER = "path,id,word_times_s\n"
 LINE = "clips/{0}.mp4,{0},bin:0.9:1.1;blue:1.1:1.3;at:1.3:1.4;{1}:1.4:1.6;two:1.6:1.9;now:1.9:2.1\n"
@@ -88,7 +89,7 @@ def test_the_miniature_is_read_like_the_real_files_and_is_the_same_every_time(tm
     assert [clip.label for clip in clips] == list(range(6))
     files = [sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one", "two")]
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
-    media = inspect(tmp_path / "one" / str(clips[0].visual))
+    media = inspect_media(tmp_path / "one" / str(clips[0].visual))
     assert len(media.frame_seconds) == 32
     assert media.has_audio
     assert read_frames(media, media.frame_seconds[:1]).shape == (1, 64, 64, 3)

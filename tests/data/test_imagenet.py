@@ -7,7 +7,8 @@ from avbalance.data.clips import Clip
 from avbalance.data.imagenet import ImageNet
 from avbalance.data.miniatures.imagenet import SYNSETS, ImageNetMiniature
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect, read_frames
+from avbalance.prepare.decode import read_frames
+from avbalance.prepare.inspection import inspect_media
 
 
 def put(raw: Path, *files: str) -> None:
@@ -45,6 +46,6 @@ def test_the_miniature_has_images_of_several_sizes_in_the_real_folders(tmp_path:
     shapes = set()
     for clip in clips[1:]:
         assert clip.visual is not None
-        media = inspect(tmp_path / clip.visual)
+        media = inspect_media(tmp_path / clip.visual)
         shapes.add(read_frames(media, media.frame_seconds).shape[1:3])
     assert shapes == {(96, 128), (112, 112), (128, 96)}

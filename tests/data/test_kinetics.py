@@ -10,7 +10,7 @@ from avbalance.data.kinetics import Kinetics
 from avbalance.data.kinetics_sounds import KineticsSounds
 from avbalance.data.miniatures.kinetics import KineticsMiniature
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect
+from avbalance.prepare.inspection import inspect_media
 
 CONFIG = Path(__file__).parents[2] / "config/datasets"
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
@@ -118,7 +118,7 @@ def test_generated_clips_are_all_there(generated: Path) -> None:
 
 
 def test_generated_clips_hold_pictures_and_sound(generated: Path) -> None:
-    media = inspect(generated / str(Kinetics().clips(generated)[1].visual))
+    media = inspect_media(generated / str(Kinetics().clips(generated)[1].visual))
     assert len(media.frame_seconds) == 15
     assert media.has_audio
     assert media.end - media.start == pytest.approx(1.5, abs=0.1)

@@ -12,7 +12,7 @@ import yaml
 from avbalance import plan, registry, store
 from avbalance.configuration.project import Project, read_project, sources_of
 from avbalance.data.clips import Reader
-from avbalance.data.packed import Split, describe
+from avbalance.data.packed import Split, read_description
 from avbalance.prepare import audit, media, pack
 from avbalance.prepare.download import download
 
@@ -48,7 +48,7 @@ def test_a_miniature_becomes_batches_and_an_audit(
     monkeypatch.chdir(tmp_path)
     folder, recipe = make(name)
     store.open_artifact(folder)
-    described, spec = describe(folder), project.datasets[name]
+    described, spec = read_description(folder), project.datasets[name]
     assert list(described["modalities"]) == spec.modalities
     classes = set()
     for split in ("train", "val", "test"):

@@ -10,7 +10,7 @@ import yaml
 from avbalance.data.miniatures.ucf101 import UCF101Miniature
 from avbalance.data.ucf101 import UCF101
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect
+from avbalance.prepare.inspection import inspect_media
 
 
 @pytest.fixture(scope="module")
@@ -99,5 +99,7 @@ def test_generated_clips_are_all_there(generated: Path) -> None:
 
 
 def test_half_of_the_generated_classes_have_sound(generated: Path) -> None:
-    sounding = {clip.label for clip in UCF101(1).clips(generated) if inspect(generated / str(clip.visual)).has_audio}
+    sounding = {
+        clip.label for clip in UCF101(1).clips(generated) if inspect_media(generated / str(clip.visual)).has_audio
+    }
     assert sounding == {0, 1}

@@ -255,7 +255,7 @@ def test_reasons_are_counted_with_numbers_aside_and_every_clip_is_named(make: Ma
 
 def test_the_summary_for_the_results_page_counts_clips_once(make: Make) -> None:
     repaired = [{"clip": clip, "why": "no face"} for clip in ("c1", "c1", "c2")]
-    assert audit.summarise(make(report={"repaired": repaired})) == {
+    assert audit.summarise_dataset(make(report={"repaired": repaired})) == {
         "title": "Talk & <i>Sing</i>",
         "licence": "ODbL",
         "citation": "Doe, 2020",
@@ -267,7 +267,7 @@ def test_the_summary_for_the_results_page_counts_clips_once(make: Make) -> None:
         "repaired": 2,
     }
     many = tuple(f"class {number}" for number in range(41))
-    assert audit.summarise(make(classes=many))["classes"] == []
+    assert audit.summarise_dataset(make(classes=many))["classes"] == []
 
 
 def test_odd_names_are_shown_as_they_are(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

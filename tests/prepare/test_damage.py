@@ -11,7 +11,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
-from avbalance.prepare.decode import inspect, read_audio, read_frames
+from avbalance.prepare.decode import read_audio, read_frames
+from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.shard import load_views
 from avbalance.prepare.windows import windows_of
 
@@ -63,7 +64,7 @@ def write_video(path: Path, codec: str) -> list[bytes]:
 
 def read(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     """All pictures and the repairs."""
-    media = inspect(path)
+    media = inspect_media(path)
     repairs: list[str] = []
     frames = read_frames(media, media.frame_seconds, repairs)
     return frames, media.repairs + repairs
@@ -97,7 +98,7 @@ def test_damage_behind_what_is_looked_at_or_before_the_key_frame_is_no_concern(t
     content = (tmp_path / "a.mp4").read_bytes()
     old = packets[17]
     (tmp_path / "a.mp4").write_bytes(content.replace(old, old[:20] + bytes(len(old) - 20)))
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     for places, number in (([2, 16], 0), ([12, 17], 1), ([20], 1), ([24], 0)):
         repairs: list[str] = []
         read_frames(media, media.frame_seconds[places], repairs)
@@ -145,7 +146,7 @@ def test_pictures_with_wrong_times_keep_their_order_and_rate(tmp_path: Path, cha
     whole, repairs = read(tmp_path / "a.flv")
     assert repairs == []
     stamp_flash(tmp_path / "a.flv", change)
-    media = inspect(tmp_path / "a.flv")
+    media = inspect_media(tmp_path / "a.flv")
     assert media.repairs == [
         f"time stamps of pictures are missing, repeated or go back: {num_wrong}; all are taken at 25 a second"
     ]
@@ -178,7 +179,7 @@ def test_a_time_that_two_pictures_out_of_order_share_shifts_none(tmp_path: Path,
     frames, repairs = read(tmp_path / name)
     assert repairs == ["time stamps of pictures are missing, repeated or go back: 1; all are taken at 25 a second"]
     np.testing.assert_array_equal(frames, whole)
-    np.testing.assert_allclose(np.diff(inspect(tmp_path / name).frame_seconds), 0.04)
+    np.testing.assert_allclose(np.diff(inspect_media(tmp_path / name).frame_seconds), 0.04)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_breaks_in_the_times_of_sound_are_a_repair(
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     stamp_flash(tmp_path / "a.flv", change, kind=8)
-    media, repairs = inspect(tmp_path / "a.flv"), []
+    media, repairs = inspect_media(tmp_path / "a.flv"), []
     read_audio(media, 16000, media.start, media.end, repairs)
     assert repairs == [
         f"breaks in the time stamps of sound: {number}, the longest of {longest} s" for number, longest in breaks
@@ -223,7 +224,7 @@ def wav(samples: NDArray[np.int16], stated: int) -> bytes:
 def test_sound_of_unstated_or_cut_length_is_read_to_its_last_sample(tmp_path: Path, number: int, stated: int) -> None:
     samples = np.random.default_rng(0).integers(-20000, 20000, number).astype(np.int16)
     (tmp_path / "a.wav").write_bytes(wav(samples, stated))
-    media, repairs = inspect(tmp_path / "a.wav"), []
+    media, repairs = inspect_media(tmp_path / "a.wav"), []
     assert media.end * 16000 == pytest.approx(number)
     heard = read_audio(media, 16000, media.start, media.end, repairs)
     np.testing.assert_allclose(heard, samples / 32768, atol=1e-6)
@@ -240,11 +241,11 @@ def test_what_is_whole_of_a_cut_file_of_sound_is_read(tmp_path: Path, name: str,
             frame.sample_rate, frame.pts = 48000, start
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    whole = inspect(tmp_path / name)
+    whole = inspect_media(tmp_path / name)
     expected = read_audio(whole, 48000, 0.0, 5.0)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) * 2 // 3])
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     assert 2.0 < media.end < 3.5
     heard = read_audio(media, 48000, 0.0, media.end)
     num_equal = len(heard) - 4096 * 3  # the last packets may hold less than they should

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.signal import correlate
 
 from avbalance.data.clips import ClipError
-from avbalance.prepare.decode import inspect, read_audio, read_frames
+from avbalance.prepare.decode import read_audio, read_frames
+from avbalance.prepare.inspection import inspect_media
 
 GRID = [
     "bbaf2n",
@@ -97,7 +98,7 @@ def sine(hertz: float, rate: int, seconds: float) -> NDArray[np.float64]:
 
 def levels(path: Path, seconds: NDArray[np.float64] | None = None) -> list[int]:
     """Which generated frames are seen at these times, by default at all times of the file."""
-    media = inspect(path)
+    media = inspect_media(path)
     frames = read_frames(media, media.frame_seconds if seconds is None else seconds)
     return [round((float(frame.mean()) - 20) / 8) for frame in frames]
 
@@ -119,7 +120,7 @@ def lag(sound: NDArray[np.float32], other: NDArray[np.float64]) -> int:
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_clip_has_the_known_frames_and_sound(mirror: Path, name: str) -> None:
     known = json.loads((mirror / "video/clips.json").read_text(encoding="utf-8"))["clips"][name]
-    media = inspect(mirror / "video" / name)
+    media = inspect_media(mirror / "video" / name)
     assert len(media.frame_seconds) == known["decoded_frames"]
     assert media.frame_seconds[0] == known["first_pts_s"]
     assert media.start == 0
@@ -142,7 +143,7 @@ def test_a_real_clip_has_the_known_frames_and_sound(mirror: Path, name: str) -> 
 
 def test_a_rotated_clip_is_upright(mirror: Path) -> None:
     path = mirror / "video/nasa_13013_rotated_noaudio.mp4"
-    media = inspect(path)
+    media = inspect_media(path)
     ours = read_frames(media, media.frame_seconds[:3])
     capture = cv2.VideoCapture(str(path))  # turns frames by itself
     for frame in ours:
@@ -152,7 +153,7 @@ def test_a_rotated_clip_is_upright(mirror: Path) -> None:
 
 
 def test_a_corrupted_clip_is_an_error_but_its_beginning_can_be_seen(mirror: Path) -> None:
-    media = inspect(mirror / "video/corrupted.mp4")
+    media = inspect_media(mirror / "video/corrupted.mp4")
     assert len(media.frame_seconds) == 50
     with pytest.raises(ClipError, match="Invalid data"):
         read_frames(media, media.frame_seconds)
@@ -165,7 +166,7 @@ def test_a_corrupted_clip_is_an_error_but_its_beginning_can_be_seen(mirror: Path
 def test_frames_of_a_variable_rate_are_found_by_time(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.5, 0.54, 2.0, 2.01, 2.02, 3.5]
     write_video(tmp_path / "a.mp4", times, ticks=1000)
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     np.testing.assert_allclose(media.frame_seconds, times, atol=1e-3)
     assert levels(tmp_path / "a.mp4") == list(range(8))
     assert levels(tmp_path / "a.mp4", media.frame_seconds[[6, 1, 1, 4]]) == [6, 1, 1, 4]
@@ -191,7 +192,7 @@ def test_frames_that_are_coded_out_of_order_are_shown_in_order(
     tmp_path: Path, name: str, codec: str, options: dict[str, str]
 ) -> None:
     write_video(tmp_path / name, [i / 25 for i in range(24)], codec, 25, **options)
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     np.testing.assert_allclose(np.diff(media.frame_seconds), np.full(23, 0.04), atol=1.1e-3)
     assert media.end - media.start == pytest.approx(24 / 25, abs=0.01)
     assert levels(tmp_path / name) == list(range(24))
@@ -202,7 +203,7 @@ def test_frames_that_are_coded_out_of_order_are_shown_in_order(
 def test_flash_video_without_a_duration_is_read(tmp_path: Path) -> None:
     with av.open(tmp_path / "a.flv", "w", options={"flvflags": "no_duration_filesize"}) as out:
         encode_video(out, video_stream(out, "flv"), [i / 25 for i in range(10)])
-    media = inspect(tmp_path / "a.flv")
+    media = inspect_media(tmp_path / "a.flv")
     assert media.end == pytest.approx(0.4, abs=2e-3)
     assert media.repairs == []
     assert levels(tmp_path / "a.flv") == list(range(10))
@@ -213,7 +214,7 @@ def test_a_stream_that_appears_late_does_no_harm(tmp_path: Path) -> None:
     sound = b"\x2f" + bytes(100)  # a tag of type 8, sound
     tag = b"\x08" + len(sound).to_bytes(3, "big") + (39000).to_bytes(3, "big") + bytes(4) + sound
     path.write_bytes(path.read_bytes() + tag + len(tag).to_bytes(4, "big"))
-    media = inspect(path)
+    media = inspect_media(path)
     assert len(media.frame_seconds) == 1000
     assert not media.has_audio
     assert levels(path, media.frame_seconds[[0, 999]]) == [0, 999 % 26]
@@ -221,7 +222,7 @@ def test_a_stream_that_appears_late_does_no_harm(tmp_path: Path) -> None:
 
 def test_the_end_of_an_hour_is_reached_without_decoding_the_hour(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", [float(i) for i in range(3600)], preset="ultrafast", g="60")
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     assert len(media.frame_seconds) == 3600
     assert media.end == pytest.approx(3600, abs=1)
     wanted = [3590, 3598, 3599]
@@ -261,7 +262,7 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
         encode_audio(out, sound, sine(440, 44100, 1.0)[None])
     with av.open(tmp_path / "a.m4a") as written:
         assert len(written.streams.video) == 1
-    media = inspect(tmp_path / "a.m4a")
+    media = inspect_media(tmp_path / "a.m4a")
     assert len(media.frame_seconds) == 0
     assert media.has_audio
 
@@ -295,7 +296,7 @@ def test_pictures_are_turned_and_mirrored_as_the_file_says(tmp_path: Path, matri
         stream.set_display_matrix([xx, xy, 0, yx, yy, 0, 0, 0, 1 << 30])
         out.mux(stream.encode(av.VideoFrame.from_ndarray(corners(), format="rgb24")))
         out.mux(stream.encode(None))
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     ours, expected = read_frames(media, media.frame_seconds)[0], STANDING[matrix](corners())
     assert ours.shape == expected.shape
     assert np.abs(ours.astype(int) - expected).mean() < 3
@@ -314,7 +315,7 @@ def test_a_photograph_is_turned_and_mirrored_as_its_exif_says(tmp_path: Path, su
         assert ok
         path = tmp_path / f"{orientation}{suffix}"
         path.write_bytes(content.tobytes())
-        media = inspect(path)
+        media = inspect_media(path)
         assert media.frame_seconds.tolist() == [0.0]
         repairs: list[str] = []
         ours = read_frames(media, media.frame_seconds, repairs)[0]
@@ -337,7 +338,7 @@ def test_a_png_of_any_kind_is_one_picture_at_0(tmp_path: Path, kind: str) -> Non
         "palette": image[..., ::-1],
     }[kind]
     cv2.imwrite(str(tmp_path / "a.png"), stored)
-    media = inspect(tmp_path / "a.png")
+    media = inspect_media(tmp_path / "a.png")
     assert media.frame_seconds.tolist() == [0.0]
     assert not media.has_audio
     frames = read_frames(media, media.frame_seconds)
@@ -349,7 +350,7 @@ def test_frames_of_changing_size_get_the_size_of_the_first(tmp_path: Path) -> No
     shades = {(48, 64): 60, (24, 32): 180}
     pictures = [cv2.imencode(".jpg", np.full((*size, 3), shade, dtype=np.uint8))[1] for size, shade in shades.items()]
     (tmp_path / "a.mjpeg").write_bytes(b"".join(picture.tobytes() for picture in pictures))
-    media = inspect(tmp_path / "a.mjpeg")
+    media = inspect_media(tmp_path / "a.mjpeg")
     frames = read_frames(media, media.frame_seconds)
     assert frames.shape == (2, 48, 64, 3)
     np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), [60, 180], atol=2)
@@ -365,7 +366,7 @@ def test_frames_of_changing_size_get_the_size_of_the_first(tmp_path: Path) -> No
 def test_sound_alone_begins_at_its_first_sample(tmp_path: Path, name: str, codec: str, tolerance: int) -> None:
     sound = chirp(44100)
     write_audio(tmp_path / name, np.stack([sound, sound]), 44100, codec)
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     assert len(media.frame_seconds) == 0
     assert media.end - media.start == pytest.approx(1.0, abs=0.05)
     heard = read_audio(media, 44100, media.start, media.start + 1)
@@ -376,7 +377,7 @@ def test_sound_alone_begins_at_its_first_sample(tmp_path: Path, name: str, codec
 @pytest.mark.parametrize(("rate", "wanted"), [(44100, 16000), (48000, 22050), (8000, 16000), (22050, 48000)])
 def test_resampling_keeps_a_tone_and_its_phase(tmp_path: Path, rate: int, wanted: int) -> None:
     write_audio(tmp_path / "a.wav", 0.5 * sine(1000, rate, 1.0)[None], rate, "pcm_f32le")
-    heard = read_audio(inspect(tmp_path / "a.wav"), wanted, 0.0, 1.0)
+    heard = read_audio(inspect_media(tmp_path / "a.wav"), wanted, 0.0, 1.0)
     assert heard.dtype == np.float32
     assert heard.shape == (wanted,)
     np.testing.assert_allclose(heard[500:-500], 0.5 * sine(1000, wanted, 1.0)[500:-500], atol=1e-4)
@@ -384,7 +385,7 @@ def test_resampling_keeps_a_tone_and_its_phase(tmp_path: Path, rate: int, wanted
 
 def test_resampling_removes_what_would_alias(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", sine(9000, 44100, 1.0)[None], 44100, "pcm_f32le")
-    heard = read_audio(inspect(tmp_path / "a.wav"), 16000, 0.0, 1.0)
+    heard = read_audio(inspect_media(tmp_path / "a.wav"), 16000, 0.0, 1.0)
     assert np.abs(heard[500:-500]).max() < 1e-4  # -80 dB
 
 
@@ -392,14 +393,14 @@ def test_resampling_removes_what_would_alias(tmp_path: Path) -> None:
 def test_stereo_becomes_its_mean(tmp_path: Path, codec: str) -> None:
     tone = sine(500, 16000, 1.0)
     write_audio(tmp_path / "a.wav", np.stack([0.6 * tone, -0.2 * tone]), 16000, codec)
-    heard = read_audio(inspect(tmp_path / "a.wav"), 16000, 0.0, 1.0)
+    heard = read_audio(inspect_media(tmp_path / "a.wav"), 16000, 0.0, 1.0)
     np.testing.assert_allclose(heard, 0.2 * tone, atol=1e-4)
 
 
 def test_six_channels_become_one_that_is_not_too_loud(tmp_path: Path) -> None:
     tone = sine(500, 16000, 1.0)
     write_audio(tmp_path / "a.wav", np.stack([tone] * 6), 16000, "pcm_s16le")
-    heard = read_audio(inspect(tmp_path / "a.wav"), 16000, 0.0, 1.0)
+    heard = read_audio(inspect_media(tmp_path / "a.wav"), 16000, 0.0, 1.0)
     assert 0.9 < np.abs(heard).max() <= 1.001
 
 
@@ -411,7 +412,7 @@ def test_channels_without_a_layout_are_averaged_or_an_error(tmp_path: Path, num_
         out.setsampwidth(2)
         out.setframerate(16000)
         out.writeframes(np.stack([tone] * num_channels, axis=1).tobytes())
-    media = inspect(tmp_path / "a.wav")
+    media = inspect_media(tmp_path / "a.wav")
     if num_channels > 8:
         with pytest.raises(ClipError):
             read_audio(media, 16000, 0.0, 1.0)
@@ -426,7 +427,7 @@ def test_sound_that_begins_late_stays_in_step_with_the_pictures(tmp_path: Path, 
         voice, pictures = out.add_stream(codec, rate=44100, layout="mono"), video_stream(out)
         encode_audio(out, voice, sound[None], {0: 22050})
         encode_video(out, pictures, [i / 25 for i in range(50)])
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     begin = float(media.frame_seconds[0])
     heard = read_audio(media, 44100, begin, begin + 1.5)
     assert np.abs(heard[:20000]).max() < 1e-3
@@ -436,7 +437,7 @@ def test_sound_that_begins_late_stays_in_step_with_the_pictures(tmp_path: Path, 
 @pytest.mark.parametrize(("name", "codec"), [("a.wav", "pcm_s16le"), ("a.m4a", "aac"), ("a.mp3", "libmp3lame")])
 def test_sound_from_the_middle_is_that_part_of_the_whole(tmp_path: Path, name: str, codec: str) -> None:
     write_audio(tmp_path / name, chirp(5 * 16000)[None], 16000, codec)
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     whole = read_audio(media, 16000, 0.0, 5.0)
     piece = read_audio(media, 16000, 3.5, 4.0)
     np.testing.assert_allclose(piece, whole[56000:64000], atol=2e-3)
@@ -454,7 +455,7 @@ def test_what_is_no_media_is_an_error_of_one_line(tmp_path: Path, capfd: pytest.
     (tmp_path / "headless.mp4").write_bytes(content[: len(content) // 2])
     for name in ("empty.mp4", "text.mp4", "noise.avi", "headless.mp4", "absent.mp4", ""):
         with pytest.raises(ClipError) as error:
-            inspect(tmp_path / name)
+            inspect_media(tmp_path / name)
         assert "\n" not in str(error.value)
         assert str(tmp_path) not in str(error.value)
     assert capfd.readouterr() == ("", "")
@@ -463,12 +464,12 @@ def test_what_is_no_media_is_an_error_of_one_line(tmp_path: Path, capfd: pytest.
 def test_a_file_without_pictures_or_sound_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nwords\n", encoding="utf-8")
     with pytest.raises(ClipError, match="neither pictures nor sound"):
-        inspect(tmp_path / "a.srt")
+        inspect_media(tmp_path / "a.srt")
 
 
 def test_no_sound_is_an_error_of_reading_sound_only(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", [0.0, 0.04])
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     assert not media.has_audio
     with pytest.raises(ClipError, match="no sound"):
         read_audio(media, 16000, 0.0, 1.0)
@@ -489,7 +490,7 @@ def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(
         out.mux(stream.encode(None))
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    media = inspect(tmp_path / name)
+    media = inspect_media(tmp_path / name)
     assert 15 < len(media.frame_seconds) < 35
     assert [repair[:14] for repair in media.repairs] == [f"holds {media.end - media.start:.1f} s of"]
     assert len(read_frames(media, media.frame_seconds)) == len(media.frame_seconds)
@@ -499,7 +500,7 @@ def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(
 def test_damage_in_the_middle_of_sound_is_an_error(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.mp4", chirp(44100)[None], 44100, "aac")
     content = bytearray((tmp_path / "a.mp4").read_bytes())
-    media = inspect(tmp_path / "a.mp4")
+    media = inspect_media(tmp_path / "a.mp4")
     middle = len(content) // 2
     content[middle : middle + 2000] = b"\xff" * 2000
     (tmp_path / "a.mp4").write_bytes(content)
@@ -519,4 +520,4 @@ def test_tags_need_not_be_unicode(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
     with pytest.raises(UnicodeDecodeError):
         av.open(tmp_path / "a.wav")
-    assert inspect(tmp_path / "a.wav").end == 0.5
+    assert inspect_media(tmp_path / "a.wav").end == 0.5

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from avbalance.data.packed import describe
+from avbalance.data.packed import read_description
 from avbalance.train import build_balancer
 from avbalance.training.state import State
 
@@ -21,7 +21,7 @@ def new_state(recipe: Make, prepared: Path, tmp_path: Path) -> Callable[..., Sta
 
     def make(seed: int = 0, checkpoint_seconds: float = 0, **training: Any) -> State:  # noqa: ANN401
         settings = recipe(seed=seed, training=training)["settings"]
-        balancer = build_balancer(settings, describe(prepared), CPU)
+        balancer = build_balancer(settings, read_description(prepared), CPU)
         return State(balancer, settings["training"], tmp_path / "run", 4, checkpoint_seconds)
 
     return make

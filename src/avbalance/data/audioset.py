@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows, read_table
 from avbalance.errors import UserError
 
 FOLDER = "audioset"
-LISTS: dict[str, Split] = {
+LISTS: dict[str, SplitName] = {
     "csv/balanced_train_segments.csv": "train",
     "csv/unbalanced_train_segments.csv": "train",
     "csv/eval_segments.csv": "test",
@@ -30,7 +30,7 @@ class AudioSet(Reader):
         return [clip for name, split in LISTS.items() for clip in read_segments(raw / FOLDER / name, split, classes)]
 
 
-def read_segments(path: Path, split: Split, classes: dict[str, int]) -> list[Clip]:
+def read_segments(path: Path, split: SplitName, classes: dict[str, int]) -> list[Clip]:
     """The clips of a list; three lines of comment lead, and a blank follows every comma.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-Split = Literal["train", "val", "test"]
+SplitName = Literal["train", "val", "test"]
 
 
 class ClipError(ValueError):
@@ -27,7 +27,7 @@ class Clip:
     """
 
     name: str
-    split: Split
+    split: SplitName
     label: int | tuple[int, ...]
     visual: str | None = None
     audio: str | None = None

@@ -6,12 +6,12 @@ from typing import Literal
 
 from numpy.random import default_rng
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows, read_table
 from avbalance.errors import UserError
 
 CLASSES = "cremad/splits_ogm_ge/stat.csv"
-LISTS: dict[Split, str] = {"train": "cremad/splits_ogm_ge/train.csv", "test": "cremad/splits_ogm_ge/test.csv"}
+LISTS: dict[SplitName, str] = {"train": "cremad/splits_ogm_ge/train.csv", "test": "cremad/splits_ogm_ge/test.csv"}
 DEMOGRAPHICS = "VideoDemographics.csv"
 NAME = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]+)")
 HELD_OUT = 0.1
@@ -43,7 +43,7 @@ class CREMAD(Reader):
     def clips(self, raw: Path) -> list[Clip]:
         """The clips of both lists, in their order."""
         classes = self.class_names(raw)
-        listed: list[tuple[Split, str, str]] = [
+        listed: list[tuple[SplitName, str, str]] = [
             (split, name, emotion)
             for split, path in LISTS.items()
             for _, (name, emotion) in read_rows(raw / path, num_fields=2)
@@ -54,7 +54,7 @@ class CREMAD(Reader):
         return [clip_of(raw, name, emotion, splits.get(name[:4]), classes) for _, name, emotion in listed]
 
 
-def clip_of(raw: Path, name: str, emotion: str, split: Split | None, classes: list[str]) -> Clip:
+def clip_of(raw: Path, name: str, emotion: str, split: SplitName | None, classes: list[str]) -> Clip:
     """A listed clip; `split` is None for an actor whom nobody knows."""
     problem, parts = "", NAME.fullmatch(name)
     if emotion not in classes:
@@ -75,7 +75,7 @@ def clip_of(raw: Path, name: str, emotion: str, split: Split | None, classes: li
     )
 
 
-def divide_actors(path: Path) -> dict[str, Split]:
+def divide_actors(path: Path) -> dict[str, SplitName]:
     """{actor: split}; both sexes in the same shares.
 
     Raises:
@@ -84,7 +84,7 @@ def divide_actors(path: Path) -> dict[str, Split]:
     sexes: dict[str, list[str]] = {}
     for _, row in read_table(path, ("ActorID", "Sex")):
         sexes.setdefault(row["Sex"], []).append(row["ActorID"])
-    splits: dict[str, Split] = {}
+    splits: dict[str, SplitName] = {}
     for number, (sex, actors) in enumerate(sorted(sexes.items())):
         count = round(HELD_OUT * len(actors))
         if count == 0:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_table
 from avbalance.errors import UserError
 
@@ -27,7 +27,7 @@ class Edition(NamedTuple):
 
     folder: str
     key: str
-    lists: dict[str, Split | None]
+    lists: dict[str, SplitName | None]
     verbs: str
     nouns: str
     video: str
@@ -111,7 +111,7 @@ class EPICKitchens(Reader):
         """How many classes are listed; they are numbered from 0."""
         return sum(1 for _ in read_table(path, ()))
 
-    def _read(self, row: dict[str, str], split: Split | None) -> tuple[Clip, tuple[int, int]]:
+    def _read(self, row: dict[str, str], split: SplitName | None) -> tuple[Clip, tuple[int, int]]:
         """A segment, labelled as if verb or noun were asked for, and its pair.
 
         Raises:

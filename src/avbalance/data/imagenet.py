@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.errors import UserError
 
 FOLDER = "imagenet"
-PARTS: dict[str, Split] = {"train": "train", "val": "test"}
+PARTS: dict[str, SplitName] = {"train": "train", "val": "test"}
 
 
 class ImageNet(Reader):

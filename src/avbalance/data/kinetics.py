@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_table
 from avbalance.errors import UserError
 
 FOLDER = "kinetics400"
-PARTS: dict[str, Split] = {"train": "train", "val": "test"}
+PARTS: dict[str, SplitName] = {"train": "train", "val": "test"}
 REPLACEMENT = "replacement_for_corrupted_k400"
 """Its folder of whole copies of clips that are broken in the archives."""
 
@@ -28,7 +28,7 @@ class Kinetics(Reader):
         clips = []
         for part, split in PARTS.items():
             for name, action in listed[part]:
-                file = find(raw, name, (part,))
+                file = find_video(raw, name, (part,))
                 problem = "" if action in classes else f"{action!r} is no class of train.csv"
                 clips.append(Clip(name, split, classes.get(action, -1), file, file, problem=problem))
         return clips
@@ -45,7 +45,7 @@ class Kinetics(Reader):
         return listed
 
 
-def find(raw: Path, name: str, folders: tuple[str, ...]) -> str:
+def find_video(raw: Path, name: str, folders: tuple[str, ...]) -> str:
     """The file of a clip below `raw`: its replacement if there is one, else the first folder's that has it."""
     candidates = [f"{FOLDER}/{folder}/{name}.mp4" for folder in (REPLACEMENT, *folders)]
     return next((file for file in candidates if (raw / file).is_file()), candidates[1])

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
-from avbalance.data.kinetics import find
+from avbalance.data.clips import Clip, Reader, SplitName
+from avbalance.data.kinetics import find_video
 from avbalance.data.lists import read_rows
 
 NUM_CLASSES = 31
-LISTS: dict[Split, str] = {"train": "kinetics_sounds/my_train.txt", "test": "kinetics_sounds/my_test.txt"}
+LISTS: dict[SplitName, str] = {"train": "kinetics_sounds/my_train.txt", "test": "kinetics_sounds/my_test.txt"}
 
 
 class KineticsSounds(Reader):
@@ -25,6 +25,6 @@ class KineticsSounds(Reader):
             for _, (name, _, label) in read_rows(raw / path, num_fields=3):
                 known = label.isdecimal() and int(label) < NUM_CLASSES
                 problem = "" if known else f"{label!r} is none of the classes 0 to {NUM_CLASSES - 1}"
-                file = find(raw, name, ("train", "val"))
+                file = find_video(raw, name, ("train", "val"))
                 clips.append(Clip(name, split, int(label) if known else -1, file, file, problem=problem))
         return clips

@@ -22,7 +22,7 @@ FAULT_BYTES = 64 * 2**10
 """What a read maps besides its row, about: the kernel maps around an address, more where it keeps large folios."""
 
 
-def describe(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """`dataset.json`: {"num_classes", "classes", "modalities": {modality: {"shape"}}, "splits", ...}."""
     description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     return description
@@ -96,7 +96,7 @@ class Split:
         self.labels: NDArray[Any] = np.load(folder / f"{split}_label.npy")
         videos = folder / f"{split}_video.npy"
         self.videos: NDArray[np.int64] | None = np.load(videos) if videos.exists() else None
-        described = describe(folder)["modalities"]
+        described = read_description(folder)["modalities"]
         self._standardise = {
             name: [torch.tensor(described[name][what], device=device) for what in ("mean", "std")]
             for name in modalities

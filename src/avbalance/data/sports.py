@@ -4,13 +4,13 @@ from pathlib import Path
 
 from numpy.random import default_rng
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows
 from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 
 FOLDER = "sports1m"
-SPLITS: tuple[Split, ...] = ("train", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 
 
 class Sports(Reader):

@@ -6,12 +6,12 @@ splits; taxa.csv names the species.
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_table
 from avbalance.errors import UserError
 
 FOLDER = "ssw60"
-SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "test": "test"}
 
 
 class SSW60(Reader):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows
 from avbalance.errors import UserError
 
@@ -50,7 +50,7 @@ class UCF101(Reader):
         clips = []
         for listed, part in ((train, "train"), (self._read(folder / f"testlist{self.split:02d}.txt", 1), "test")):
             for action, name, group in listed:
-                split: Split = "test" if part == "test" else "val" if (action, group) in val else "train"
+                split: SplitName = "test" if part == "test" else "val" if (action, group) in val else "train"
                 file = files.get(name.lower(), f"{FOLDER}/{action}/{name}")
                 problem = "" if action in classes else f"{action!r} is no class of classInd.txt"
                 clips.append(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from avbalance.data.clips import Clip, Reader, Split
+from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows
 from avbalance.errors import UserError
 
@@ -20,7 +20,7 @@ class VGGSound(Reader):
     def clips(self, raw: Path) -> list[Clip]:
         """All clips, as listed."""
         path = raw / FOLDER / "vggsound.csv"
-        splits: dict[str, Split] = {"train": "train", "test": "test"}
+        splits: dict[str, SplitName] = {"train": "train", "test": "test"}
         listed = []
         for line, (video, start, label, split) in read_rows(path, num_fields=4):
             if split not in splits or not start.isdecimal():

@@ -42,7 +42,7 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifac
                 get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
                 lacking.append(
                     f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
-                    f"with 'python -m avbalance.record {name}'"
+                    f"with 'avbalance record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])

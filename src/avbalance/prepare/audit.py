@@ -212,7 +212,7 @@ def render(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def summarise(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What the results page says of the data set; argument as for `render`, where the set was verified.
 
     Returns:
@@ -238,7 +238,7 @@ def run(recipe: dict[str, Any], out: Path, stamp: Path) -> None:
     """Write the page `out`, which ends in .html, a summary in .json beside it, and the stamp."""
     # A file's name need not be text; a byte that is not text is written as \udc...
     page = render(recipe).encode(errors="backslashreplace")
-    summary = json.dumps(summarise(recipe), indent=1, allow_nan=False) + "\n"
+    summary = json.dumps(summarise_dataset(recipe), indent=1, allow_nan=False) + "\n"
     stamps.write(out.with_suffix(""), {".html": page, ".json": summary}, stamp, recipe)
 
 

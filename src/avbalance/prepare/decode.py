@@ -4,38 +4,38 @@ Pictures are addressed by presentation time, so a variable frame rate needs no c
 `ClipError`; damage that it conceals becomes a repair.
 """
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from fractions import Fraction
-from itertools import chain, pairwise
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from itertools import chain
+from typing import Any, cast
 
-import av
 import av.logging
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.frame import Frame
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avbalance.data.clips import ClipError
+from avbalance.prepare.containers import (
+    UNTIMED,
+    Kind,
+    Stream,
+    best_stream,
+    clip_errors,
+    is_broken,
+    open_media,
+    packets_of,
+    seconds_of,
+)
+from avbalance.prepare.inspection import Media
 from avbalance.prepare.orientation import display_matrix, upright
 
-# Formats that do not store the presentation time of every picture. What libav makes up is in disorder in AVI with
-# B-frames, and differs after a seek in MPEG program streams.
-UNTIMED = ("avi", "mpeg")
 LONGEST_STILL = 1.0  # seconds for which a picture may stand in for one that does not come
 LONGEST_JITTER = 0.04  # seconds by which a time stamp of sound may be off without being a gap
 WARM_UP = 0.5  # seconds decoded ahead of a piece of sound, for decoders that look back
@@ -43,103 +43,8 @@ WARM_UP = 0.5  # seconds decoded ahead of a piece of sound, for decoders that lo
 # to 7/8 of the lower Nyquist frequency, no delay. Without the limit, float channels would be added up, not averaged.
 RESAMPLING = {"filter_size": "64", "rematrix_maxval": "1.0"}
 
-# Most decoders tell of damage that they conceal by an error message alone. None is shown, each is looked for.
-av.logging.set_level(av.logging.ERROR)
-av.logging.set_skip_repeated(False)
-logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
 
-Kind = Literal["video", "audio"]
-Stream = VideoStream | AudioStream
-Ticks = TypeVar("Ticks", float, NDArray[np.float64])
-
-
-@dataclass
-class Media:
-    """What a file holds, known without decoding it.
-
-    Attributes:
-        path: The file.
-        frame_seconds: [n], ascending, when each picture is first shown; empty if there are none.
-        has_audio: Whether there is sound.
-        heard: First and last second of it.
-        start, end: Of pictures and sound together, in seconds.
-        repairs: What is wrong with a file that can be used all the same, one short sentence each.
-        keys: [k, 2], presentation and decoding time of the pictures at which decoding can begin; empty where time
-            stamps cannot be trusted, so that pictures are counted from the first.
-    """
-
-    path: Path
-    frame_seconds: NDArray[np.float64]
-    has_audio: bool
-    start: float
-    end: float
-    heard: tuple[float, float] = (0.0, 0.0)
-    repairs: list[str] = field(default_factory=list)
-    keys: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-
-
-class Stamp(NamedTuple):
-    """Time stamps of a packet, in ticks of its stream."""
-
-    pts: int | None
-    dts: int | None
-    duration: int
-    is_key: bool
-
-
-@contextmanager
-def _clip_errors() -> Iterator[None]:
-    """What libav has against a file becomes a `ClipError`."""
-    try:
-        yield
-    except FFmpegError as error:
-        raise ClipError(f"cannot be read: {error.strerror}") from error
-
-
-@_clip_errors()
-def inspect(path: Path) -> Media:
-    """What a file holds.
-
-    Of several streams libav's best is used. A picture that is attached to sound, such as a cover, is none.
-
-    Raises:
-        ClipError: The file cannot be opened, or holds neither pictures nor sound.
-    """
-    media = Media(path, np.empty(0), False, np.inf, -np.inf)
-    with _open(path) as container:
-        streams = [stream for stream in (_best(container, "video"), _best(container, "audio")) if stream is not None]
-        stamps: dict[int, list[Stamp]] = {stream.index: [] for stream in streams}
-        for packet in _packets(container, streams):
-            if not packet.is_discard and not _is_broken(packet):
-                stamp = Stamp(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe)
-                stamps[packet.stream_index].append(stamp)
-        for stream in streams:
-            own, time_base = stamps[stream.index], stream.time_base
-            if not own:
-                continue
-            assert time_base is not None
-            if isinstance(stream, VideoStream):
-                is_timed = container.format.name not in UNTIMED and any(stamp.pts is not None for stamp in own)
-                seconds, end = _inspect_times(media, own, stream) if is_timed else _times(own, time_base)
-                media.frame_seconds = seconds
-            else:
-                seconds, end = _times(own, time_base)
-                media.has_audio = True
-                media.heard = float(seconds[0]), end
-            first = float(seconds[0])
-            if stream.start_time is not None:  # knows what a decoder of sound leaves out at the beginning
-                first = max(first, _seconds(float(stream.start_time), time_base))
-            media.start, media.end = min(media.start, first), max(media.end, end)
-        stated = (container.duration or 0) / av.time_base
-    held = media.end - media.start
-    if held < 0:
-        raise ClipError("holds neither pictures nor sound")
-    if held < 0.9 * stated - 0.1:
-        media.repairs.append(f"holds {held:.1f} s of the {stated:.1f} s that its header states")
-    return media
-
-
-@_clip_errors()
+@clip_errors()
 def read_frames(media: Media, seconds: NDArray[np.float64], repairs: list[str] | None = None) -> NDArray[np.uint8]:
     """Pictures by time.
 
@@ -186,7 +91,7 @@ def read_frames(media: Media, seconds: NDArray[np.float64], repairs: list[str] |
     return images
 
 
-@_clip_errors()
+@clip_errors()
 def read_audio(
     media: Media, sample_rate: int, start: float, end: float, repairs: list[str] | None = None
 ) -> NDArray[np.float32]:
@@ -237,91 +142,6 @@ def _describe_damage(what: str, damaged: list[float], since: float) -> list[str]
     return [f"damaged packets of {what}, concealed by the decoder: {number}"] if number else []
 
 
-def _open(path: Path) -> InputContainer:
-    return av.open(path, metadata_errors="replace")  # not all tags are UTF-8
-
-
-def _best(container: InputContainer, kind: Kind) -> Stream | None:
-    """The stream to use; attached pictures and unknown codecs are out of the question."""
-    candidates: list[Stream] = [
-        stream
-        for stream in container.streams
-        if isinstance(stream, VideoStream if kind == "video" else AudioStream)
-        and stream.codec_context is not None
-        and not stream.disposition & Disposition.attached_pic
-    ]
-    best = container.streams.best(kind)
-    return next((stream for stream in candidates if stream is best), candidates[0] if candidates else None)
-
-
-def _packets(container: InputContainer, streams: list[Stream]) -> "Iterator[Packet[Any]]":
-    """Packets that hold something, as far as the file can be read."""
-    packets = container.demux(streams) if streams else iter(())  # of no streams, demux would give all
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, FFmpegError, IndexError):  # the last is PyAV's at the end, if a stream appeared late
-            return
-        if packet.size > 0:
-            yield packet
-
-
-def _has_times(stamps: list[Stamp]) -> bool:
-    """Whether every packet has a presentation time of its own."""
-    return None not in (times := {stamp.pts for stamp in stamps}) and len(times) == len(stamps)
-
-
-def _times(stamps: list[Stamp], time_base: Fraction) -> tuple[NDArray[np.float64], float]:
-    """When packets are presented, [n], ascending, and when the last one ends, in seconds."""
-    durations = np.array([stamp.duration for stamp in stamps], dtype=np.float64)
-    decoded = [stamp.dts for stamp in stamps]
-    if _has_times(stamps):
-        ticks = np.array([stamp.pts for stamp in stamps], dtype=np.float64)
-    elif None not in decoded:
-        ticks = np.array(decoded, dtype=np.float64)
-    else:  # a stream without a container
-        ticks = np.arange(len(stamps), dtype=np.float64) * max(1.0, float(np.median(durations)))
-    seconds = _seconds(np.unique(ticks), time_base)
-    last = _seconds(float(durations[ticks.argmax()]), time_base)
-    if last == 0:
-        last = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.04
-    return seconds, float(seconds[-1]) + last
-
-
-def _inspect_times(media: Media, stamps: list[Stamp], stream: VideoStream) -> tuple[NDArray[np.float64], float]:
-    """As `_times`, of pictures whose every time is stored; decides whether they can be trusted.
-
-    Where one is missing, repeated or goes back, no picture could be found by its time: then all are taken to follow
-    each other at the stream's rate, in the order in which they are decoded, and that is a repair.
-    """
-    time_base, rate = stream.time_base, stream.average_rate or 25
-    assert time_base is not None
-    num_own = len({stamp.pts for stamp in stamps} - {None})
-    decoded = [stamp.dts for stamp in stamps if stamp.dts is not None]
-    num_wrong = len(stamps) - num_own + sum(later < earlier for earlier, later in pairwise(decoded))
-    if num_wrong == 0:
-        media.keys = _keys(stamps, time_base)
-        return _times(stamps, time_base)
-    media.repairs.append(
-        f"time stamps of pictures are missing, repeated or go back: {num_wrong}; all are taken at {float(rate):.4g} a "
-        "second"
-    )
-    first = next(stamp.pts for stamp in stamps if stamp.pts is not None)
-    seconds = _seconds(float(first), time_base) + np.arange(len(stamps) + 1, dtype=np.float64) / float(rate)
-    return seconds[:-1], float(seconds[-1])
-
-
-def _keys(stamps: list[Stamp], time_base: Fraction) -> NDArray[np.float64]:
-    """See `Media.keys`."""
-    keys = [(stamp.pts, stamp.pts if stamp.dts is None else stamp.dts) for stamp in stamps if stamp.is_key]
-    return _seconds(np.array(keys, dtype=np.float64).reshape(-1, 2), time_base)
-
-
-def _seconds(ticks: Ticks, time_base: Fraction) -> Ticks:
-    """Ticks in seconds; always by the same arithmetic, since times are compared exactly."""
-    return ticks * time_base.numerator / time_base.denominator
-
-
 def _frames_since(
     media: Media, kind: Kind, since: float, target: float | None, damaged: list[float]
 ) -> Iterator[tuple[float, Any]]:
@@ -343,8 +163,8 @@ def _frames_since(
 
 def _frames(media: Media, kind: Kind, target: float | None, damaged: list[float]) -> Iterator[tuple[float, Any]]:
     """Decoded frames with their times, from a decoding time on."""
-    with _open(media.path) as container:
-        stream = _best(container, kind)
+    with open_media(media.path) as container:
+        stream = best_stream(container, kind)
         assert stream is not None
         time_base = stream.time_base
         assert time_base is not None
@@ -357,9 +177,9 @@ def _frames(media: Media, kind: Kind, target: float | None, damaged: list[float]
             if is_counted:
                 seconds = float(media.frame_seconds[min(count, len(media.frame_seconds) - 1)])
             else:
-                seconds = due if frame.pts is None else _seconds(float(frame.pts), time_base)
+                seconds = due if frame.pts is None else seconds_of(float(frame.pts), time_base)
             yield seconds, frame
-            due = seconds + _seconds(float(frame.duration), time_base)
+            due = seconds + seconds_of(float(frame.duration), time_base)
 
 
 def _decoded(container: InputContainer, stream: Stream, damaged: list[float]) -> Iterator[VideoFrame | AudioFrame]:
@@ -371,7 +191,7 @@ def _decoded(container: InputContainer, stream: Stream, damaged: list[float]) ->
     problem: FFmpegError | None = None
     has_begun = False
     witness = _witness(stream)
-    for packet in chain(_packets(container, [stream]), [None]):
+    for packet in chain(packets_of(container, [stream]), [None]):
         if problem is not None and has_begun and packet is not None:
             raise problem
         frames: list[Any] = []
@@ -382,7 +202,7 @@ def _decoded(container: InputContainer, stream: Stream, damaged: list[float]) ->
                     witness.decode(packet)
             except FFmpegError as error:
                 problem = error
-        if packet is not None and (problem is not None or messages or _is_broken(packet)):
+        if packet is not None and (problem is not None or messages or is_broken(packet)):
             damaged.append(_time(packet))
         else:
             damaged += [_time(frame) for frame in frames if frame.is_corrupt]
@@ -402,14 +222,9 @@ def _witness(stream: Stream) -> VideoCodecContext | None:
     return VideoCodecContext.create("libvpx-vp9", "r")
 
 
-def _is_broken(packet: "Packet[Any]") -> bool:
-    """True if a packet is not whole. A short packet of uncompressed sound counts as whole."""
-    return packet.is_corrupt and not packet.stream.codec_context.name.startswith("pcm_")
-
-
 def _time(timed: "Packet[Any] | Frame") -> float:
     """The time of a packet or frame in seconds, NaN if it has none."""
-    return np.nan if timed.pts is None or timed.time_base is None else _seconds(float(timed.pts), timed.time_base)
+    return np.nan if timed.pts is None or timed.time_base is None else seconds_of(float(timed.pts), timed.time_base)
 
 
 def _form(frame: AudioFrame) -> tuple[str, str, int]:

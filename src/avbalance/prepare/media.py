@@ -72,9 +72,9 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     dataset_files.check_labels(((clip.name, clip.label) for clip in trained), settings["num_classes"], raw)
     known: dict[str, str] = {}
     with store.publish(out, recipe, known) as folder:
-        planned = list(_plan(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
-        made = list(_make(planned, num_workers, resume / out.name))
-        packed = _collect(folder, planned, made, selection, known)
+        planned = list(_plan_shards(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
+        made = list(_make_shards(planned, num_workers, resume / out.name))
+        packed = _collect_shards(folder, planned, made, selection, known)
         report = {
             "num_clips": selection.num_listed,
             "dropped": sorted(selection.dropped, key=_by_name),
@@ -98,7 +98,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     kept.unlink()
 
 
-def _plan(
+def _plan_shards(
     clips: list[Clip],
     recipe: dict[str, Any],
     raw: Path,
@@ -139,18 +139,18 @@ def _plan(
             )
 
 
-def _make(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict[str, Any]]:
+def _make_shards(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict[str, Any]]:
     """Make all shards; yields their contents in the order of the plan."""
     with ExitStack() as stack:
         progress = Progress(resume, len(planned), "shard")
         stack.callback(shutil.rmtree, resume, ignore_errors=True)
         stack.callback(progress.close)
-        results: Iterable[dict[str, Any]] = map(shards.make, planned)
+        results: Iterable[dict[str, Any]] = map(shards.make_shard, planned)
         if num_workers > 1 and len(planned) > 1:
             workers, context = min(num_workers, len(planned)), get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(workers, context, _start_worker))
             stack.push(_stop_workers)
-            results = pool.map(shards.make, planned)
+            results = pool.map(shards.make_shard, planned)
         try:
             for content in results:
                 progress.advance()
@@ -182,7 +182,7 @@ def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
             worker.terminate()
 
 
-def _collect(
+def _collect_shards(
     folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
 ) -> dataset_files.Packed:
     """Link the shards' arrays into `folder`, their digests into `known`; take over what was dropped and repaired."""

@@ -55,7 +55,7 @@ class Shard:
     device: str
 
 
-def make(shard: Shard) -> dict[str, Any]:
+def make_shard(shard: Shard) -> dict[str, Any]:
     """Make a shard, or take the finished one of an earlier call; returns its `shard.json`.
 
     Returns:
@@ -173,7 +173,7 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
     """All windows of the usable clips; a clip is used with all its windows or not at all."""
     for clip in shard.clips:
         for file in files_of(clip):
-            _verify(shard.raw / file, shard.checksums[file])
+            _check_bytes(shard.raw / file, shard.checksums[file])
         try:
             windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
@@ -183,7 +183,7 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 
 
 @cache
-def _verify(path: Path, checksum: str) -> None:
+def _check_bytes(path: Path, checksum: str) -> None:
     """Once a process and file: segments of one long video share it."""
     if store.sha256(path) != checksum:
         raise UserError(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
-from avbalance.prepare.decode import inspect, read_audio, read_frames
+from avbalance.prepare.decode import read_audio, read_frames
+from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.pictures import Pictures
 from avbalance.prepare.views.base import AudioView, VisualView
 
@@ -39,7 +40,7 @@ class Window:
     repairs: list[str] = field(default_factory=list)
 
 
-_inspect = lru_cache(maxsize=4)(inspect)
+_inspect = lru_cache(maxsize=4)(inspect_media)
 
 
 class Source:

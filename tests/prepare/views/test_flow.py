@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect, read_frames
+from avbalance.prepare.decode import read_frames
+from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.pictures import Pictures
 from avbalance.prepare.views.flow import Flow
 
@@ -66,7 +67,7 @@ def test_a_still_clip_has_no_flow(method: Method, size: int) -> None:
     "name", ["grid_bbaf2n.mpg", "ucf101_apply_eye_makeup.avi", "kinetics_arm_wrestling_noaudio.mp4"]
 )
 def test_a_still_real_clip_has_no_flow(mirror: Path, name: str, method: Method) -> None:
-    media = inspect(mirror / "video" / name)
+    media = inspect_media(mirror / "video" / name)
     frame = read_frames(media, media.frame_seconds[:1])[0]
     view = Flow(size=112, method=method)
     assert (view.render(Pictures(np.stack([frame, frame]), np.array([0.0, 0.04]))).array == 128).all()
@@ -76,7 +77,7 @@ def test_a_still_real_clip_has_no_flow(mirror: Path, name: str, method: Method) 
 def test_more_motion_makes_more_flow_in_real_clips(mirror: Path, method: Method) -> None:
     speeds = []
     for name in ("nasa_13013_rotated_noaudio.mp4", "grid_bbaf2n.mpg", "kinetics_arm_wrestling_noaudio.mp4"):
-        media = inspect(mirror / "video" / name)
+        media = inspect_media(mirror / "video" / name)
         view = Flow(size=64, num_frames=4, method=method)
         chosen = view.choose(media.frame_seconds, media.start, media.end)
         speeds.append(np.abs(flow_of(view, *read_frames(media, chosen))).mean())

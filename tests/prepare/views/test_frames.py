@@ -6,7 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.prepare.decode import inspect, read_frames
+from avbalance.prepare.decode import read_frames
+from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.pictures import Pictures
 from avbalance.prepare.views.frames import Frames, choose_frames
 
@@ -123,7 +124,7 @@ def test_the_array_has_the_stated_shape_and_frames_keep_their_order(num_frames: 
 
 
 def test_frames_of_a_real_clip_are_what_opencv_makes_of_them(mirror: Path) -> None:
-    media = inspect(mirror / "video/grid_bbaf2n.mpg")
+    media = inspect_media(mirror / "video/grid_bbaf2n.mpg")
     view = Frames(size=96, num_frames=3)
     chosen = view.choose(media.frame_seconds, media.start, media.end)
     np.testing.assert_allclose(chosen, [0.48, 1.48, 2.48])

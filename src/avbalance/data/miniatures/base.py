@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from avbalance.data.clips import Split
+from avbalance.data.clips import SplitName
 from avbalance.data.miniatures.synthetic import face_frames, scene_frames, shown, sound, write_landmarks, write_media
 from avbalance.errors import UserError
 from avbalance.ranges import Count, Share, Whole
@@ -53,7 +53,7 @@ class Miniature:
         ):
             if not least <= value <= most:
                 raise UserError(f"{type(self).__name__}.{option} is {value}; allowed are {least} to {most}")
-        self.sizes: dict[Split, int] = {"train": num_train, "test": num_test}
+        self.sizes: dict[SplitName, int] = {"train": num_train, "test": num_test}
         self.informativeness = {"audio": informativeness_audio, "visual": informativeness_visual}
         self.seed = seed
 
@@ -61,7 +61,7 @@ class Miniature:
         """Write lists and media below `folder`."""
         raise NotImplementedError
 
-    def listed(self) -> Iterator[tuple[Split, int, int, Generator]]:
+    def listed(self) -> Iterator[tuple[SplitName, int, int, Generator]]:
         """(split, place in it, label, random stream) of every clip; the classes take turns."""
         for number, (split, size) in enumerate(self.sizes.items()):
             for index in range(size):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from numpy.random import Generator
 
-from avbalance.data.clips import Split
+from avbalance.data.clips import SplitName
 from avbalance.data.lists import write_rows
 from avbalance.data.miniatures.base import Miniature, cut
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.ssw60 import FOLDER
 
 AUDIO_RATE = 22050
-UNPAIRED: dict[str, dict[Split, int]] = {
+UNPAIRED: dict[str, dict[SplitName, int]] = {
     "images_inat": {"train": 40, "val": 12, "test": 12},
     "images_nabirds": {"train": 20, "test": 12},
     "audio_ml": {"train": 40, "test": 16},
