@@ -178,7 +178,7 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def _dotted(node: ast.AST) -> str:
-    """`a.b.c` of an attribute of attributes of a name that is read; empty for any other node, such as a new variable."""
+    """`a.b.c` of a name that is read, or of its attributes; empty for any other node, such as a new variable."""
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
         return node.id
     if isinstance(node, ast.Attribute) and (owner := _dotted(node.value)):
