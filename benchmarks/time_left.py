@@ -1,4 +1,4 @@
-"""Accuracy of the time left that `python -m avbalance.status` prints.
+"""Accuracy of the time left that `avbalance status` prints.
 
 Runs tables at scale miniature in a fresh copy of the project and asks every few seconds how long it will take still.
 "ratio" is the time foretold over the time that it took; samples of the last minute count no more.

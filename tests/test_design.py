@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "avbalance"
-FLOORS = 8
+FLOORS = 9
 """At most so many."""
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from avbalance.configuration.project import read_project
 from avbalance.configuration.table_schema import Table
-from avbalance.results import columns
 from avbalance.results.claims import Result, judge
+from avbalance.results.columns.base import Header, find_column
 from avbalance.results.measure import Measured
 
 TABLES = read_project(Path(__file__).parents[1], {}).tables
@@ -20,9 +20,11 @@ def on_the_papers_numbers(table: Table) -> dict[str, Result]:
         row: {column: _cell(table.expected.get(row, {}).get(column)) for column in table.columns}
         for row in [*table.rows, *table.combined]
     }
-    described = [(columns.computed if table.compute else columns.describe)(name) for name in table.columns]
+    headers = {
+        name: Header(name, name, "", 3, 0) if table.compute else find_column(name).header for name in table.columns
+    }
     claims = {name: claim.model_dump(exclude_none=True) for name, claim in table.claims.items()}
-    results = judge(claims, values, {column.name: column for column in described}, table.expected)  # type: ignore[arg-type]
+    results = judge(claims, values, headers, table.expected)  # type: ignore[arg-type]
     return {result.name: result for result in results}
 
 

@@ -184,7 +184,7 @@ def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path,
         record("birds", root, mirror, tmp_path / "cache")
     assert str(error.value) == (
         f"{path}: differs from the mirror in 3 files: a has other bytes, b does not exist, d is not listed; if the "
-        "mirror is right, make the list anew with 'python -m avbalance.record birds --again'"
+        "mirror is right, make the list anew with 'avbalance record birds --again'"
     )
     assert path.read_text(encoding="utf-8") == before
     assert record("birds", root, None, tmp_path / "cache") == []  # without a mirror, there is nothing to compare with

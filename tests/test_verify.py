@@ -1,4 +1,4 @@
-"""`python -m avbalance.verify` names in one line each whatever is not as it was left."""
+"""`avbalance verify` names in one line each whatever is not as it was left."""
 
 import json
 import sys
@@ -34,12 +34,12 @@ def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[s
     [
         (RUN / "numbers.txt", "1 2 4", f"{RUN}/numbers.txt has other bytes than its manifest says"),
         (RUN / store.MANIFEST, None, f"{RUN}/{store.MANIFEST} is missing: the artifact is damaged; restore it with"),
-        (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it anew"),
-        (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key says"),
-        (STAMP, "", f"{STAMP} is no stamp (JSONDecodeError"),
-        (STAMP, '{"step": "page", "fil', f"{STAMP} is no stamp (JSONDecodeError"),
-        (STAMP, "[]", f"{STAMP} is no stamp (TypeError"),
-        (STAMP, '{"step": "page"}', f"{STAMP} is no stamp (KeyError('files'))"),
+        (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it again"),
+        (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key records"),
+        (STAMP, "", f"{STAMP} is not a stamp (JSONDecodeError"),
+        (STAMP, '{"step": "page", "fil', f"{STAMP} is not a stamp (JSONDecodeError"),
+        (STAMP, "[]", f"{STAMP} is not a stamp (TypeError"),
+        (STAMP, '{"step": "page"}', f"{STAMP} is not a stamp (KeyError('files'))"),
     ],
 )
 def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, content: str | None, said: str) -> None:

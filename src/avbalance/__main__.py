@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from avbalance import cli, registry
+from avbalance import warm
 from avbalance.errors import UserError
 
 COMMANDS = {
@@ -15,6 +15,13 @@ COMMANDS = {
     "check": "run the property tests of its kind on a method outside the checkout",
     "docs": "write the generated pages of docs/ and the schemas of config/",
 }
+
+STEPS = (
+    *("train", "blend", "probe"),
+    *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
+    *(f"results.{step}" for step in ("tables", "figures", "page")),
+)
+"""Steps of the workflow, which its rules run."""
 
 
 def usage() -> str:
@@ -29,15 +36,18 @@ def main() -> None:
     if command in ("-h", "--help"):
         print(usage(), end="")
         return
-    if command not in COMMANDS:
-        raise UserError(f"{command!r} is not a command of avbalance; {registry.nearest(command, list(COMMANDS))}")
+    if command not in (*COMMANDS, *STEPS):
+        nearest = import_module("avbalance.registry").nearest
+        raise UserError(f"{command!r} is not a command of avbalance; {nearest(command, list(COMMANDS))}")
     sys.argv = [f"avbalance {command}", *arguments]
     import_module(f"avbalance.{command}").main()
 
 
 def run() -> None:
-    """Entry point of the console script."""
-    cli.run(main)
+    """Entry point of the console script; a step that the warm process runs needs nothing else."""
+    if sys.argv[1:2] and sys.argv[1] in STEPS:
+        warm.run([f"avbalance.{sys.argv[1]}", *sys.argv[2:]])
+    import_module("avbalance.cli").run(main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write what is generated from the code: the catalogue docs/methods.md and the schemas in config/schemas."""
+"""Write what is generated from the code: docs/methods.md, docs/columns.md and the schemas in config/schemas."""
 
 import argparse
 import ast
@@ -10,7 +10,7 @@ from typing import get_args
 from avbalance import cli, registry, requirements
 from avbalance.configuration import json_schemas, signature
 from avbalance.configuration.schema import Task
-from avbalance.results import citations
+from avbalance.results import catalogue, citations
 from avbalance.source import source_of, tree_of
 
 KINDS = {name: kind for name, kind in registry.KINDS.items() if kind.heading}
@@ -162,7 +162,7 @@ def _anchor(heading: str) -> str:
 def files() -> dict[Path, str]:
     """{path below the checkout: text} of every generated file."""
     schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
-    return {Path("docs/methods.md"): page(), **schemas}
+    return {Path("docs/methods.md"): page(), Path("docs/columns.md"): catalogue.page(), **schemas}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Make lists of checksums for files that are published without them: `python -m avbalance.record NAME`.
+"""Make lists of checksums for files that are published without them: `avbalance record NAME`.
 
 For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that does not exist yet:
 
@@ -90,7 +90,7 @@ def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
     if differing:
         raise UserError(
             f"{path}: differs from the mirror in {len(differing)} files: {', '.join(sorted(differing)[:3])}; if the "
-            f"mirror is right, make the list anew with 'python -m avbalance.record {name} --again'"
+            f"mirror is right, make the list anew with 'avbalance record {name} --again'"
         )
 
 

@@ -5,7 +5,7 @@ A name with a colon (`mypackage.module:MyMethod`) is a method from outside.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -131,6 +131,14 @@ def locate(kind: str, name: str) -> tuple[str, str]:
         raise UserError(f"{name!r} is not {article} {kind}; {nearest(name, list(methods))}")
     module, class_name = methods[name].split(":")
     return f"avbalance.{KINDS[kind].folder}.{module}", class_name
+
+
+def methods_of(specs: Iterable[tuple[str, Method]]) -> Iterator[tuple[str, str]]:
+    """Yield (kind, name) of resolved methods, given as (kind, method), and of those among their options."""
+    for kind, method in specs:
+        for name, options in method.items():
+            yield kind, name
+            yield from methods_of((option, value) for option, value in options.items() if option in KINDS and value)
 
 
 def place(kind: str, name: str) -> str:

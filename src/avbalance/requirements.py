@@ -45,13 +45,13 @@ class Requirement:
     Attributes:
         attribute: Class attribute that declares the need, by being true or by the names that are allowed.
         needs: What the method needs; `{}` stands for the allowed names.
-        found: What a combination has instead, given the attribute's value; empty where the need is met.
+        actual: What a combination has instead, given the attribute's value; empty where the need is met.
         remedy: What to do about it.
     """
 
     attribute: str
     needs: str
-    found: Callable[[Combination, Any], str]
+    actual: Callable[[Combination, Any], str]
     remedy: str
 
 
@@ -151,5 +151,5 @@ def check(kind: str, name: str, attributes: Mapping[str, Any], row: Combination)
         UserError: Names the method, what it needs, what the combination has, and the remedy.
     """
     for requirement, needs in declared_by(attributes):
-        if found := requirement.found(row, attributes[requirement.attribute]):
-            raise UserError(f"{kind}: {name!r} needs {needs}, found {found}; {requirement.remedy}")
+        if actual := requirement.actual(row, attributes[requirement.attribute]):
+            raise UserError(f"{kind}: {name!r} needs {needs}, found {actual}; {requirement.remedy}")

@@ -1,5 +1,4 @@
-"""Small files with fixed names, and the stamp beside them: its name carries the key, it holds the recipe and what the
-files are."""
+"""Stamps beside small files with fixed names: the name has the key, the content is the recipe and the files' sums."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from avbalance.errors import UserError
 def write(out: Path, contents: Mapping[str, str | bytes], stamp: Path, recipe: Mapping[str, Any]) -> None:
     """Write `out` + suffix for every {suffix: content}, each whole or not at all, and then the stamp.
 
-    Older stamps `<name>.<key>.key` of the same name go first: a stamp never stands beside files that another
-    recipe made.
+    Older stamps `<name>.<key>.key` of the same name are removed first, so that a stamp never stands beside the files of
+    another recipe.
     """
     for older in stamp.parent.glob(f"{out.name}.*.key"):
         older.unlink()
@@ -27,10 +26,10 @@ def write(out: Path, contents: Mapping[str, str | bytes], stamp: Path, recipe: M
 
 
 def read(stamp: Path) -> dict[str, Any]:
-    """The recipe in a stamp whose files, in the folder of that name, are what it says.
+    """Return the recipe in a stamp after a check of its files.
 
     Raises:
-        UserError: The stamp is no stamp, or a file is missing or has other bytes; names it and the repair.
+        UserError: The stamp cannot be read, or a file is missing or changed; names the file and the repair.
     """
     try:
         recipe: dict[str, Any] = json.loads(stamp.read_text("utf-8"))
@@ -39,13 +38,13 @@ def read(stamp: Path) -> dict[str, Any]:
             if not file.is_file():
                 raise _damaged(file, "is missing")
             if store.file_entry(file) != entry:
-                raise _damaged(file, f"has other bytes than {stamp.name} says")
+                raise _damaged(file, f"has other bytes than {stamp.name} records")
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
         if isinstance(error, UserError):
             raise
-        raise _damaged(stamp, f"is no stamp ({error!r})") from error
+        raise _damaged(stamp, f"is not a stamp ({error!r})") from error
     return recipe
 
 
 def _damaged(file: Path, what: str) -> UserError:
-    return UserError(f"{file} {what}; 'snakemake --cores all' makes it anew, 'git checkout {file}' restores it")
+    return UserError(f"{file} {what}; 'snakemake --cores all' makes it again, 'git checkout {file}' restores it")

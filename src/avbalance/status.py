@@ -1,8 +1,8 @@
 """Progress of the workflow: artifacts done, running, failed and left, time left, and outdated tables.
 
-python -m avbalance.status
-python -m avbalance.status --watch
-python -m avbalance.status scale=laptop tables=[avmnist_table1]
+avbalance status
+avbalance status --watch
+avbalance status scale=laptop tables=[avmnist_table1]
 """
 
 import argparse

@@ -129,25 +129,35 @@ def train_recipe(
     """
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     training = settings["training"]
-    batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     store.open_artifact(data)
     description = read_description(data)
     trials = read_trials(data / "trials.csv") if description.get("task") == "verification" else {}
     splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
     balancer = build_balancer(settings, description, device)
-    model = balancer.model
-    load_pretrained(model, recipe["inputs"])
+    load_pretrained(balancer.model, recipe["inputs"])
     if "blend" in recipe["inputs"]:
         blend = Path(recipe["inputs"]["blend"])
         store.open_artifact(blend)
         balancer.receive(json.loads((blend / "blend.json").read_text(encoding="utf-8")))
-    state = State(balancer, training, folder, len(Batches(splits["train"], batch_size)), checkpoint_seconds)
+    steps_per_epoch = len(Batches(splits["train"], training["batch_size"]))
+    state = State(balancer, training, folder, steps_per_epoch, checkpoint_seconds)
     train(state, splits, trials, settings["seed"])
+    return evaluate_run(state, splits, trials)
+
+
+def evaluate_run(state: State, splits: Mapping[str, Split], trials: Mapping[str, NDArray[np.int64]]) -> TrainedRun:
+    """Evaluate a run after its last epoch, and load and evaluate its chosen epoch.
+
+    Raises:
+        UserError: A loss or a prediction is not finite.
+    """
+    model = state.balancer.model
+    batch_size, precision = state.training["batch_size"], getattr(torch, state.training["precision"])
     last: dict[str, float] = {}
     if trials or state.chosen_epoch < state.epoch - 1:  # otherwise the metrics below are of the last epoch
         for name in ("train", "val"):
             last[f"last_{name}_loss"] = mean_loss(model, Batches(splits[name], batch_size), precision)
-    balancer.load_state_dict(state.best)
+    state.balancer.load_state_dict(state.best)
     if trials:
         predictions, metrics = score_trials(model, splits, trials, batch_size, precision)
     else:

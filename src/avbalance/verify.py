@@ -2,7 +2,7 @@
 
 A table made by older code is checked by sha256 alone, because today's code would write other files.
 
-python -m avbalance.verify
+avbalance verify
 """
 
 import argparse
@@ -46,8 +46,9 @@ def check_table(stamp: Path) -> None:
 def is_current(recipe: Mapping[str, Any]) -> bool:
     """True if today's code would make a table of this recipe."""
     try:
-        return bool(recipe["code"] == keys.code_of(code_of_table(recipe["settings"]["spec"].get("compute"))))
-    except UserError:  # the formula no longer exists
+        spec = recipe["settings"]["spec"]
+        return bool(recipe["code"] == keys.code_of(code_of_table(spec.get("compute"), spec.get("columns", []))))
+    except UserError:  # the formula or a column no longer exists
         return False
 
 

@@ -109,6 +109,12 @@ def test_curves_have_the_same_names_and_finite_values_in_every_epoch(name: str) 
         assert all(isinstance(value, float) and abs(value) < float("inf") for value in curves.values())
         curve_names.add(tuple(curves))
     assert len(curve_names) == 1
+    declared = {
+        each.replace("<modality>", m).replace("<head>", m)
+        for each in getattr(balancer, "curve_names", ())
+        for m in (["joint"] if "<head>" in each else []) + list(DIMS)
+    }
+    assert set(curve_names.pop()) == declared
 
 
 @every_balancer

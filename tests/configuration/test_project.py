@@ -323,7 +323,7 @@ def test_files_given_on_request_say_what_to_do_where_their_lists_are_absent(proj
         for name in ("kinetics400_archives", "kinetics400_lists", "mini_sports", "mini_sports_lists")
     ]
     assert all(
-        f"'python -m avbalance.record {name}'" in line
+        f"'avbalance record {name}'" in line
         for line, name in zip(lines, ["kinetics400", "kinetics400", "mini_sports", "mini_sports"], strict=True)
     )
     assert "get the videos" in lines[2]

@@ -96,6 +96,11 @@ def test_what_may_change_a_number_changes_the_key(package: Path, change: tuple[s
     assert code() != before
 
 
+def test_a_field_named_like_a_module_does_not_use_the_module(package: Path) -> None:
+    (package / "step.py").write_text("from pkg import other\n\nclass run:\n    other: int = 1\n", encoding="utf-8")
+    assert {each.module for each in keys.reach(["pkg.step:run"])} == {"pkg.step"}
+
+
 def test_an_edit_elsewhere_changes_nothing(package: Path) -> None:
     before = code()
     (package / "other.py").write_text("y = 2\n", encoding="utf-8")
@@ -162,7 +167,7 @@ def test_hashes_do_not_depend_on_the_python_version(package: Path) -> None:
 
 
 def test_training_reaches_its_loop_but_no_method_and_no_plumbing() -> None:
-    reached = {each.module for each in keys.reach(["avbalance.train"])}
+    reached = {each.module for each in keys.reach(["avbalance.train:run"])}
     assert {"avbalance.train", "avbalance.model", "avbalance.data.packed", "avbalance.balancers.base"} <= reached
     methods = {registry.locate(kind, name)[0] for kind in registry.KINDS for name in registry.registered(kind)} - {
         "avbalance.balancers.base"

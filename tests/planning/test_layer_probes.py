@@ -65,8 +65,12 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
         "layers": ["conv1", "conv2"],
         "snapshots": [None],
     }
-    assert probes["first"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "subset")])
-    assert probes["pooled"]["code"] == keys.code_of(["avbalance.probe", registry.place("feature_reduction", "mean")])
+    assert probes["first"]["code"] == keys.code_of(
+        ["avbalance.probe:run", registry.place("feature_reduction", "subset")]
+    )
+    assert probes["pooled"]["code"] == keys.code_of(
+        ["avbalance.probe:run", registry.place("feature_reduction", "mean")]
+    )
 
 
 def test_other_labels_are_of_other_data_than_the_run_was_trained_on(make: Callable[..., plan.Plan]) -> None:

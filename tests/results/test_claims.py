@@ -8,11 +8,12 @@ from scipy import stats
 
 from avbalance.configuration.table_schema import Claim
 from avbalance.errors import UserError
-from avbalance.results.claims import Result, compare_columns, judge
-from avbalance.results.columns import computed, describe
+from avbalance.results.claims import Result, judge
+from avbalance.results.columns.base import Header, find_column
+from avbalance.results.comparisons import compare_columns
 from avbalance.results.measure import Measured, Values
 
-COLUMNS = {name: describe(name) for name in ("accuracy", "loss", "probe_gap")}
+COLUMNS = {name: find_column(name).header for name in ("accuracy", "loss", "probe_gap")}
 
 
 def gaps(*values: float) -> dict[str, Measured]:
@@ -140,7 +141,7 @@ def test_equals_paper_looks_at_the_largest_deviation(tolerance: float, expected:
     values = {row: {"f": Measured({0: np.array([value])}, 1, exact=True)} for row, value in (("a", 0.1), ("b", 0.2004))}
     equal = {"text": "A sentence.", "metric": "f", "relation": "equals_paper", "tolerance": tolerance}
     paper = {"a": {"f": 0.1}, "b": {"f": 0.2}}
-    (result,) = judge({"claim": equal}, values, {"f": computed("f")}, paper)
+    (result,) = judge({"claim": equal}, values, {"f": Header("f", "f", "", 3, 0)}, paper)
     assert result.verdict == expected
     assert (result.left, result.difference) == ("b", pytest.approx(0.0004))
 
@@ -186,7 +187,9 @@ def test_exact_differences_are_decided_by_their_sign_without_a_test() -> None:
         row: {"gflops": Measured(dict.fromkeys((0, 1), np.array([number])), 2, exact=True)}
         for row, number in (("small", 1.5), ("large", 2.0))
     }
-    (result,) = judge({"claim": claim("small", "<", "large", "gflops")}, values, {"gflops": describe("gflops")}, {})
+    (result,) = judge(
+        {"claim": claim("small", "<", "large", "gflops")}, values, {"gflops": find_column("gflops").header}, {}
+    )
     assert (result.verdict, result.difference, result.p, result.adjusted_p) == ("holds", -0.5, None, None)
 
 
@@ -257,7 +260,7 @@ def test_a_row_without_runs_leaves_falling_undecided() -> None:
 def test_exact_numbers_fall_by_their_signs(numbers: list[float], expected: str) -> None:
     cells = {str(i): Measured({0: np.array([x])}, 1, exact=True) for i, x in enumerate(numbers)}
     values = {row: {"gflops": cell} for row, cell in cells.items()}
-    (result,) = judge({"claim": falling(*cells, metric="gflops")}, values, {"gflops": describe("gflops")}, {})
+    (result,) = judge({"claim": falling(*cells, metric="gflops")}, values, {"gflops": find_column("gflops").header}, {})
     assert result.verdict == expected
 
 
@@ -268,7 +271,8 @@ def exact(metric: str, **numbers: float) -> Values:
 def judged(values: Values, metric: str, **keys: Any) -> Result:  # noqa: ANN401
     """The verdict on one claim, which has to be one that a table may hold."""
     said = Claim(text="A sentence.", metric=metric, **keys).model_dump(exclude_none=True)
-    column = describe(metric) if metric in ("accuracy", "probe_gap", "parameters") else computed(metric)
+    known = metric in ("accuracy", "probe_gap", "parameters")
+    column = find_column(metric).header if known else Header(metric, metric, "", 3, 0)
     (result,) = judge({"claim": said}, values, {metric: column}, {})
     return result
 

@@ -67,7 +67,7 @@ def test_of_several_rows_it_is_said_whose_run_failed(of_two_rows: dict[str, Any]
 def test_a_row_without_runs_is_left_out_and_said(of_two_rows: dict[str, Any]) -> None:
     for seed in (0, 1):
         shutil.rmtree(f"results/runs/worse-s{seed}")
-    with pytest.raises(UserError, match=r"figure demo_fig1: no row has a run that could be compared with .* 'better'"):
+    with pytest.raises(UserError, match=r"figure demo_fig1: no other row has a run .* 'better'"):
         draw(of_two_rows, {"gains": {"baseline": "better", "columns": ["accuracy"]}})
     with pytest.raises(UserError, match="figure demo_fig1: baseline 'worse' is not a row with a run"):
         draw(of_two_rows, {"gains": {"baseline": "worse", "columns": ["accuracy"]}})
@@ -82,7 +82,7 @@ def test_a_figure_without_runs_is_an_error(figure: dict[str, Any]) -> None:
 
 def test_two_rows_with_one_label_are_an_error(of_two_rows: dict[str, Any]) -> None:
     of_two_rows["spec"]["rows"] = {"better": {"label": "Row"}, "worse": {"label": "Row"}}
-    with pytest.raises(UserError, match="two of rows 'better', 'worse' have one label"):
+    with pytest.raises(UserError, match="two of rows 'better', 'worse' have the same label"):
         draw(of_two_rows, {"gains": {"baseline": "worse", "columns": ["accuracy"]}})
 
 

@@ -104,7 +104,7 @@ def test_costs_are_of_each_run() -> None:
     runs = Runs()
     seconds, memory = measure({"row": rows}, ["train_seconds", "peak_memory"], runs)["row"].values()
     assert means(seconds) == [60, 61]
-    num_bytes = [runs.manifests[each["run"]]["provenance"]["peak_memory_bytes"] for each in rows]
+    num_bytes = [runs[each["run"]].manifest["provenance"]["peak_memory_bytes"] for each in rows]
     assert means(memory) == pytest.approx([number / 2**20 for number in num_bytes])
     assert not seconds.exact
 
@@ -482,8 +482,7 @@ def test_the_super_epoch_of_the_least_gain_is_shown(publish_run: Callable[..., s
     run = publish("online", history="\n".join(lines) + "\n", test_label=np.array([0]))
     columns = ["super_epoch_accuracy", "super_epoch_naive_accuracy"]
     runs = Runs()
-    runs.predictions(run)
-    runs.manifests[run]["recipe"]["settings"]["balancer"] = {"any": {"first": 2, "then": 1}}
+    runs[run].settings["balancer"] = {"any": {"first": 2, "then": 1}}
     found = measure({"row": [entry(run)]}, columns, runs)["row"]
     assert [means(found[column]) for column in columns] == [[50], [55]]
     other = publish("other", test_label=np.array([0]))

@@ -10,7 +10,8 @@ import pytest
 
 from avbalance import plan, stamps
 from avbalance.errors import UserError
-from avbalance.results import overview, page, tables
+from avbalance.results import page, tables
+from avbalance.results.web import overview
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
@@ -69,8 +70,8 @@ def test_verdicts_on_generated_data_and_formulas_are_counted_apart(
         stamps.write(table, tables.report(about), Path(f"{table}.0123456789ab.key"), {"settings": about})
     shown = page.render("laptop", [PATHS[0], "results/tables/laptop/demo_table2.0123456789ab"])
     assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
-    assert "of 1 claims 1 hold." in shown
-    assert "2 claims were evaluated on generated data alone; that is no verdict about a paper." in shown
+    assert "1 of 1 hold." in shown
+    assert "2 claims were evaluated on generated data alone" in shown
     first, second = shown.split('<section class="card table"')[1:]
     assert (first.count("✓ holds"), second.count("✓ holds")) == (2, 0)
     assert second.count('<span class="verdict generated">evaluated on generated data</span>') == 2
@@ -106,7 +107,7 @@ def test_what_older_code_made_is_marked(made: list[str]) -> None:
 
 def test_a_table_that_is_not_there_is_named_and_the_others_are_shown(made: list[str]) -> None:
     shown = page.render("laptop", [*PATHS, "results/tables/laptop/demo_table2.0123456789ab"])
-    assert "<li>results/tables/laptop/demo_table2.0123456789ab: was not made; make it with" in shown
+    assert "<li>results/tables/laptop/demo_table2.0123456789ab: is missing; make it with" in shown
     assert 'id="demo_table1"' in shown
 
 
@@ -125,7 +126,7 @@ def test_a_table_without_its_stamp_is_one_line(made: list[str]) -> None:
 
 def test_runs_that_are_not_there_are_named_with_their_log(made: list[str], settings: dict[str, Any]) -> None:
     runs = [entry["run"] for entries in settings["rows"].values() for entry in entries]
-    assert "Not all of it is here" not in page.render("laptop", [*PATHS, *runs])
+    assert "<h2>Incomplete</h2>" not in page.render("laptop", [*PATHS, *runs])
     shutil.rmtree("results/runs/better-s1")
     Path("results/logs/runs").mkdir(parents=True)
     Path("results/logs/runs/better-s1.log").write_text("error: the loss term 'joint' is nan\n", encoding="utf-8")
@@ -143,7 +144,7 @@ def test_a_table_that_a_failed_run_kept_from_being_made_is_shown_with_what_is_th
         json.dumps({"settings": settings}), encoding="utf-8"
     )
     shown = page.render("laptop", PATHS[:1])
-    assert "Unfinished: made of the runs that are here." in shown
+    assert "Unfinished:" in shown
     assert "12.5 (n=1/2)" in shown  # worse-s1: 1 of 8 clips
     assert not TABLE.with_suffix(".json").exists()
 
@@ -158,7 +159,7 @@ def test_data_sets_are_summarised_and_linked(made: list[str]) -> None:
     assert "train 1,234, test 8" in shown
     audit.unlink()
     shown = page.render("laptop", [*PATHS, "results/audit/laptop/demo.0123456789ab"])
-    assert "no summary: older code made its page" in shown
+    assert "no summary: made by older code" in shown
 
 
 def test_works_of_the_shown_methods_are_cited_and_no_others(
@@ -230,7 +231,7 @@ def test_a_page_with_problems_has_no_stamp_and_the_step_says_which(
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
     with pytest.raises(UserError, match=r"results/page/laptop.html: .* incomplete.*, and 1 more"):
         page.main()
-    assert "Not all of it is here" in Path(out).read_text(encoding="utf-8")
+    assert "<h2>Incomplete</h2>" in Path(out).read_text(encoding="utf-8")
     assert not Path(stamp).exists()
 
 
@@ -238,7 +239,7 @@ def test_the_page_names_generated_data(made: list[str]) -> None:
     assert "Generated data" not in page.render("miniature", PATHS)
     about = json.loads(FIGURE.with_suffix(".json").read_text(encoding="utf-8"))
     FIGURE.with_suffix(".json").write_text(json.dumps(about | {"generated": ["GRID"]}), encoding="utf-8")
-    assert "<b>Generated data (GRID): these numbers show" in page.render("laptop", PATHS)
+    assert "<b>Generated data (GRID): these numbers only show" in page.render("laptop", PATHS)
 
 
 def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,4 +256,4 @@ def test_the_head_of_the_page_says_what_older_code_made(made: list[str]) -> None
     assert "all up to date." in page.render("laptop", PATHS)
     Path(f"{PATHS[0]}.key").rename(f"{TABLE}.ba9876543210.key")
     title = html.escape(json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))["title"])
-    assert f"of which older code or settings made: {title}." in page.render("laptop", PATHS)
+    assert f"of these older code or settings made: {title}." in page.render("laptop", PATHS)

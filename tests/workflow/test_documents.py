@@ -26,6 +26,7 @@ NOT_RUN = {
     "make test": "this test is a part of it",
     "python benchmarks/informativeness.py": "takes 379 CPU seconds, as stands beside it",
     "avbalance check mine.head_first:HeadFirst": "needs the file that docs/adding.md shows; test_adding.py runs it",
+    "snakemake --cores all --config tables=[head_first]": "needs a table of docs/adding.md, trains its rows",
     "snakemake --lint": "ends with 1, for it asks for an environment for each rule; test_conventions.py runs it",
     "pip install -e '.[slurm]'": "needs a network",
     "pip install dvc-ssh": "needs a network",

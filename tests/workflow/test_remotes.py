@@ -100,16 +100,6 @@ def test_an_object_damaged_in_the_remote_is_noticed(clone: Checkout) -> None:
     assert "ERROR" in said
 
 
-def test_dvc_repro_runs_snakemake_and_records_what_it_left(copy: Checkout) -> None:
-    copy.edit("config/config.yaml", "scale: miniature", "scale: small")
-    copy.edit("config/tables/two_rows.yaml", "alpha: 0.5", "alpha: 0.6")
-    before = set((copy.path / "results" / "runs").glob("*.dvc"))
-    copy.run("dvc", "repro", "-q", PYTHONPATH="src")
-    (new,) = set((copy.path / "results" / "runs").glob("*.dvc")) - before
-    assert new.name.startswith("avmnist-concat-linear-ogm_ge-s0-")
-    assert "didn't change" in copy.run("dvc", "repro", PYTHONPATH="src")
-
-
 def test_after_a_pull_dvc_has_nothing_to_report_and_nothing_to_do(pulled: Checkout) -> None:
     assert pulled.run("dvc", "status") == "Data and pipelines are up to date.\n"
     assert pulled.run("dvc", "repro").endswith("Data and pipelines are up to date.\n")

@@ -9,6 +9,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from avbalance.errors import UserError
 from avbalance.pace import begin
 from avbalance.plan import for_snakemake, num_gpus
+from avbalance.warm import MODULES, start
 
 plan = for_snakemake(config, f"{workflow.basedir}/src")
 
@@ -22,7 +23,7 @@ def step(module, options):
     python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
-        f"{python} -m avbalance.{module} --recipe {recipe} {options}"
+        f"{python} -m avbalance {module} --recipe {recipe} {options}"
         " > {log:q} 2>&1 || {{ echo | tee -a {log:q} > /dev/null; exit 1; }}"
     )
 
@@ -58,5 +59,6 @@ onstart:
     try:
         plan.write_recipes()
         begin(Path(), workflow.cores)
+        start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")

@@ -28,6 +28,8 @@ class Balancer(nn.Module):
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
             its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
         uses_blend: True if the method receives blend weights, estimated on the row's own uni-modal and joint runs.
+        curve_names: Names of the curves that the method records besides its loss, for columns `curve_<name>`;
+            `<modality>` stands for each modality, `<head>` also for `joint`. Not set if the method does not say.
     """
 
     requires_loss: ClassVar[tuple[str, ...]] = ()
@@ -38,6 +40,7 @@ class Balancer(nn.Module):
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False
     uses_blend: ClassVar[bool] = False
+    curve_names: ClassVar[tuple[str, ...]]
 
     def __init__(self, model: Model, loss: Loss) -> None:
         super().__init__()

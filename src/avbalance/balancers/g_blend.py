@@ -1,7 +1,7 @@
 """Gradient-Blending, offline."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ class GBlend(Balancer):
     several_modalities = True
     weighs_heads = True
     uses_blend = True
+    curve_names: ClassVar[tuple[str, ...]] = ("fallback", "weight_<head>", "ogr_<head>")
     loss: Unimodal
     weights: Tensor
     ogr: Tensor

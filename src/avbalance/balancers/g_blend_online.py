@@ -44,6 +44,7 @@ class GBlendOnline(GBlend):
     """
 
     uses_blend = False
+    curve_names = ("fallback", "weight_<head>", "ogr_<head>", "super_epoch", "naive_val_loss", "naive_val_accuracy")
     super_epoch: Tensor
     naive_val_loss: Tensor
     naive_val_accuracy: Tensor

@@ -38,6 +38,7 @@ class OGM(Balancer):
     tasks = ("single_label", "verification")
     several_modalities = True
     scales_gradients = True
+    curve_names = ("coefficient_<modality>",)
     sum_k: Tensor
     num_steps: Tensor
 

@@ -96,7 +96,7 @@ def validate(model: type[Model], content: Any, path: Path | str, where: str = ""
         elif error["type"] == "value_error":
             message = str(error["ctx"]["error"])
         else:
-            message = signature.found(error)
+            message = signature.explain(error)
         raise UserError(": ".join([str(path), *[key] * bool(key), message])) from errors
 
 

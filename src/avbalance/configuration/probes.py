@@ -51,8 +51,7 @@ def _snapshot(snapshot: int | None, row: ResolvedRow, scope: Scope, where: str) 
     """Snapshot that stands for one at a scale; the row's training keeps it."""
     if snapshot is None:
         return None
-    changed = scope.scale.datasets.get(row.dataset)
-    step = changed.snapshots.get(snapshot, snapshot) if changed else snapshot
+    step = scope.snapshot(row.dataset, snapshot)
     kept: list[int] = row.training["snapshots"]
     if step not in kept:
         steps = f"keeps {', '.join(map(str, kept))}" if kept else "keeps none"

@@ -1,7 +1,7 @@
-"""What tables speak of - columns, rows, figures - is there."""
+"""Check of the names that a table uses: columns, rows, options of figures and formulas."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +13,60 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.ranges import LARGEST
 from avbalance.registry import nearest
-
-LISTED = re.compile(r"^(best_test_)?(eer|min_dcf|min_dcf05)_\w+$")
-"""A column of one list of trials."""
-PERCENT = re.compile(r"(best_test_)?(top5|video_\w+|map|mauc|eer\w*)|(acc|map)_\w+|\w*(error|accuracy)|fallback")
-SIGNED = re.compile(r"shapley_\w+|weight_\w+|ogr_\w+")
-EXACT = ("gflops", "parameters")
-"""Columns of the model, which no seed changes."""
-OF_LAYERS = [f"probe_{figure}" for figure in ("error", "top5_error", "loss")] + [
-    f"probe_{split}_{figure}" for split in ("val", "train") for figure in ("error", "loss")
-]
-"""The columns of rows with `probe`."""
-OF_A_STREAM = ("norm_growth", "angle_mean", "angle_deviation")
-"""Followed by a modality: columns of heads with a weight for each class."""
+from avbalance.results.columns import REGISTRY
+from avbalance.results.columns.base import Column, RowTraits, class_of, match_column, names_of
 
 
-def _columns(dataset: Dataset, modalities: list[str]) -> list[str]:
-    """The columns that a data set's task has; `<list>` stands for the name of a list of trials."""
-    names = [
-        "gflops",
-        "parameters",
-        "train_seconds",
-        "peak_memory",
-        "fallback",
-        *(f"{what}_{head}" for what in ("weight", "ogr") for head in ("joint", *modalities)),
-    ]
-    if dataset.task == "verification":
-        figures = [name + ending for name in ("eer", "min_dcf", "min_dcf05") for ending in ("", "_<list>")]
-        return [*figures, "best_test_eer_<list>", "best_test_min_dcf_<list>", *names]
-    measure = "map" if dataset.task == "multi_label" else "acc"
-    names += ["train_loss", "best_epoch", "loss_fluctuation"]
-    if dataset.task == "single_label":
-        names += ["error", "train_accuracy", "val_accuracy", "super_epoch_accuracy", "super_epoch_naive_accuracy"]
-        names += [f"{what}_{modality}" for what in OF_A_STREAM for modality in modalities]
-    figures = ["map", "mauc"] if dataset.task == "multi_label" else ["accuracy", "top5"]
-    if dataset.task == "single_label" and dataset.prepare is not None:
-        figures += ["video_accuracy", "video_top5"]
-    names += [f"{measure}_{modality}_{kind}" for modality in modalities for kind in ("alone", "masked", "probe")]
-    if dataset.task == "single_label":
-        names += ["alone_gap", "masked_gap", "probe_gap", *(f"shapley_{modality}" for modality in modalities)]
-    return [*figures, *(f"best_test_{figure}" for figure in figures if "top5" not in figure), "loss", *names]
+def traits_of(row: ResolvedRow, dataset: Dataset) -> RowTraits:
+    """Properties of a row that decide which columns it has."""
+    return RowTraits(
+        dataset.task, tuple(row.modalities), dataset.prepare is not None, row.probe is not None, _curves(row)
+    )
+
+
+def _curves(row: ResolvedRow) -> tuple[str, ...] | None:
+    """Names of the curves that a row's balancer and loss declare; None if one records curves that it does not declare.
+
+    In a name `<modality>` stands for each modality, `<head>` also for `joint`.
+    """
+    names: list[str] = []
+    for kind in ("balancer", "loss"):
+        method = signature.describe(kind, next(iter(row.methods[kind])))
+        declared = method.attributes.get("curve_names")
+        if declared is None and method.methods.get("curves", "Balancer") not in ("Balancer", "Loss"):
+            return None
+        for name in declared or ():
+            heads = ["joint", *row.modalities] if "<head>" in name else row.modalities
+            names += dict.fromkeys(re.sub("<head>|<modality>", head, name) for head in heads)
+    return tuple(names)
 
 
 def check_references(
     table: Table, path: Path, rows: dict[str, ResolvedRow] | None, datasets: Mapping[str, Dataset]
 ) -> None:
-    """Columns, expected numbers and claims name what exists; a column, for the task of at least one row's data set."""
-    shown = [*table.rows, *table.combined]
+    """Check that columns, expected numbers and claims name what exists.
+
+    Raises:
+        UserError: One does not, or a column fits none of the rows.
+    """
+    known_rows = [*table.rows, *table.combined]
+    columns: dict[str, Column] = {}
     if rows is not None:
-        modalities = sorted({modality for row in rows.values() for modality in row.modalities})
-        used = {row.dataset: datasets[row.dataset] for row in rows.values()}
-        allowed = [column for dataset in used.values() for column in _columns(dataset, modalities)]
-        if any(row.probe for row in rows.values()):
-            allowed += OF_LAYERS
-        tasks = ", ".join(f"{name} is {dataset.task}" for name, dataset in used.items())
-        options = _check_figure(table, path, rows, {dataset.task for dataset in used.values()}, tasks)
-        for column in [*table.columns, *columns_of(options)]:
-            if LISTED.sub(r"\1\2_<list>", column) not in allowed:
-                raise UserError(f"{path}: columns: {column!r} is not a column; {nearest(column, allowed)} ({tasks})")
-    watched = [column for column in table.columns if column.startswith("best_test_")]
-    for name, trained in (rows or {}).items():
-        if watched and not trained.training["monitor"]:
-            raise UserError(
-                f"{path}: rows.{name}: column {watched[0]!r} needs training: {{monitor: true}} in every row"
-            )
+        options = _check_figure(table, path, rows, datasets)
+        columns = _check_columns([*table.columns, *columns_of(options)], path, rows, datasets)
     for name, combined in table.combined.items():
         if name in table.rows:
             raise UserError(f"{path}: combined.{name}: a row has this name already; choose another")
         for row in combined.rows:
             member(path, f"combined.{name}.rows", "row", row, table.rows)
     for row, numbers in table.expected.items():
-        member(path, f"expected.{row}", "row", row, shown)
+        member(path, f"expected.{row}", "row", row, known_rows)
         for column, number in numbers.items():
             member(path, f"expected.{row}.{column}", "column", column, table.columns)
-            low, high = _limits(column) if table.compute is None else (-LARGEST, LARGEST)
+            low, high = columns[column].limits if column in columns else (-LARGEST, LARGEST)
             if not (isinstance(number, int | float) and low <= number <= high):
                 raise UserError(f"{path}: expected.{row}.{column}: found {number}; allowed: {low} to {high}")
-    exact = [column for column in table.columns if table.compute is not None or column in EXACT]
+    exact = [column for column in table.columns if column not in columns or columns[column].exact]
     for name, claim in table.claims.items():
         member(path, f"claims.{name}.metric", "column", claim.metric, table.columns)
         if claim.relation == "times":
@@ -97,13 +74,41 @@ def check_references(
         member(path, f"claims.{name}.right_metric", "column", claim.right_metric or claim.metric, table.columns)
         for side, value in (("left", claim.left), ("right", claim.right)):
             for row in [value] if isinstance(value, str) else value:
-                member(path, f"claims.{name}.{side}", "row", row, shown)
+                member(path, f"claims.{name}.{side}", "row", row, known_rows)
     if table.compute is not None:
         _check_computed(table, table.compute, path)
 
 
+def _check_columns(
+    names: Sequence[str], path: Path, rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]
+) -> dict[str, Column]:
+    """The columns by name, each of which fits at least one row."""
+    kinds = {traits_of(row, datasets[row.dataset]) for row in rows.values()}
+    columns: dict[str, Column] = {}
+    for name in names:
+        column = match_column(name)
+        if column is None or not any(column.fits(traits) for traits in kinds):
+            allowed = sorted({each for traits in kinds for each in names_of(traits)})
+            raise UserError(
+                f"{path}: columns: {name!r} is not a column; {nearest(name, allowed)} ({_tasks(rows, datasets)})"
+            )
+        columns[name] = column
+    monitored = [name for name, column in columns.items() if column.monitored]
+    for row_name, row in rows.items():
+        if monitored and not row.training["monitor"]:
+            raise UserError(
+                f"{path}: rows.{row_name}: column {monitored[0]!r} needs training: {{monitor: true}} in every row"
+            )
+    return columns
+
+
+def _tasks(rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]) -> str:
+    """Every dataset of the rows with its task, in words."""
+    return ", ".join(f"{name} is {datasets[name].task}" for name in dict.fromkeys(row.dataset for row in rows.values()))
+
+
 def _check_computed(table: Table, formula: str, path: Path) -> None:
-    """The formula exists, takes what its rows give, and has the columns."""
+    """Check that the formula exists, takes the options of the rows, and has the columns."""
     try:
         columns = signature.describe("formula", formula).attributes["columns"]
     except UserError as error:
@@ -115,22 +120,15 @@ def _check_computed(table: Table, formula: str, path: Path) -> None:
         resolve_method("formula", {formula: arguments}, f"{path}: rows.{row}")
 
 
-def _limits(column: str) -> tuple[int, int]:
-    """The least and the largest value of a column."""
-    if SIGNED.fullmatch(column):
-        return -LARGEST, LARGEST
-    return 0, 100 if PERCENT.fullmatch(column) or column.endswith("_gap") else LARGEST
-
-
 def columns_of(options: Mapping[str, Any]) -> list[str]:
-    """The columns that a figure's options name."""
+    """Names of the columns in a figure's options."""
     return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
 
 
 def _check_figure(
-    table: Table, path: Path, rows: Mapping[str, ResolvedRow], used: set[str], tasks: str
+    table: Table, path: Path, rows: Mapping[str, ResolvedRow], datasets: Mapping[str, Dataset]
 ) -> dict[str, Any]:
-    """A figure's kind exists and can show these rows; returns its options, rows and layers among which exist."""
+    """Check that a figure's kind exists and can show these rows; returns its options."""
     if table.figure is None:
         return {}
     resolve_method("figure", table.figure, f"{path}: figure")
@@ -138,18 +136,21 @@ def _check_figure(
     declared = signature.describe("figure", kind).attributes
     if len(table.rows) != 1 and not declared["several_rows"]:
         raise UserError(f"{path}: figure: {kind!r} shows one row, found {len(table.rows)}")
-    if used - set(declared["tasks"]):
-        raise UserError(f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {tasks}")
+    if {datasets[row.dataset].task for row in rows.values()} - set(declared["tasks"]):
+        raise UserError(
+            f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {_tasks(rows, datasets)}"
+        )
     baseline = options.get("baseline")
     if baseline is not None:
         member(path, "figure.baseline", "row", baseline, table.rows)
         if len(table.rows) < 2 or len({row.dataset for row in rows.values()}) > 1:
-            raise UserError(f"{path}: figure: {kind!r} compares rows of one data set with the baseline; give others")
+            raise UserError(f"{path}: figure: {kind!r} compares rows of one dataset with the baseline; give others")
     if declared["reads_probes"]:
         for name, row in rows.items():
             if row.probe is None and name != baseline:
                 raise UserError(f"{path}: rows.{name}: {kind!r} shows probes; write probe: {{layers: [...]}}")
-        member(path, "figure.column", "column of probes", options["column"], OF_LAYERS)
+        probed = [pattern for pattern in REGISTRY if class_of(pattern).reads == "layers"]
+        member(path, "figure.column", "column of probes", options["column"], probed)
         layers = sorted({layer for row in rows.values() if row.probe is not None for layer in row.probe.layers})
         branch = options["branch"]
         if branch and not any(layer.startswith(branch) for layer in layers):

@@ -24,6 +24,11 @@ class Scope:
         """Names of the modalities of all datasets."""
         return {modality for dataset in self.datasets.values() for modality in dataset.modalities}
 
+    def snapshot(self, dataset: str, step: int) -> int:
+        """Snapshot that stands for one of a row on a dataset, both in optimiser steps."""
+        changed = self.scale.datasets.get(dataset)
+        return changed.snapshots.get(step, step) if changed else step
+
 
 @dataclass(frozen=True)
 class ResolvedProbe:

@@ -92,16 +92,15 @@ def _encoders(
 
 
 def _given_training(own: Mapping[str, Any], dataset: str, scale: Scale) -> dict[str, Any]:
-    """Settings of training as the scale gives them, as it gives them for the dataset, as a row gives them."""
-    changed = scale.datasets.get(dataset)
-    given = {**scale.training.model_dump(exclude_unset=True), **(changed.training if changed else {}), **own}
-    if changed and isinstance(given.get("snapshots"), list):
-        given["snapshots"] = [changed.snapshots.get(snapshot, snapshot) for snapshot in given["snapshots"]]
-    return given
+    """Settings of training from the scale, then from the scale for the dataset, then from the row."""
+    changed = scale.datasets[dataset].training if dataset in scale.datasets else {}
+    return {**scale.training.model_dump(exclude_unset=True), **changed, **own}
 
 
 def _training(own: Mapping[str, Any], dataset: str, scope: Scope, path: Path, where: str) -> dict[str, Any]:
-    return resolve_training(_given_training(own, dataset, scope.scale), scope.datasets[dataset], path, where)
+    given = _given_training(own, dataset, scope.scale)
+    training = resolve_training(given, scope.datasets[dataset], path, where)
+    return {**training, "snapshots": [scope.snapshot(dataset, step) for step in training["snapshots"]]}
 
 
 def resolve_training(given: Mapping[str, Any], dataset: Dataset, path: Path, where: str) -> dict[str, Any]:

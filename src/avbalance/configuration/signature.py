@@ -60,11 +60,11 @@ def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
         try:
             resolved[option] = _adapter(annotation).validate_python(value)
         except ValidationError as error:
-            raise UserError(f"{name}.{option}: {found(error.errors()[0])}") from error
+            raise UserError(f"{name}.{option}: {explain(error.errors()[0])}") from error
     return {name: resolved}
 
 
-def found(error: ErrorDetails) -> str:
+def explain(error: ErrorDetails) -> str:
     """Text of the value found and the values allowed."""
     allowed = error["msg"].removeprefix("Value error, ")
     allowed = re.sub(r"\d{10,}", lambda digits: f"{float(digits[0]):g}", allowed)

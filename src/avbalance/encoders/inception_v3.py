@@ -31,7 +31,7 @@ class InceptionV3(Encoder):
         -> conv 1x1, 80 -> conv 3x3, 192 -> max-pool 3, stride 2 -> Mixed_5b to 5d, 35 x 35 x 288
         -> Mixed_6a to 6e, 17 x 17 x 768 -> Mixed_7a to 7c, 8 x 8 x 2048 -> mean
 
-    The auxiliary branch AuxLogits hangs on Mixed_6e: mean 5x5, stride 3 -> conv 1x1, 128 -> conv 5x5, 768 -> mean. The
+    The auxiliary branch AuxLogits starts at Mixed_6e: mean 5x5, stride 3 -> conv 1x1, 128 -> conv 5x5, 768 -> mean. The
     balancer `auxiliary_branch` classifies by it; without that balancer nothing trains it.
 
     Three channels, standardised as ImageNet's, are brought to [-1, 1], as the public weights expect.
@@ -126,7 +126,7 @@ class InceptionV3(Encoder):
 
 
 class _Convolution(nn.Module):
-    """Convolution, batch normalisation and ReLU. Of stride 1 and `padded` it keeps the size of the maps."""
+    """Convolution, batch normalisation and ReLU. With stride 1 and `padded` it keeps the size of the maps."""
 
     def __init__(self, in_channels: int, channels: int, kernel: Size, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class _Inception(nn.Module):
     Args:
         in_channels: Channels of the input maps.
         branches: {name: its convolutions}, at width 32.
-        pooled: Channels of the 1x1 convolution behind a mean over 3x3; None where the module halves the maps: then the
+        pooled: Channels of the 1x1 convolution behind a mean over 3x3; None if the module halves the maps: then the
             last convolution of every branch has stride 2, and the maps are max-pooled.
         width: Width of the network.
 

@@ -8,11 +8,11 @@ from avbalance.encoders.resnet3d import ResNet3D
 class IPCSN(ResNet3D):
     """A ResNet in which channels meet only in 1x1x1 convolutions, and positions only within a channel.
 
-    Tran et al., ICCV 2019, figure 2b. For each 3x3x3 convolution stand
+    Tran et al., ICCV 2019, figure 2b. Each 3x3x3 convolution is replaced by
 
         1 x 1 x 1, all channels -> batch normalisation -> 3 x 3 x 3 within each channel
 
-    and after the stem comes a max-pooling 1x3x3 of stride 1x2x2. With 152 layers the visual backbone of
+    and after the stem comes a max-pooling 1x3x3 of stride 1x2x2. With 152 layers it is the visual backbone of
     Gradient-Blending (Wang et al., CVPR 2020) on Kinetics and EPIC-Kitchens.
 
     Departs from the paper's figure, which has a ReLU after every convolution: there is none between these two, as in

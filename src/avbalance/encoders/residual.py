@@ -15,7 +15,7 @@ class Residual(Encoder):
     He et al., CVPR 2016, table 1. Layers are named and shaped as in torchvision.
 
     Attributes:
-        first: Name of the weights that see the input.
+        first: Name of the weights of the first layer.
         cut_dim: Channels of layer3's maps.
         is_cut: True after the last stage was dropped.
     """

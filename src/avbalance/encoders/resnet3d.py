@@ -27,7 +27,7 @@ class ResNet3D(Residual):
 
     Tran et al., CVPR 2018, table 1; Tran et al., ICCV 2019. Depths 18 and 34 have blocks of two 3x3x3 convolutions,
     the others bottlenecks of 1x1x1, 3x3x3 and 1x1x1. From the second stage on, each halves frames, height and width.
-    A subclass says what stands for a 3x3x3 convolution and how the network begins. Layers are named, shaped and
+    A subclass defines the replacement of a 3x3x3 convolution and the stem. Layers are named, shaped and
     initialised as in torchvision.
 
     Args:

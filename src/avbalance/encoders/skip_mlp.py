@@ -1,4 +1,4 @@
-"""A perceptron so deep that it trains only past half of itself."""
+"""A deep perceptron with a skip connection past its first half."""
 
 from collections.abc import Sequence
 from math import prod, sqrt
@@ -11,7 +11,7 @@ from avbalance.errors import UserError
 from avbalance.ranges import Count, Sixteens
 
 NUM_GROUPS = 8
-"""In which the layers of each half come."""
+"""Number of groups of layers in each half."""
 
 
 class SkipMLP(Encoder):
@@ -30,7 +30,7 @@ class SkipMLP(Encoder):
     Args:
         shape: Shape of one clip's input, which is read as one vector.
         depth: Number of layers, a multiple of 16.
-        width: Units of each.
+        width: Units of each layer.
         skip: True for a network with the skip connection.
     """
 

@@ -9,7 +9,7 @@ from avbalance.ranges import Even
 
 
 class NLGate(Fusion):
-    """Each modality adds to itself what it finds in all of them, itself included.
+    """Add to each modality an attention-weighted sum over all modalities, itself included.
 
     G-Blend (Wang et al., CVPR 2020), fig. 1, with the non-local block (Wang et al., CVPR 2018, embedded Gaussian).
 

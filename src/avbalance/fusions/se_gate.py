@@ -9,7 +9,7 @@ from avbalance.ranges import Count
 
 
 class SEGate(Fusion):
-    """All modalities together decide how far each feature of each is let through.
+    """Gate each feature by a factor that depends on all modalities.
 
     G-Blend (Wang et al., CVPR 2020), fig. 1: fusion by gating (Kiela et al., AAAI 2018) with the
     squeeze-and-excitation block (Hu et al., CVPR 2018).
@@ -24,7 +24,7 @@ class SEGate(Fusion):
 
     Args:
         dims: {modality: feature_dim}.
-        reduction: By what the hidden layer is shorter than z; it has at least one unit.
+        reduction: Factor by which the hidden layer is shorter than z; it has at least one unit.
     """
 
     def __init__(self, dims: dict[str, int], reduction: Count = 16) -> None:

@@ -30,7 +30,7 @@ class Head(nn.Module):
         return None
 
     def embedding(self, streams: dict[str, Tensor]) -> Tensor:
-        """The input of the decision, brought to length 1, {stream: [batch, dim]} -> [batch, dims].
+        """Input of the decision, scaled to length 1, {stream: [batch, dim]} -> [batch, dims].
 
         Two clips show one person where the cosine of their embeddings is high: of a head that looks at all streams
         together, the concatenated streams.

@@ -27,9 +27,11 @@ class Loss(nn.Module):
 
     Attributes:
         tasks: Tasks of datasets for which the loss is defined.
+        curve_names: As of `Balancer`.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
+    curve_names: ClassVar[tuple[str, ...]]
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Named, already weighted scalar terms; their sum is the objective."""

@@ -32,6 +32,8 @@ class Uncertainty(Unimodal):
         bound: B, > 0.
     """
 
+    curve_names = ("weight_<head>",)
+
     def __init__(
         self,
         dims: dict[str, int],

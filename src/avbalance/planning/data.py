@@ -1,7 +1,6 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from avbalance.configuration.schema import SourceFile
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.registry import Method
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
@@ -42,7 +40,7 @@ def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifac
                 get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
                 lacking.append(
                     f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
-                    f"with 'python -m avbalance.record {name}'"
+                    f"with 'avbalance record {name}'"
                 )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
@@ -80,7 +78,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
             plan.prepared[dataset] = plan.add(
-                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack", *places]
+                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
         else:
             plan.prepared[dataset] = _media(plan, dataset, settings, inputs, places)
@@ -92,8 +90,8 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
     views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
-    places = ["avbalance.prepare.media", *places]
-    for kind, method in methods_of(("view", view) for view in views.values()):
+    places = ["avbalance.prepare.media:run", *places]
+    for kind, method in registry.methods_of(("view", view) for view in views.values()):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
@@ -105,14 +103,6 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
 def model_of(plan: Plan, name: str) -> Artifact:
     """Files of a model's trained weights."""
     return _files(plan, "models", name, plan.project.models[name].files)
-
-
-def methods_of(specs: Iterable[tuple[str, Method]]) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) of resolved methods, given as (kind, method), and of those among their options."""
-    for kind, method in specs:
-        for name, options in method.items():
-            yield kind, name
-            yield from methods_of((option, value) for option, value in options.items() if option in registry.KINDS)
 
 
 def audit_of(plan: Plan, dataset: str) -> Artifact:
@@ -131,4 +121,4 @@ def audit_of(plan: Plan, dataset: str) -> Artifact:
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
     settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit"])
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])

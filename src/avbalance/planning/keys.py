@@ -178,8 +178,8 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def _dotted(node: ast.AST) -> str:
-    """`a.b.c` of an attribute of attributes of a name; empty for any other node."""
-    if isinstance(node, ast.Name):
+    """`a.b.c` of an attribute of attributes of a name that is read; empty for any other node, such as a new variable."""
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
         return node.id
     if isinstance(node, ast.Attribute) and (owner := _dotted(node.value)):
         return f"{owner}.{node.attr}"

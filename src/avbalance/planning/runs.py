@@ -8,7 +8,7 @@ from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import methods_of, model_of, prepared_of
+from avbalance.planning.data import model_of, prepared_of
 from avbalance.registry import Method
 
 
@@ -31,7 +31,7 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *row.methods.items()]
     if row.training["augment"] is not None:
         chosen.append(("augmentation", row.training["augment"]))
-    places = ["avbalance.train", *(registry.place(kind, name) for kind, name in methods_of(chosen))]
+    places = ["avbalance.train:run", *(registry.place(kind, name) for kind, name in registry.methods_of(chosen))]
     return plan.add("runs", _slug(row, seed), "train", settings, inputs, places)
 
 
@@ -62,13 +62,13 @@ def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
         inputs[f"run_{name}"] = run.path
         starts = {role: path for role, path in run.inputs.items() if role.startswith("pretrained_")}
         inputs |= {f"run_{name}_{role}": path for role, path in starts.items()}
-    return plan.add("blends", runs["joint"].slug, "blend", {}, inputs, ["avbalance.blend"])
+    return plan.add("blends", runs["joint"].slug, "blend", {}, inputs, ["avbalance.blend:run"])
 
 
 def probe_of(plan: Plan, run: Artifact) -> Artifact:
     """Probes of the outputs of a run's encoders."""
     inputs = {"weights": run.weights, "data": run.inputs["data"]}
-    places = ["avbalance.probe", registry.place("feature_reduction", "mean")]
+    places = ["avbalance.probe:run", registry.place("feature_reduction", "mean")]
     return plan.add("probes", run.slug, "probe", {}, inputs, places)
 
 
@@ -106,6 +106,6 @@ def _probes(plan: Plan, group: ProbeGroup, probes: Collection[ResolvedProbe]) ->
     inputs = {"weights": group.run.weights, "data": group.data.path}
     if group.data.path != group.run.inputs["data"]:
         inputs["trained_on"] = group.run.inputs["data"]
-    reductions = methods_of([("feature_reduction", group.reduction)])
-    places = ["avbalance.probe", *(registry.place(kind, name) for kind, name in reductions)]
+    reductions = registry.methods_of([("feature_reduction", group.reduction)])
+    places = ["avbalance.probe:run", *(registry.place(kind, name) for kind, name in reductions)]
     return plan.add("probes", group.run.slug, "probe", settings, inputs, places)

@@ -9,13 +9,14 @@ from typing import Any
 from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.project import Project
-from avbalance.configuration.references import columns_of
+from avbalance.configuration.references import columns_of, traits_of
 from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.table_schema import Table
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import prepared_of
 from avbalance.planning.runs import layer_probes, probe_of, run_of
+from avbalance.results.columns.base import find_column, places_of
 
 
 def seeds(project: Project) -> list[int]:
@@ -51,14 +52,23 @@ def table_of(plan: Plan, name: str) -> Artifact:
         if signature.describe("figure", kind).attributes["reads_data"]:
             data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
             inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
-        places = ["avbalance.results.figures", registry.place("figure", kind)]
+        places = ["avbalance.results.figures:run", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
-    return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute))
+    return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
 
 
-def code_of_table(formula: str | None) -> list[str]:
-    """Places where the code of a table begins."""
-    return ["avbalance.results.tables", *([registry.place("formula", formula)] if formula else [])]
+def code_of_table(formula: str | None, columns: Collection[str]) -> list[str]:
+    """Where the code of a table begins: that of its columns, or all of its formula's module."""
+    own = places_of(columns) if formula is None else [registry.locate("formula", formula)[0]]
+    return ["avbalance.results.tables:run", *own]
+
+
+def column_names(table: Table) -> list[str]:
+    """Columns that a table shows, or that its figure's options name."""
+    if table.figure is None:
+        return table.columns
+    ((_, options),) = signature.resolve("figure", table.figure).items()
+    return columns_of(options)
 
 
 def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
@@ -89,11 +99,11 @@ def _cell(
     is_joint = len(row.modalities) > 1
     run = run_of(plan, row, seed)
     cell: dict[str, Any] = {"seed": seed, "run": run.path, "probe": None, "alone": {}}
-    columns = table.columns or columns_of(registry.parse(table.figure)[1] if table.figure else {})
-    has_labels = plan.project.datasets[row.dataset].task != "verification"  # a probe predicts labels
-    if any(column.endswith(("_probe", "probe_gap")) for column in columns) and is_joint and has_labels:
+    traits = traits_of(row, plan.project.datasets[row.dataset])
+    reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
+    if "probe" in reads and is_joint:
         cell["probe"] = probe_of(plan, run).path
-    if any(column.endswith(("_alone", "alone_gap")) for column in columns) and is_joint:
+    if "alone" in reads and is_joint:
         cell["alone"] = {modality: run_of(plan, row.alone(modality), seed).path for modality in row.modalities}
     if row.probe is not None:
         cell["layers"] = {"probe": probes[name].path, "layers": row.probe.layers, "snapshot": row.probe.snapshot}
@@ -116,14 +126,19 @@ def _command(project: Project, name: str) -> str:
     return command
 
 
+ASSETS = (".css", ".j2", ".js")
+"""Files of `results/web` that count by their bytes; its Python counts as code."""
+
+
 def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
     """Page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
     scale = plan.project.settings.scale
     web = Path(__file__).parents[1] / "results" / "web"
-    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in sorted(web.iterdir())}}
+    assets = [file for file in sorted(web.iterdir()) if file.suffix in ASSETS]
+    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in assets}}
     inputs = {f"{artifact.folder}/{artifact.name}": artifact.path for artifact in shown}
     for artifact in shown:
         if artifact.kind == "tables":
             for cells in artifact.settings.get("rows", {}).values():
                 inputs |= {cell["run"].removeprefix("results/"): cell["run"] for cell in cells}
-    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page"])
+    return plan.add("page", name, "page", settings, inputs, ["avbalance.results.page:run"])

@@ -1,57 +1,15 @@
-"""What the numbers of a table mean, in words."""
+"""Captions of tables in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Column
 from avbalance.results.measure import Values
 from avbalance.results.statistics import ALPHA, TEST
 
-KINDS = {
-    "alone": "Alone: a model trained on that modality only.",
-    "masked": "Masked: the joint model's share of the logits that is this modality's.",
-    "probe": (
-        "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names."
-    ),
-    "shapley": (
-        "Contributes: the modality's Shapley value, its gain in test accuracy over the modalities shown before it, "
-        "mean over all orders; the others are masked, and without any the most frequent class is guessed."
-    ),
-    "video": "Video accuracy: class probabilities averaged over a video's clips.",
-    "map": "mAP: mean over classes of the average precision.",
-    "mauc": "mAUC: mean over classes of the area under the ROC curve.",
-    "eer": "EER: the error rate at which as many targets are missed as others are let in.",
-    "dcf": "minDCF: least cost of detection, normalised, both errors costing 1.",
-    "best": (
-        "Best test epoch: as papers report, the best of a run's epochs, chosen on the test set itself, hence too good; "
-        "only for comparison with the papers' numbers."
-    ),
-    "weight": "Weight: of a head's loss in the objective, in the last epoch.",
-    "fallback": (
-        "Fallback: share of the estimates of blend weights, one each super-epoch (offline: one in all), after which no "
-        "head generalised, so that weights were equal."
-    ),
-    "ogr": (
-        "OGR: a head's overfitting-to-generalisation ratio, offline from epoch 0 to the last, online over the last "
-        "super-epoch."
-    ),
-    "train_accuracy": "Training accuracy: of the kept model on all training clips, in evaluation mode.",
-    "train_loss": "Training loss: of the kept model on all training clips, in evaluation mode.",
-    "fluctuation": "Fluctuation: median over epochs e of |L(e − 1) − 2 L(e) + L(e + 1)|, L(e) the mean training loss.",
-    "super": (
-        "Least gain of a super-epoch: validation accuracies at the end of the super-epoch in which the balancer gains "
-        "least over naive training from the same start."
-    ),
-    "growth": "Growth: of the length of a class's weight from the first epoch to the last, mean over classes.",
-    "angle": "Angle: between a test clip's features and the weight of its class; mean and deviation over clips.",
-    "gflops": "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
-    "seconds": "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",
-    "peak": "Peak memory: the most that was in use during training.",
-    "parameters": "Parameters: of the whole model; no seed changes their number.",
-}
-GENERATED = "Generated data ({}): these numbers show that everything runs, and nothing else."
+GENERATED = "Generated data ({}): these numbers only show that everything runs."
 
 
 def duration(seconds: float) -> str:
@@ -62,11 +20,11 @@ def duration(seconds: float) -> str:
 
 
 def warn(generated: Sequence[str]) -> str:
-    """A sentence and a blank if data sets of these titles were generated; empty if none was."""
+    """A sentence and a blank that name generated datasets; empty without any."""
     return GENERATED.format(", ".join(generated)) + " " if generated else ""
 
 
-def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """One line: scale, seeds, clips, runs, time, device."""
     seeds = sorted({entry["seed"] for entries in settings["rows"].values() for entry in entries})
     clips = "no" if provenance["num_clips"] is None else f"{provenance['num_clips']:,}"
@@ -81,10 +39,10 @@ def summarise(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     )
 
 
-def of_table(
-    frame: pd.DataFrame, columns: Sequence[Column], values: Values, combined: Mapping[str, Sequence[str]]
+def explain_table(
+    frame: pd.DataFrame, columns: Sequence[Column], values: Values, joined: Mapping[str, Sequence[str]]
 ) -> str:
-    """What numbers, marks and dashes mean."""
+    """Meaning of numbers, marks and dashes."""
     num_seeds = int(frame["num_seeds"].max())
     meaning = (
         f"Mean over n = {num_seeds} seeds ± half width of the 95 % t-interval of that mean; where n differs, "
@@ -94,13 +52,10 @@ def of_table(
     )
     if frame["expected"].notna().any():
         meaning += " Δ: obtained minus paper."
-    meaning += "".join(
-        f" {text}" for kind, text in KINDS.items() if any(_speaks_of(column, kind) for column in columns)
-    )
-    if any(column.name.endswith("_gap") for column in columns):
-        meaning += " Gap: the best modality's accuracy minus the worst one's."
+    sentences = dict.fromkeys(sentence for column in columns for sentence in column.captions)
+    meaning += "".join(f" {sentence}" for sentence in sentences)
     labels = dict(zip(frame["row"], frame["label"], strict=True))
-    for row, parts in combined.items():
+    for row, parts in joined.items():
         of = ", ".join(labels[part] for part in parts)
         meaning += f" {labels[row]}: right where all of {of} are; the five best by the product of their probabilities."
     if (frame["mark"] != "").any():
@@ -112,22 +67,18 @@ def of_table(
 
 
 def _remarks(columns: Sequence[Column], values: Values, labels: Mapping[str, str]) -> str:
-    """Why a cell has no value, or not the one that its column promises."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    """Remarks of all cells, those of several columns or rows joined."""
+    headings_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for column in columns:
         by_remark: dict[str, list[str]] = {}
         for row, cells in values.items():
             by_remark.setdefault(cells[column.name].remark, []).append(row)
         by_remark.pop("", None)
         for remark, rows in by_remark.items():
-            found.setdefault((remark, tuple(rows)), []).append(column.heading)
+            headings_of.setdefault((remark, tuple(rows)), []).append(column.heading)
     return "".join(
         f" {', '.join(headings)}"
         + (f" of {', '.join(labels[row] for row in rows)}" if len(rows) < len(values) else "")
         + f": {remark}."
-        for (remark, rows), headings in found.items()
+        for (remark, rows), headings in headings_of.items()
     )
-
-
-def _speaks_of(column: Column, kind: str) -> bool:
-    return column.name == kind or any(word.startswith(kind) for word in column.name.split("_"))

@@ -1,4 +1,4 @@
-"""Text as Markdown and LaTeX show it unchanged, wherever it stands: in a cell, a heading, a caption."""
+"""Text escaped for Markdown and LaTeX, anywhere: in a cell, a heading, a caption."""
 
 import re
 import unicodedata
@@ -62,15 +62,15 @@ DEFINITION = (
 
 
 def markdown(text: str) -> str:
-    """CommonMark, with GitHub's tables, that shows the text; a line break is a blank."""
+    """CommonMark, with GitHub's tables, that shows the text; a line break becomes a blank."""
     line = " ".join(text.splitlines()).strip(" \t")
     return BLOCKS.sub(r"\1\\\2", MARKDOWN.sub(r"\\\g<0>", line))
 
 
 def latex(text: str) -> str:
-    r"""LaTeX that prints the text with any engine; a line break is a blank.
+    r"""LaTeX that prints the text with any engine; a line break becomes a blank.
 
-    A character that LaTeX's own fonts lack is an argument of \unicodechar, see `DEFINITION`.
+    A character that LaTeX's own fonts lack becomes an argument of \unicodechar, see `DEFINITION`.
     """
     line = unicodedata.normalize("NFC", " ".join(text.splitlines()))
     apart = re.sub(r"([-',])(?=\1)", "\\1\N{WORD JOINER}", line)  # no ligature

@@ -12,24 +12,24 @@ from matplotlib.figure import Figure
 from avbalance import cli, registry, stamps
 from avbalance.errors import UserError
 from avbalance.results import captions
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
-    """The three files of a figure, {suffix: content}."""
+    """Return the three files of a figure, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
-    rows = {row: Row(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
+    rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
-    shown = {name: row for name, row in rows.items() if row.runs}
-    if not shown:
+    drawn = {name: row for name, row in rows.items() if row.runs}
+    if not drawn:
         raise UserError(f"figure {settings['table']}: every run of {_named(rows)} failed; see results/logs")
     if len({row.label for row in rows.values()}) < len(rows):
-        raise UserError(f"figure {settings['table']}: two of {_named(rows)} have one label; give each its own")
+        raise UserError(f"figure {settings['table']}: two of {_named(rows)} have the same label; give each its own")
     with mpl.rc_context(STYLE):
         try:
-            figure, caption = plot.draw(shown, runs)
+            figure, caption = plot.draw(drawn, runs)
         except UserError as error:
             raise UserError(f"figure {settings['table']}: {error}") from error
         images = {
@@ -49,12 +49,12 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
-def _named(rows: Mapping[str, Row]) -> str:
+def _named(rows: Mapping[str, FigureRow]) -> str:
     return f"row{'s' * (len(rows) > 1)} {', '.join(map(repr, rows))}"
 
 
-def _failures(rows: Mapping[str, Row]) -> str:
-    """Which runs are missing from the figure, as a sentence; empty where none is."""
+def _failures(rows: Mapping[str, FigureRow]) -> str:
+    """A sentence that names the missing runs; empty without any."""
     failures = [
         f"{len(row.entries) - len(row.runs)} of {len(row.entries)}" + f" of {row.label}" * (len(rows) > 1)
         for row in rows.values()

@@ -1,4 +1,4 @@
-"""A table's frame as rows of printed cells, and those as Markdown."""
+"""Printed cells of a table, and the table as Markdown."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,14 @@ import pandas as pd
 from tabulate import tabulate
 
 from avbalance.results import escape
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Header
+from avbalance.results.relations import RELATIONS
 
 EVALUATED = "evaluated on generated data"
 
 
 class Cell(NamedTuple):
-    """One printed cell; `mark` is best, tied or empty, `paper` and `difference` are empty where there is none."""
+    """One printed cell; `mark` is best, tied or empty; `paper` and `difference` may be empty."""
 
     text: str
     mark: str
@@ -36,7 +37,7 @@ def number(value: float, digits: int, sign: bool = False) -> str:
 
 
 def cell_text(record: Mapping[str, Any], digits: int) -> str:
-    """`92.1 ± 0.6`; the number of seeds is said where an interval or a run is missing."""
+    """Text such as `92.1 ± 0.6`; with the number of seeds if an interval or a run is missing."""
     n, num_seeds = record["n"], record["num_seeds"]
     if num_seeds == 0:
         return "–"
@@ -51,8 +52,8 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
     return text if 1 < n == num_seeds else f"{text} ({seeds})"
 
 
-def lines(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Line]:
-    """The frame's printed rows, in its order."""
+def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
+    """Printed rows of the frame, in its order."""
     digits = {column.name: column.digits for column in columns}
     table: dict[str, Line] = {}
     for entry in frame.to_dict("records"):
@@ -65,12 +66,12 @@ def lines(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Line]:
     return list(table.values())
 
 
-def has_paper(frame: pd.DataFrame, columns: Sequence[Column]) -> list[bool]:
-    """Whether the paper has a number in each column."""
+def has_paper(frame: pd.DataFrame, columns: Sequence[Header]) -> list[bool]:
+    """True for each column in which the paper has a number."""
     return [bool(frame.loc[frame["column"] == column.name, "expected"].notna().any()) for column in columns]
 
 
-def heading(column: Column) -> str:
+def heading(column: Header) -> str:
     """Name and unit."""
     return f"{column.heading}, {column.unit}" if column.unit else column.heading
 
@@ -80,7 +81,7 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
     if claim["difference"] is None:
         return "no runs", "–"
     digits = claim["digits"]
-    if claim["relation"] == "times":
+    if claim["unit"] == "times":
         return f"{number(claim['difference'], digits)} times", "exact"
     difference = f"{number(claim['difference'], digits, sign=True)} {claim['unit']}".strip()
     if claim["low"] is None or claim["high"] is None:
@@ -92,46 +93,45 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def p_value(claim: Mapping[str, Any]) -> str:
-    """A claim's corrected p as text; a table that older code made has none."""
+    """Corrected p of a claim as text; tables of older code have none."""
     p = claim.get("adjusted_p")
     return "–" if p is None else "< 0.001" if p < 0.001 else number(p, 3)
 
 
-def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Column]) -> str:
-    """What the numbers of a claim compare: two rows in a column, or two columns of a row."""
+def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Header]) -> str:
+    """The two sides of a claim's comparison: two rows in a column, or two columns of a row."""
     headings = {column.name: column.heading for column in columns}
     what, left, right = headings[claim["metric"]], labels[claim["left"]], labels.get(claim["right"], "paper")
-    if claim["relation"] == "falls_most":
-        left, right = f"fall at {left}", f"fall at {right}"
+    relation = RELATIONS[claim["relation"]]
+    left, right = relation.subject.format(left), relation.subject.format(right)
     if claim["metric"] != claim["right_metric"]:
         what, left, right = left, what, headings[claim["right_metric"]]
     less = claim.get("less", 0.0)
     by = f" {'−' if less > 0 else '+'} {abs(less):g}" if less else ""
-    sign = "/" if claim["relation"] == "times" else "−"
     condition = claim.get("condition", "")
-    kind = "one" if claim["relation"] == "falls" or "at least" in condition else "weakest"
+    kind = "one" if "at least" in condition else relation.decisive
     notes = [f"{kind} of {len(claim['pairs'])}"] * (len(claim["pairs"]) > 1)
     notes += [f"claimed: {condition}"] * bool(condition)
     rest = f" ({'; '.join(notes)})" if notes else ""
-    return f"{what}: {left} {sign} {right}{by}{rest}"
+    return f"{what}: {left} {relation.operator} {right}{by}{rest}"
 
 
 def verdict(claim: Mapping[str, Any]) -> str:
-    """A claim's verdict, or what there is in its place; a table that older code made says nothing of its data."""
+    """Verdict of a claim, or the words that replace it on generated data; tables of older code have no `basis`."""
     return EVALUATED if claim.get("basis") == "generated" else str(claim["verdict"])
 
 
 def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     """Numbers of claims that hold, fail and are undecided, those of experiments apart from formulas."""
-    said = []
+    sentences = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
-        found = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
+        counted = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
         words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
-        counts = [f"{found[each]} {word}" for each, word in words.items() if found[each]]
-        said += [f"{what}: {', '.join(counts)}."] * bool(counts)
+        counts = [f"{counted[each]} {word}" for each, word in words.items() if counted[each]]
+        sentences += [f"{what}: {', '.join(counts)}."] * bool(counts)
     num_generated = sum(claim["basis"] == "generated" for claim in claims)
-    said += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
-    return " ".join(said)
+    sentences += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
+    return " ".join(sentences)
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -139,7 +139,7 @@ def labels_of(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(frame["row"], frame["label"], strict=True))
 
 
-def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Header]) -> str:
     """The whole report of one table."""
     paper = has_paper(frame, columns)
     text = escape.markdown

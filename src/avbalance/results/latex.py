@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 
 from avbalance.results import formats
-from avbalance.results.columns import Column
+from avbalance.results.columns.base import Header
 from avbalance.results.escape import DEFINITION
 from avbalance.results.escape import latex as escape
 
 END = (r"\bottomrule", r"\end{tabular}", r"\end{table}")
 
 
-def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Header]) -> str:
     """A table environment, and one of the claims; the document needs \\usepackage{booktabs}."""
     paper = formats.has_paper(frame, columns)
     wrap = {"best": r"\textbf{{{}}}", "tied": r"\underline{{{}}}", "": "{}"}
@@ -50,7 +50,7 @@ def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Co
     return f"% {table['command']}\n{definition}{tex}"
 
 
-def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Header]) -> list[str]:
     """The lines of the claims' table."""
     labels = formats.labels_of(frame)
     body = [
@@ -77,7 +77,7 @@ def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Col
     ]
 
 
-def _latex_head(columns: Sequence[Column], paper: Sequence[bool]) -> list[str]:
+def _latex_head(columns: Sequence[Header], paper: Sequence[bool]) -> list[str]:
     """One line of headings, or two where a column has the paper's numbers beside it."""
     if not any(paper):
         stacked = (escape(formats.heading(column)).replace(" ", r"\\") for column in columns)

@@ -12,18 +12,19 @@ from markupsafe import Markup
 
 from avbalance import cli, stamps, store
 from avbalance.errors import UserError
-from avbalance.results import captions, citations, claims, one_run, overview
+from avbalance.results import captions, citations, claims
+from avbalance.results.web import one_run, overview
 
 WEB = Path(__file__).with_name("web")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
 def gather(paths: list[str]) -> dict[str, Any]:
-    """Everything the template shows, grouped by paper.
+    """Return everything that the template shows, grouped by paper.
 
     Args:
-        paths: Of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`, and of runs.
-            One that cannot be shown is a line in "problems".
+        paths: Paths of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`, and of
+            runs. Each one that cannot be shown is a line in "problems".
     """
     papers: dict[str, dict[str, list[dict[str, Any]]]] = {}
     shown: list[dict[str, Any]] = []
@@ -35,7 +36,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
     for kind in ("tables", "figures"):
         for path in by_kind[kind]:
             try:
-                item = overview.describe(path)
+                item = overview.describe_item(path)
             except UserError as error:
                 problems.append(str(error))
                 continue
@@ -43,7 +44,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
             papers.setdefault(paper, {"tables": [], "figures": []})[kind].append(item)
             shown.append(item)
     audits = [overview.describe_audit(str(path)) for path in by_kind["audit"]]
-    made = [item["provenance"] for item in shown]
+    origins = [item["provenance"] for item in shown]
     tables = [item for item in shown if "verdicts" in item]
     return {
         "papers": dict(sorted(papers.items())),
@@ -54,8 +55,8 @@ def gather(paths: list[str]) -> dict[str, Any]:
         "stale_titles": [item["title"] for item in shown if item["stale"]],
         "num_tables": len(tables),
         "num_figures": len(shown) - len(tables),
-        "devices": sorted({device for each in made for device in each["devices"]}),
-        "commits": sorted({commit for each in made for commit in each["commits"]}),
+        "devices": sorted({device for each in origins for device in each["devices"]}),
+        "commits": sorted({commit for each in origins for commit in each["commits"]}),
         "audits": audits,
         "classes": {audit["name"]: audit["summary"]["classes"] for audit in audits if audit["summary"]},
         "citations": cite(shown, audits),
@@ -65,32 +66,32 @@ def gather(paths: list[str]) -> dict[str, Any]:
 
 
 def list_missing(runs: Sequence[str]) -> list[str]:
-    """A line for each run that is not there, the first hundred of them."""
+    """A line for each missing run, at most a hundred."""
     lines = [f"{Path(run).name} {one_run.why_missing(Path(run))}" for run in runs if not Path(run).exists()]
-    return lines[:100] + [f"and {len(lines) - 100} runs more"] * (len(lines) > 100)
+    return lines[:100] + [f"and {len(lines) - 100} more runs"] * (len(lines) > 100)
 
 
 def cite(shown: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]]) -> list[citations.Entry]:
-    """The works behind exactly the tables, figures, methods and data sets that are shown."""
+    """Works behind exactly the tables, figures, methods and datasets that the page shows."""
     methods = set().union(*(item["methods"] for item in shown))
     data = [audit["summary"].get("citation", "") for audit in audits if audit["summary"]]
     return citations.of(sorted(methods), [item["paper"] for item in shown] + data)
 
 
 def _natural(path: Path) -> tuple[str, int]:
-    """Order in which figure 10 comes after figure 9."""
+    """Sort key that puts figure 10 after figure 9."""
     name = path.name.rsplit(".", 1)[0]
     stem = name.rstrip("0123456789")
     return stem, int(name[len(stem) :] or 0)
 
 
 def render(scale: str, paths: list[str]) -> str:
-    """The page of what `gather` finds."""
+    """Gather the contents and fill the page."""
     return fill(scale, gather(paths))
 
 
 def fill(scale: str, contents: Mapping[str, Any]) -> str:
-    """The page of what `gather` has found."""
+    """Fill the template with the contents that `gather` returns."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(WEB),
         autoescape=True,
@@ -112,7 +113,7 @@ def fill(scale: str, contents: Mapping[str, Any]) -> str:
 
 
 def forward(page: Path) -> str:
-    """The folder's index.html: it leads to the page that was made last."""
+    """The folder's index.html, which leads to the page that was made last."""
     name = html.escape(page.name)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>avbalance</title>'

@@ -1,7 +1,9 @@
-"""The runs and probes behind a table or figure, each verified when it is first read."""
+"""Runs and probes behind a table, a figure or the page, each verified when it is opened."""
 
 import csv
 import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,76 +13,141 @@ from numpy.typing import NDArray
 from avbalance.errors import UserError
 from avbalance.store import open_artifact
 
-Predictions = dict[str, NDArray[Any]]
+Predictions = Mapping[str, NDArray[Any]]
 
 
-class Runs:
-    """Opens each artifact once and remembers its manifest; all on one data set must have been tested on the same clips.
+class Arrays(Predictions):
+    """The arrays of an .npz file by name; each is read when it is first asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._arrays: dict[str, NDArray[Any]] = {}
+        with np.load(file, allow_pickle=False) as content:
+            self._names = list(content.files)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._arrays:
+            if name not in self._names:
+                raise KeyError(name)
+            with np.load(self.file, allow_pickle=False) as content:
+                self._arrays[name] = content[name]
+        return self._arrays[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Run:
+    """The files of one run, or of one artifact of probes.
 
     Attributes:
-        manifests: {folder: manifest} of every artifact read.
+        manifest: The artifact's manifest.
+
+    Args:
+        folder: Where the artifact lies.
+        known: {prepared dataset: its test clips} of the runs read so far; new ones are entered.
+
+    Raises:
+        UserError: The artifact is damaged.
     """
 
-    def __init__(self) -> None:
-        self.manifests: dict[str, dict[str, Any]] = {}
-        self._test: dict[str, Predictions] = {}
-        self._predictions: dict[str, Predictions] = {}
+    def __init__(self, folder: Path, known: dict[str, dict[str, NDArray[Any]]]) -> None:
+        self.folder, self._known = folder, known
+        self.manifest = open_artifact(folder)
 
-    def predictions(self, folder: str) -> Predictions | None:
-        """Labels and what the model said, by name; None where the run failed and left no folder."""
-        if folder not in self._predictions:
-            if not self._verify(folder):
-                return None
-            with np.load(Path(folder) / "predictions.npz", allow_pickle=False) as file:
-                found = dict(file)
-            known = self._test.setdefault(self.data(folder), {})
-            for name in found:
-                is_of_clips = name in ("test_label", "test_video") or name.startswith("trials_")
-                if is_of_clips and not np.array_equal(known.setdefault(name, found[name]), found[name]):
-                    raise UserError(
-                        f"{folder}: its test clips are not those of the other runs on {self.data(folder)}; remove it "
-                        "and make it again with 'snakemake --cores'"
-                    )
-            self._predictions[folder] = found
-        return self._predictions[folder]
+    @property
+    def data(self) -> str:
+        """The prepared dataset."""
+        return str(self.manifest["recipe"]["inputs"]["data"])
 
-    def data(self, folder: str) -> str:
-        """The prepared data set behind a run or probe that was read."""
-        return str(self.manifests[folder]["recipe"]["inputs"]["data"])
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the recipe."""
+        settings: dict[str, Any] = self.manifest["recipe"]["settings"]
+        return settings
 
-    def history(self, folder: str) -> dict[str, NDArray[np.float64]]:
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Labels and predictions by name.
+
+        Raises:
+            UserError: The test clips are not those of the other runs on this dataset.
+        """
+        arrays = Arrays(self.folder / "predictions.npz")
+        known = self._known.setdefault(self.data, {})
+        for name in arrays:
+            is_of_clips = name in ("test_label", "test_video") or name.startswith("trials_")
+            if is_of_clips and not np.array_equal(known.setdefault(name, arrays[name]), arrays[name]):
+                raise UserError(
+                    f"{self.folder}: its test clips are not those of the other runs on {self.data}; remove it "
+                    "and make it again with 'snakemake --cores'"
+                )
+        return arrays
+
+    def check_clips(self) -> None:
+        """Read the predictions, if only to compare the test clips with those of the other runs."""
+        _ = self.predictions
+
+    @cached_property
+    def history(self) -> dict[str, NDArray[np.float64]]:
         """{column of history.csv: [epochs]}."""
-        self._verify(folder)
-        with (Path(folder) / "history.csv").open(encoding="utf-8") as file:
+        with (self.folder / "history.csv").open(encoding="utf-8") as file:
             reader = csv.DictReader(file)
             lines = list(reader)
         return {name: np.array([float(line[name]) for line in lines]) for name in reader.fieldnames or ()}
 
-    def weight_norms(self, folder: str) -> dict[str, NDArray[np.float64]]:
-        """{stream: [epochs, classes]}, the length of each class's weight; none of a head without such weights."""
-        self._verify(folder)
-        file = Path(folder) / "weight_norms.npz"
-        if not file.exists():
-            return {}
-        with np.load(file, allow_pickle=False) as norms:
-            return {name.removeprefix("weight_norm_"): norms[name].astype(np.float64) for name in norms}
+    @cached_property
+    def weight_norms(self) -> dict[str, NDArray[np.float32]]:
+        """{stream: [epochs, classes]}, lengths of the class weights; empty for a head without such weights."""
+        file = self.folder / "weight_norms.npz"
+        arrays: Predictions = Arrays(file) if file.exists() else {}
+        return {name.removeprefix("weight_norm_"): arrays[name] for name in arrays}
 
-    def metrics(self, folder: str) -> dict[str, Any]:
-        """The run's metrics.json."""
-        content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        content: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         return content
 
+
+class Runs:
+    """Opens each run once; all on one dataset must have been tested on the same clips.
+
+    Attributes:
+        opened: {folder: run} of every artifact opened.
+    """
+
+    def __init__(self) -> None:
+        self.opened: dict[str, Run] = {}
+        self._known: dict[str, dict[str, NDArray[Any]]] = {}
+
+    def __getitem__(self, folder: str) -> Run:
+        """The run in a folder."""
+        if folder not in self.opened:
+            self.opened[folder] = Run(Path(folder), self._known)
+        return self.opened[folder]
+
+    def find(self, folder: str) -> Run | None:
+        """The run in a folder; None if it failed and left no folder."""
+        return self[folder] if folder in self.opened or Path(folder).exists() else None
+
     def provenance(self) -> dict[str, Any]:
-        """Of everything read: number of runs, their seconds, commits, versions, devices, test clips, and the
-        largest entry of a probe's gradient at its solution (None without probes)."""
-        runs = [manifest["provenance"] for manifest in self.manifests.values() if manifest["recipe"]["step"] == "train"]
-        probes = [folder for folder, manifest in self.manifests.items() if manifest["recipe"]["step"] == "probe"]
-        gradients = [norm for folder in probes for norm in _gradient_norms(self.metrics(folder))]
-        made = [manifest["provenance"] for manifest in self.manifests.values()]
+        """Number of runs, their seconds, commits, versions, devices and test clips, and the largest entry of a probe's
+        gradient at its solution (None without probes)."""
+        trained = [run for run in self.opened.values() if run.manifest["recipe"]["step"] == "train"]
+        probes = [run for run in self.opened.values() if run.manifest["recipe"]["step"] == "probe"]
+        gradients = [norm for probe in probes for norm in _gradient_norms(probe.metrics)]
+        made = [run.manifest["provenance"] for run in self.opened.values()]
         return {
-            "num_runs": len(runs),
-            "seconds": round(sum(run["seconds"] for run in runs), 1),
-            "num_clips": sum(len(test["test_label"]) for test in self._test.values()) or None,
+            "num_runs": len(trained),
+            "seconds": round(sum(run.manifest["provenance"]["seconds"] for run in trained), 1),
+            "num_clips": sum(len(test["test_label"]) for test in self._known.values()) or None,
             "probe_gradient": max(gradients, default=None),
             "commits": sorted({each["commit"] for each in made}),
             "devices": sorted({each["device"] for each in made}),
@@ -90,16 +157,9 @@ class Runs:
             },
         }
 
-    def _verify(self, folder: str) -> bool:
-        if folder not in self.manifests:
-            if not Path(folder).exists():
-                return False
-            self.manifests[folder] = open_artifact(Path(folder))
-        return True
 
-
-def _gradient_norms(figures: dict[str, Any]) -> list[float]:
-    """Of every probe in a probe's metrics.json: one a modality, or one a layer and moment."""
-    if "gradient_norm" in figures:
-        return [figures["gradient_norm"]]
-    return [norm for probe in figures.values() for norm in _gradient_norms(probe)]
+def _gradient_norms(metrics: dict[str, Any]) -> list[float]:
+    """Gradient norms of every probe in a probe's metrics.json: one a modality, or one a layer and snapshot."""
+    if "gradient_norm" in metrics:
+        return [metrics["gradient_norm"]]
+    return [norm for probe in metrics.values() for norm in _gradient_norms(probe)]

@@ -29,7 +29,7 @@ class Difference(NamedTuple):
     """A difference of two means with the ends of its 95 % interval.
 
     Attributes:
-        p: Two-sided, of no difference; None where there is nothing to test: it is exact, or its spread is unknown.
+        p: Two-sided p of no difference; None for an exact difference or an unknown spread.
     """
 
     difference: float
@@ -64,26 +64,26 @@ def t_interval(values: NDArray[np.floating]) -> Estimate:
 def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
     """Rows with the spread of their means over seeds, to which the other rows lend degrees of freedom.
 
-    Three seeds tell a variance with two degrees of freedom, and with these a test finds next to nothing. Rows trained
-    on the same data spread alike, but not equally: beside stable rows there are unstable ones. So a row's variance s^2
-    is averaged with q, the upper quartile of the other rows' variances, and counts as if twice known; where it is
-    larger than q, it stays as it is:
+    Three seeds estimate a variance with two degrees of freedom, with which a test finds next to nothing. Rows trained
+    on the same data have similar but not equal variances: some rows are unstable. So if a row's variance s^2 is below
+    q, the upper quartile of the other rows' variances, it is replaced by the mean of the two, with twice the degrees of
+    freedom; a larger variance stays as it is:
 
         s^2, n - 1   ->   (s^2 + q) / 2, 2 (n - 1)   if s^2 < q and there are two other rows or more
 
     This is a moderated variance (Smyth, Statistical Applications in Genetics and Molecular Biology 2004) with a prior
-    that is not estimated, but known to err on the safe side: its location is the upper quartile instead of the centre,
-    its weight that of the row's own seeds, and no variance is made smaller. Smyth's own estimate of both, from the few
-    rows of a table, finds differences that are none in up to 21 of 100 tables where variances differ, a variance
-    pooled over all rows in up to 27, this one in up to 5 (benchmarks/comparisons.py).
+    that is not estimated but chosen on the safe side: its location is the upper quartile instead of the centre, its
+    weight is that of the row's own seeds, and no variance becomes smaller. In tables without a difference but with
+    unequal variances, Smyth's own estimate of both finds one in up to 21 of 100 tables, a variance pooled over all
+    rows in up to 27, and this one in up to 5 (benchmarks/comparisons.py).
 
     Args:
-        rows: {row: [seeds, clips]}, of one column on one data set. Rows of equal values are the same runs, and count
+        rows: {row: [seeds, clips]}, of one column on one dataset. Rows of equal values are the same runs, and count
             once.
     """
     means = {row: tuple(np.asarray(values, np.float64).mean(axis=1)) for row, values in rows.items()}
     variances = {each: float(np.var(each, ddof=1)) for each in means.values() if len(each) > 1}
-    found = {}
+    samples = {}
     for row, own in means.items():
         seeds = None
         if own in variances:
@@ -93,22 +93,22 @@ def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
             if variance < typical:
                 variance, df = (variance + typical) / 2, 2 * df
             seeds = Spread(variance / len(own), df)
-        found[row] = Sample(np.asarray(rows[row], np.float64), seeds)
-    return found
+        samples[row] = Sample(np.asarray(rows[row], np.float64), seeds)
+    return samples
 
 
 def difference(left: Sample, right: Sample | None = None) -> Difference:
     """Mean of left - right, or of left alone, tested against the spread of seeds and of test clips.
 
-    Other seeds, or other clips, might have given another difference. Seeds are drawn anew in each row, clips are the
-    same in all; both are crossed, so the variance of the difference is
+    The difference varies with the seeds, which are drawn separately in each row, and with the test clips, which are the
+    same in all rows. Both factors are crossed, so the variance of the difference is
 
         V = V_left + V_right + max(0, V_clips - R)
 
     with V_left and V_right between seeds (`sample`), V_clips that of the clips' paired differences, each a mean over
     seeds, and R what both contain of the residual of seeds and clips. It has Satterthwaite's degrees of freedom,
-    V^2 / sum_k V_k^2 / df_k. A single number a seed has no part of clips. One seed is tested by its clips alone, where
-    each is right or wrong by McNemar's exact test; against several seeds it is not tested.
+    V^2 / sum_k V_k^2 / df_k. A single number for each seed has no part of clips. One seed is tested by its clips alone,
+    by McNemar's exact test if each clip is right or wrong; one seed against several is not tested.
     """
     sides = [left] if right is None else [left, right]
     by_clip = left.values.mean(axis=0) - (0.0 if right is None else right.values.mean(axis=0))
@@ -143,13 +143,13 @@ def _residual(values: NDArray[np.float64]) -> float:
 
 
 def mcnemar(only_left: NDArray[np.bool_], only_right: NDArray[np.bool_]) -> float:
-    """Exact two-sided p of clips that only one of two models has right, each being as likely to (McNemar 1947)."""
+    """Exact two-sided p that clips which one model alone classifies correctly are evenly split (McNemar 1947)."""
     counts = int(only_left.sum()), int(only_right.sum())
     return float(stats.binomtest(counts[0], sum(counts)).pvalue) if sum(counts) else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number m, so that the chance of any false rejection stays below the level.
+    """p values corrected for their number m, so that the probability of any false rejection stays below the level.
 
     Holm, Scandinavian Journal of Statistics 1979. For p_(1) <= ... <= p_(m):
 
@@ -164,16 +164,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ranks(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Of each method on each data set, 1 for the highest score; equal scores share the mean of their ranks.
+    """Ranks of the methods on each dataset, 1 for the highest score; equal scores share the mean of their ranks.
 
     Args:
-        scores: [data sets, methods], higher is better.
+        scores: [datasets, methods], higher is better.
     """
     return np.asarray(stats.rankdata(-scores, axis=1), np.float64)
 
 
 def critical_difference(num_methods: int, num_data: int) -> float:
-    """Nemenyi's: how far average ranks of k methods over N data sets have to be apart to differ at the 5 % level.
+    """Nemenyi's critical difference of average ranks of k methods over N datasets at the 5 % level.
 
     Demsar, Journal of Machine Learning Research 2006, with the studentized range q of infinitely many degrees of
     freedom:

@@ -13,8 +13,9 @@ import pandas as pd
 from avbalance import cli, stamps
 from avbalance.registry import locate
 from avbalance.results import captions, formats, latex
-from avbalance.results.claims import CAPTION, compare, judge
-from avbalance.results.columns import Column, computed, describe
+from avbalance.results.claims import CAPTION, judge
+from avbalance.results.columns.base import Header, find_column
+from avbalance.results.comparisons import compare
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, holm, t_interval
@@ -24,23 +25,30 @@ COMPUTED = "No runs: the numbers follow from formulas."
 EXACT = "Computed, without data. Δ: computed minus paper."
 
 
-def compute(spec: Mapping[str, Any]) -> Values:
-    """The values of a computed table."""
-    module, name = locate("formula", spec["compute"])
-    formula = getattr(import_module(module), name)
-    values: Values = {}
-    for row, arguments in spec["rows"].items():
-        found = formula(**{key: arguments[key] for key in arguments if key != "label"})
-        values[row] = {
-            column: Measured({0: np.array([found[column]])}, num_seeds=1, exact=True) for column in spec["columns"]
-        }
-    return values
+def compute(spec: Mapping[str, Any]) -> tuple[Values, list[Header]]:
+    """Values and headers of a computed table; a column of whole numbers has no decimals."""
+    place, name = locate("formula", spec["compute"])
+    module = import_module(place)
+    formula, headings = getattr(module, name), getattr(module, "HEADINGS", {})
+    results = {
+        row: formula(**{key: arguments[key] for key in arguments if key != "label"})
+        for row, arguments in spec["rows"].items()
+    }
+    values = {
+        row: {column: Measured({0: np.array([result[column]])}, num_seeds=1, exact=True) for column in spec["columns"]}
+        for row, result in results.items()
+    }
+    headers = []
+    for column in spec["columns"]:
+        whole = all(isinstance(result[column], int) for result in results.values())
+        headers.append(Header(column, headings.get(column, column), "", 0 if whole else 3, 0))
+    return values, headers
 
 
-def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column]) -> pd.DataFrame:
-    """The long frame from which every format comes: one line a row and column."""
+def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header]) -> pd.DataFrame:
+    """The long frame from which every format is made: one line for each row and column."""
     marks = {column.name: mark(values, column) for column in columns}
-    shown = {**spec["rows"], **spec.get("combined", {})}
+    labels = {**spec["rows"], **spec.get("combined", {})}
     records = []
     for row, cells in values.items():
         for column in columns:
@@ -50,7 +58,7 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column])
             records.append(
                 {
                     "row": row,
-                    "label": shown[row].get("label") or row.replace("_", " "),
+                    "label": labels[row].get("label") or row.replace("_", " "),
                     "column": column.name,
                     "mean": mean,
                     "half_width": half_width,
@@ -66,10 +74,10 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Column])
     return pd.DataFrame.from_records(records)
 
 
-def mark(values: Values, column: Column) -> dict[str, str]:
-    """Which rows are the best of a column on their data, and which cannot be told from it: {row: best or tied}.
+def mark(values: Values, column: Header) -> dict[str, str]:
+    """Mark the best row of a column on each dataset, and the rows that do not differ from it: {row: best or tied}.
 
-    The p values of the comparisons with the best are corrected for their number.
+    The p values of the comparisons with the best row are corrected for their number.
     """
     cells = {row: cells[column.name] for row, cells in values.items() if cells[column.name].values}
     means = {row: column.better * cell.means().mean() for row, cell in cells.items()}
@@ -81,24 +89,30 @@ def mark(values: Values, column: Column) -> dict[str, str]:
         best = max(rows, key=lambda row: means[row])
         others = [row for row in rows if means[row] < means[best]]
         marks |= {row: "best" for row in rows if row not in others}
-        found = {row: each for row in others if (each := compare(cells, best, row)) is not None}
-        # Without a test a difference is exact, or of one seed, whose interval is the whole line.
-        p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in found.values()]
-        marks |= {row: "tied" for row, p in zip(found, holm(p_values), strict=True) if p >= ALPHA}
+        differences = {row: each for row in others if (each := compare(cells, best, row)) is not None}
+        # A difference without p is exact, or of one seed, whose interval is the whole line.
+        p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in differences.values()]
+        marks |= {row: "tied" for row, p in zip(differences, holm(p_values), strict=True) if p >= ALPHA}
     return marks
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The four files of a table, {suffix: content}."""
+    """Return the four files of a table, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
     exact = "compute" in spec
-    combined = {row: shown["rows"] for row, shown in spec.get("combined", {}).items()}
-    columns = [(computed if exact else describe)(name) for name in spec["columns"]]
-    values = compute(spec) if exact else measure(settings["rows"], spec["columns"], runs, combined)
-    frame = frame_of(spec, values, columns)
+    if exact:
+        values, columns = compute(spec)
+        frame, summary, caption = frame_of(spec, values, columns), COMPUTED, EXACT
+    else:
+        joined = {row: content["rows"] for row, content in spec.get("combined", {}).items()}
+        values = measure(settings["rows"], spec["columns"], runs, joined)
+        measured = [find_column(name) for name in spec["columns"]]
+        columns = [column.header for column in measured]
+        frame = frame_of(spec, values, columns)
+        summary = captions.summarise_runs(settings, runs.provenance())
+        caption = captions.explain_table(frame, measured, values, joined)
     by_name = {column.name: column for column in columns}
     results = judge(spec["claims"], values, by_name, spec["expected"], bool(settings["generated"]))
-    provenance = runs.provenance()
     table = {
         "table": settings["table"],
         "title": spec["title"],
@@ -106,13 +120,13 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "command": settings["command"],
         "scale": settings["scale"],
         "generated": settings["generated"],
-        "summary": COMPUTED if exact else captions.summarise(settings, provenance),
-        "caption": EXACT if exact else captions.of_table(frame, columns, values, combined),
+        "summary": summary,
+        "caption": caption,
         "claims": [finite(asdict(result)) for result in results],
         "claims_caption": "Differences are exact." if exact else CAPTION,
         "columns": [column._asdict() for column in columns],
         "frame": frame.to_dict("records"),
-        "provenance": provenance,
+        "provenance": runs.provenance(),
     }
     return {
         ".md": formats.to_markdown(table, frame, columns),

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import ArrayLike
 
 from avbalance import store
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.style import STYLE
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 LOGITS = ("test_logits", "test_masked_audio", "test_masked_visual")
 
 
@@ -28,7 +28,7 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
         data: str = "demo",
         num_classes: int = 3,
         **settings: object,
-    ) -> Row:
+    ) -> FigureRow:
         """`seeds`: {array: values} of each seed's predictions, logits as the classes said; without any, it failed."""
         entries = []
         for seed, predictions in enumerate(seeds):
@@ -50,7 +50,7 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
                     (out / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
                 if norms is not None:
                     np.savez(out / "weight_norms.npz", **norms)
-        return Row(label, entries)
+        return FigureRow(label, entries)
 
     return publish
 

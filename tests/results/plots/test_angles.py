@@ -6,10 +6,10 @@ import pytest
 
 from avbalance.errors import UserError
 from avbalance.results.plots.angles import Angles
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 
 
 def of_angles(**degrees: list[float]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def of_angles(**degrees: list[float]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow) -> dict[str, Row]:
+def rows(publish_row: PublishRow) -> dict[str, FigureRow]:
     """Softmax has two seeds, MMCosine one."""
     softmax = [of_angles(audio=[80, 82], visual=[90, 90]), of_angles(audio=[80, 86], visual=[90, 90])]
     return {
@@ -27,7 +27,7 @@ def rows(publish_row: PublishRow) -> dict[str, Row]:
     }
 
 
-def test_histograms_pool_the_seeds_and_have_area_one(rows: dict[str, Row]) -> None:
+def test_histograms_pool_the_seeds_and_have_area_one(rows: dict[str, FigureRow]) -> None:
     figure, _ = Angles().draw(rows, Runs())
     audio, visual = figure.axes
     assert [axes.get_title("left") for axes in (audio, visual)] == ["Audio", "Visual"]
@@ -41,7 +41,7 @@ def test_histograms_pool_the_seeds_and_have_area_one(rows: dict[str, Row]) -> No
             assert sum(patch.get_data()[0]) * 2 == pytest.approx(1)
 
 
-def test_the_caption_holds_means_and_deviations(rows: dict[str, Row]) -> None:
+def test_the_caption_holds_means_and_deviations(rows: dict[str, FigureRow]) -> None:
     _, caption = Angles().draw(rows, Runs())
     # Softmax, audio: mean 82, deviations -2, 0, -2, 4, so sqrt(24 / 4) = 2.4; MMCosine: 51 ± 1 and 66 ± 5.
     assert caption.endswith(
@@ -49,7 +49,7 @@ def test_the_caption_holds_means_and_deviations(rows: dict[str, Row]) -> None:
     )
 
 
-def test_a_row_keeps_its_colour_in_all_panels(rows: dict[str, Row]) -> None:
+def test_a_row_keeps_its_colour_in_all_panels(rows: dict[str, FigureRow]) -> None:
     figure, _ = Angles().draw(rows, Runs())
     outlines = [[patch.get_edgecolor() for patch in axes.patches[1::2]] for axes in figure.axes]
     assert outlines[0] == outlines[1]
@@ -58,5 +58,5 @@ def test_a_row_keeps_its_colour_in_all_panels(rows: dict[str, Row]) -> None:
 
 def test_a_row_without_angles_is_named(publish_row: PublishRow) -> None:
     rows = {"mlp": publish_row("MLP", of_angles())}
-    with pytest.raises(UserError, match="row 'mlp' was trained without test_angle_<stream>"):
+    with pytest.raises(UserError, match="row 'mlp' has no test_angle_<stream>"):
         Angles().draw(rows, Runs())

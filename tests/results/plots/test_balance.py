@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 
 from avbalance.errors import UserError
 from avbalance.results.plots.balance import Balance
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 HISTORY: dict[str, list[float]] = {
     "epoch": [1, 2],
     "val_accuracy": [0.5, 0.75],
@@ -30,7 +30,7 @@ def lines(axes: Axes) -> list[list[float]]:
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow) -> dict[str, Row]:
+def rows(publish_row: PublishRow) -> dict[str, FigureRow]:
     """Two rows; the second learns half as well."""
     half = {name: [value / 2 if name != "epoch" else value for value in values] for name, values in HISTORY.items()}
     return {
@@ -39,7 +39,7 @@ def rows(publish_row: PublishRow) -> dict[str, Row]:
     }
 
 
-def test_each_row_has_a_column_of_four_panels(rows: dict[str, Row]) -> None:
+def test_each_row_has_a_column_of_four_panels(rows: dict[str, FigureRow]) -> None:
     figure, caption = Balance().draw(rows, Runs())
     softmax, mmcosine = np.array(figure.axes).reshape(4, 2).T
     assert lines(softmax[0]) == [[50, 75], [50, 70], [20, 25]]
@@ -57,7 +57,7 @@ def test_each_row_has_a_column_of_four_panels(rows: dict[str, Row]) -> None:
     assert caption.startswith("On validation clips, seed 0.")
 
 
-def test_what_is_to_be_compared_has_one_scale(rows: dict[str, Row]) -> None:
+def test_what_is_to_be_compared_has_one_scale(rows: dict[str, FigureRow]) -> None:
     figure, _ = Balance().draw(rows, Runs())
     panels = np.array(figure.axes).reshape(4, 2)
     assert panels[0, 0].get_ylim() == panels[0, 1].get_ylim()
@@ -66,7 +66,7 @@ def test_what_is_to_be_compared_has_one_scale(rows: dict[str, Row]) -> None:
         assert column[2].get_ylim() == column[3].get_ylim() == pytest.approx((0, 1.05 * top))
 
 
-def test_a_row_whose_head_has_one_stream_has_a_panel_less(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_a_row_whose_head_has_one_stream_has_a_panel_less(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     norms = {"weight_norm_joint": np.ones((2, 3), np.float32)}
     rows["mixed"] = publish_row("Mixed", RUN, history=HISTORY, norms=norms)
     figure, _ = Balance().draw(rows, Runs())
@@ -84,5 +84,5 @@ def test_a_run_without_the_curves_is_named(publish_row: PublishRow) -> None:
 
 def test_a_run_without_weight_norms_is_named(publish_row: PublishRow) -> None:
     rows = {"mlp": publish_row("MLP", RUN, history=HISTORY)}
-    with pytest.raises(UserError, match=r"row 'mlp' was trained without weight_norms\.npz"):
+    with pytest.raises(UserError, match=r"row 'mlp' has no weight_norms\.npz"):
         Balance().draw(rows, Runs())

@@ -4,11 +4,11 @@ from itertools import pairwise
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.blend import Blend
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 HISTORY: dict[str, list[float]] = {
     "epoch": [1, 2, 3, 4, 5, 6],
     "val_accuracy": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
@@ -23,12 +23,12 @@ RUN = {"test_label": [0], "test_logits": [0]}
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow) -> dict[str, Row]:
+def rows(publish_row: PublishRow) -> dict[str, FigureRow]:
     """Super-epochs of epochs 1 to 3, 4 and 5, and a third that ended after its first, epoch 6."""
     return {"online": publish_row("Online", RUN, RUN, history=HISTORY, balancer=ONLINE)}
 
 
-def test_weights_are_stacked_by_epoch(rows: dict[str, Row]) -> None:
+def test_weights_are_stacked_by_epoch(rows: dict[str, FigureRow]) -> None:
     figure, _ = Blend().draw(rows, Runs())
     stacked = [patch.get_data() for patch in figure.axes[0].patches]
     assert stacked[0].edges.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
@@ -55,7 +55,7 @@ def test_epochs_with_equal_weights_for_want_of_a_head_that_generalises_are_hatch
     assert "Hatched: no head generalised, so weights are equal." in caption
 
 
-def test_accuracies_are_compared_at_the_ends_of_complete_super_epochs(rows: dict[str, Row]) -> None:
+def test_accuracies_are_compared_at_the_ends_of_complete_super_epochs(rows: dict[str, FigureRow]) -> None:
     figure, caption = Blend().draw(rows, Runs())
     blended, naive = figure.axes[1].lines
     assert blended.get_xydata().tolist() == [[3, 30], [5, 50]]

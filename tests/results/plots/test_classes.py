@@ -8,11 +8,11 @@ import pytest
 
 from avbalance import store
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.classes import Classes, extremes
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 LABELS = [0, 0, 1, 1, 2, 2]
 
 
@@ -32,7 +32,7 @@ def publish_data(publish_row: PublishRow) -> Callable[..., None]:
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow, publish_data: Callable[..., None]) -> dict[str, Row]:
+def rows(publish_row: PublishRow, publish_data: Callable[..., None]) -> dict[str, FigureRow]:
     """Right of two clips a class, seeds 0 and 1: RGB 2, 1, 0 and 2, 1, 1; blended 1, 2, 1 and 2, 2, 0."""
     publish_data(classes=["clapping", "texting", "busking"])
     return {
@@ -41,7 +41,7 @@ def rows(publish_row: PublishRow, publish_data: Callable[..., None]) -> dict[str
     }
 
 
-def test_bars_are_mean_differences_of_class_accuracies_from_the_highest(rows: dict[str, Row]) -> None:
+def test_bars_are_mean_differences_of_class_accuracies_from_the_highest(rows: dict[str, FigureRow]) -> None:
     figure, caption = Classes("rgb", num_classes=1).draw(rows, Runs())
     (axes,) = figure.axes
     # clapping: (50 - 100 + 100 - 100) / 2 = -25; texting: (50 + 50) / 2 = 50; busking: (50 - 50) / 2 = 0.
@@ -52,7 +52,7 @@ def test_bars_are_mean_differences_of_class_accuracies_from_the_highest(rows: di
     assert caption.startswith("The 1 classes that gain most and the 1 that lose most: accuracy on test clips")
 
 
-def test_few_classes_are_all_shown_once(rows: dict[str, Row]) -> None:
+def test_few_classes_are_all_shown_once(rows: dict[str, FigureRow]) -> None:
     figure, caption = Classes("rgb").draw(rows, Runs())
     assert [bar.get_width() for bar in figure.axes[0].patches] == [50, 0, -25]
     assert caption == "All classes: accuracy on test clips, Blended minus RGB, mean over seeds 0, 1."
@@ -80,13 +80,13 @@ def test_videos_count_where_there_are_some(publish_row: PublishRow, publish_data
     assert "accuracy on test videos" in caption
 
 
-def test_three_rows_are_an_error(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_three_rows_are_an_error(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["third"] = publish_row("Third", said(*LABELS))
     with pytest.raises(UserError, match="rows rgb, blended, third: give a baseline and one other row"):
         Classes("rgb").draw(rows, Runs())
 
 
-def test_rows_without_a_common_seed_are_an_error(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_rows_without_a_common_seed_are_an_error(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["blended"] = publish_row("Late", {}, {}, said(*LABELS))
     with pytest.raises(UserError, match="no seed has a run of both the baseline 'rgb' and the other row"):
         Classes("rgb").draw(rows, Runs())

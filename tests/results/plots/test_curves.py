@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
-from avbalance.results.plots.curves import Curves, Training, draw_curves
+from avbalance.results.plots.base import FigureRow
+from avbalance.results.plots.curves import Curves, TrainingCurves, draw_curves
 from avbalance.results.runs import Runs
 
 
 def test_curves_show_every_seed_and_mark_the_chosen_epoch() -> None:
     history = {"epoch": np.array([1.0, 2, 3]), "train_loss": np.array([3.0, 2, 1])}
     history |= {"val_loss": np.array([3.0, 1, 2]), "val_accuracy": np.array([0.1, 0.9, 0.8])}
-    drawn = draw_curves([Training(seed, history, 2) for seed in (0, 1)])
+    drawn = draw_curves([TrainingCurves(seed, history, 2) for seed in (0, 1)])
     losses, accuracy = drawn.axes
     dots = [line.get_xydata().tolist() for line in losses.lines if line.get_marker() == "o" and len(line.get_xdata())]
     assert dots == [[[2.0, 1.0]], [[2.0, 1.0]]]
@@ -20,7 +20,7 @@ def test_curves_show_every_seed_and_mark_the_chosen_epoch() -> None:
     assert [line.get_ydata().tolist() for line in accuracy.lines if len(line.get_xdata()) == 3] == [[10, 90, 80]] * 2
 
 
-def test_the_caption_says_how_the_epoch_was_chosen(publish_row: Callable[..., Row]) -> None:
+def test_the_caption_says_how_the_epoch_was_chosen(publish_row: Callable[..., FigureRow]) -> None:
     run = {"test_label": [0], "test_logits": [0]}
     history = {name: [2.0, 1.0] for name in ("epoch", "train_loss", "val_loss", "val_accuracy")}
     for select, words in {"best": "epoch with the lowest validation loss", "last": "last epoch"}.items():
@@ -29,7 +29,7 @@ def test_the_caption_says_how_the_epoch_was_chosen(publish_row: Callable[..., Ro
         assert caption.startswith(f"Seed 0 bold, seed 1 thin. A dot marks the {words}, whose weights are used.")
 
 
-def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., Row]) -> None:
+def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., FigureRow]) -> None:
     history = {name: [2.0, 1.0] for name in ("epoch", "train_loss", "val_loss", "val_accuracy")}
     history |= {"grad_norm_audio": [4.0, 3.0], "grad_norm_visual": [2.0, 1.0], "weight_joint": [0.5, 0.25]}
     norms = {"weight_norm_audio": np.array([[1.0, 3.0], [2.0, 6.0]])}
@@ -42,7 +42,5 @@ def test_further_panels_have_a_line_a_modality(publish_row: Callable[..., Row]) 
         ["audio", "visual"], ["audio"], ["joint"]
     ]  # fmt: skip
     assert "Gradient norms: as the balancer left them" in caption
-    with pytest.raises(
-        UserError, match="row 'row' was trained without coefficient_<modality>; leave 'coefficient' out"
-    ):
+    with pytest.raises(UserError, match="row 'row' has no coefficient_<modality>"):
         Curves(also=["coefficient"]).draw({"row": row}, Runs())

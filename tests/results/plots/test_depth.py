@@ -8,17 +8,17 @@ import pytest
 
 from avbalance import store
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.depth import Depth
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import t_interval
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 NAMES = ["conv1", "mixed.a", "aux.0", "aux.1", "mixed.b"]
 
 
 @pytest.fixture
-def row(publish_row: PublishRow) -> Row:
+def row(publish_row: PublishRow) -> FigureRow:
     """Two seeds; probes on five layers, of which two are a branch behind `mixed.a`, after 7 steps and in the end."""
     row = publish_row("A network", {"test_label": [0, 1]}, {"test_label": [0, 1]})
     for entry, errors in zip(row.entries, ([0.5, 0.4, 0.3, 0.2, 0.1], [0.7, 0.4, 0.3, 0.2, 0.1]), strict=True):
@@ -34,12 +34,12 @@ def row(publish_row: PublishRow) -> Row:
     return row
 
 
-def lines_of(row: Row, **options: str) -> tuple[Any, str]:
+def lines_of(row: FigureRow, **options: str) -> tuple[Any, str]:
     figure, caption = Depth(**options).draw({"a": row}, Runs())
     return figure.axes[0], caption
 
 
-def test_a_line_is_the_mean_over_seeds_in_percent_in_the_order_of_the_network(row: Row) -> None:
+def test_a_line_is_the_mean_over_seeds_in_percent_in_the_order_of_the_network(row: FigureRow) -> None:
     axes, caption = lines_of(row)
     (line,) = axes.lines
     np.testing.assert_allclose(line.get_xydata(), list(enumerate([60, 40, 30, 20, 10])))
@@ -50,7 +50,7 @@ def test_a_line_is_the_mean_over_seeds_in_percent_in_the_order_of_the_network(ro
     assert band[:, 1].max() == pytest.approx(60 + half_width)
 
 
-def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
+def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: FigureRow) -> None:
     axes, caption = lines_of(row, branch="aux")
     aside, main = axes.lines
     np.testing.assert_allclose(main.get_xdata(), [0, 1, 4])
@@ -59,12 +59,12 @@ def test_a_branch_is_dashed_from_the_layer_that_it_hangs_on(row: Row) -> None:
     assert "auxiliary branch" in caption
 
 
-def test_the_moment_is_told_beside_the_label(row: Row) -> None:
+def test_the_moment_is_told_beside_the_label(row: FigureRow) -> None:
     figure, _ = Depth().draw({"a": row}, Runs())
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A network (7 steps)"]
 
 
-def test_the_error_of_the_model_itself_is_a_level_line(row: Row, publish_row: PublishRow) -> None:
+def test_the_error_of_the_model_itself_is_a_level_line(row: FigureRow, publish_row: PublishRow) -> None:
     right = {"test_label": [0, 1, 2, 0], "test_logits": [0, 1, 2, 0]}
     model = publish_row("Itself", right, right | {"test_logits": [0, 2, 1, 0]}, data="others")
     figure, caption = Depth(baseline="model").draw({"model": model, "a": row}, Runs())
@@ -74,5 +74,5 @@ def test_the_error_of_the_model_itself_is_a_level_line(row: Row, publish_row: Pu
     assert figure.axes[0].get_ylim()[1] > 60
     assert [text.get_text() for text in figure.legends[0].texts] == ["A network (7 steps)", "Itself"]
     assert "Level line: Itself, 25.00 %." in caption
-    with pytest.raises(UserError, match="baseline has an error, and column is 'probe_loss'"):
+    with pytest.raises(UserError, match="column is 'probe_loss'"):
         Depth(column="probe_loss", baseline="model")

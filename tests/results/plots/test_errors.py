@@ -3,11 +3,11 @@ from collections.abc import Callable
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.errors import Errors
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 HISTORY = {"epoch": [1, 2], "val_accuracy": [0.5, 0.75], "seen_accuracy": [0.5, 1.0]}
 RUN = {"test_label": [0], "test_logits": [0]}
 

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.gains import Gains
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 LABELS = [0, 1, 2, 0]
 
 
@@ -20,7 +20,7 @@ def said(joint: list[int], audio: list[int]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow) -> dict[str, Row]:
+def rows(publish_row: PublishRow) -> dict[str, FigureRow]:
     """Of four clips right, jointly and by audio, seeds 0 and 1: plain 2, 3 and 1, 1; other 4, 4 and 1, 0."""
     plain = publish_row("Plain", said([0, 1, 0, 1], [0, 0, 0, 1]), said([0, 1, 2, 1], [0, 0, 0, 1]))
     other = publish_row("Other", said(LABELS, [0, 0, 0, 1]), said(LABELS, [1, 0, 0, 1]))
@@ -31,7 +31,7 @@ def bars(figure: Figure) -> list[float]:
     return [round(bar.get_width(), 9) for bar in figure.axes[0].patches]
 
 
-def test_bars_are_the_differences_from_the_baseline(rows: dict[str, Row]) -> None:
+def test_bars_are_the_differences_from_the_baseline(rows: dict[str, FigureRow]) -> None:
     figure, caption = Gains("plain", ["accuracy", "acc_audio_masked"]).draw(rows, Runs())
     # Joint: (100 - 50 + 100 - 75) / 2 = 37.5; audio: (25 - 25 + 0 - 25) / 2 = -12.5.
     assert bars(figure) == [37.5, -12.5]
@@ -43,7 +43,7 @@ def test_bars_are_the_differences_from_the_baseline(rows: dict[str, Row]) -> Non
     assert caption.startswith("Difference from Plain. Whiskers: its 95 % interval. Tests are t-tests of a difference")
 
 
-def test_whiskers_are_the_interval(rows: dict[str, Row]) -> None:
+def test_whiskers_are_the_interval(rows: dict[str, FigureRow]) -> None:
     figure, _ = Gains("plain", ["accuracy"]).draw(rows, Runs())
     (whisker,) = (line for line in figure.axes[0].lines if line.get_marker() == "|")
     low, high = whisker.get_xdata()
@@ -55,7 +55,7 @@ def test_whiskers_are_the_interval(rows: dict[str, Row]) -> None:
     assert (low, high) == pytest.approx((37.5 - half_width, 37.5 + half_width), rel=1e-5)
 
 
-def test_one_seed_is_not_tested_against_several(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_one_seed_is_not_tested_against_several(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["late"] = publish_row("Late", {}, said([1, 1, 2, 1], LABELS))
     del rows["other"]
     figure, _ = Gains("plain", ["accuracy"]).draw(rows, Runs())
@@ -66,10 +66,10 @@ def test_one_seed_is_not_tested_against_several(publish_row: PublishRow, rows: d
 def test_of_one_seed_the_interval_speaks_of_clips_alone(publish_row: PublishRow) -> None:
     rows = {label: publish_row(label, said(LABELS, LABELS)) for label in ("a", "b")}
     _, caption = Gains("a", ["accuracy"]).draw(rows, Runs())
-    assert "one seed says nothing of the spread between seeds" in caption
+    assert "one seed does not show the spread" in caption
 
 
-def test_a_column_that_a_row_lacks_has_no_bar(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_a_column_that_a_row_lacks_has_no_bar(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["alone"] = publish_row("Alone", *[{"test_label": LABELS, "test_logits": LABELS}] * 2)
     figure, caption = Gains("plain", ["acc_audio_masked"]).draw(rows, Runs())
     assert bars(figure) == [-12.5]
@@ -77,17 +77,17 @@ def test_a_column_that_a_row_lacks_has_no_bar(publish_row: PublishRow, rows: dic
     assert caption.endswith("No value: 1 of 2 bars.")
 
 
-def test_columns_without_any_value_are_an_error(rows: dict[str, Row]) -> None:
+def test_columns_without_any_value_are_an_error(rows: dict[str, FigureRow]) -> None:
     with pytest.raises(UserError, match="no row has a value of a column"):
         Gains("plain", ["acc_visual_masked"]).draw(rows, Runs())
 
 
-def test_columns_of_several_units_are_an_error(rows: dict[str, Row]) -> None:
+def test_columns_of_several_units_are_an_error(rows: dict[str, FigureRow]) -> None:
     with pytest.raises(UserError, match="columns accuracy, loss differ in unit"):
         Gains("plain", ["accuracy", "loss"]).draw(rows, Runs())
 
 
-def test_rows_of_other_data_than_the_baseline_are_an_error(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_rows_of_other_data_than_the_baseline_are_an_error(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["far"] = publish_row("Far", said(LABELS, LABELS), data="elsewhere")
-    with pytest.raises(UserError, match="row 'far' is of other data than the baseline 'plain'"):
+    with pytest.raises(UserError, match="row 'far' is trained on other data than the baseline 'plain'"):
         Gains("plain", ["accuracy"]).draw(rows, Runs())

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.ranks import Ranks, caption_of, groups
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ranks
@@ -20,7 +20,7 @@ def right(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
+def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
     """Clips right, on digits and letters: a 8 and 6, b 7 and 7, c 5 and 5, d 5 and 1."""
     number = {"digits": {"a": 8, "b": 7, "c": 5, "d": 5}, "letters": {"a": 6, "b": 7, "c": 5, "d": 1}}
     return {
@@ -30,36 +30,36 @@ def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
     }
 
 
-def test_methods_stand_at_their_average_rank_and_the_caption_says_what_is_decided(rows: dict[str, Row]) -> None:
+def test_methods_stand_at_their_average_rank_and_the_caption_says_what_is_decided(rows: dict[str, FigureRow]) -> None:
     figure, caption = Ranks().draw(rows, Runs())
     said = [text.get_text() for text in figure.axes[0].texts]
     # Ranks 1, 2, 3.5, 3.5 and 2, 1, 3, 4.
     assert said[4:] == [
         "critical difference 3.32", "Method a  1.50", "Method b  1.50", "3.25  Method c", "3.75  Method d"
     ]  # fmt: skip
-    assert caption.startswith("Test accuracy of 4 methods, ranked on each of 2 data sets (DIGITS; LETTERS) by the mean")
-    assert caption.endswith("2 data sets decide nothing here: no two of 4 methods can be more than 3 ranks apart.")
+    assert caption.startswith("Test accuracy of 4 methods, ranked on each of 2 datasets (DIGITS; LETTERS) by the mean")
+    assert caption.endswith("2 datasets decide nothing here: no two of 4 methods can be more than 3 ranks apart.")
 
 
-def test_a_method_without_a_run_on_some_data_is_left_out(rows: dict[str, Row]) -> None:
+def test_a_method_without_a_run_on_some_data_is_left_out(rows: dict[str, FigureRow]) -> None:
     del rows["letters_b"]
     figure, caption = Ranks().draw(rows, Runs())
     assert "Method a  1.00" in [text.get_text() for text in figure.axes[0].texts]
     assert caption.endswith("Left out, without a value on some data: Method b.")
     del rows["letters_a"]
-    with pytest.raises(UserError, match="three methods or more"):
+    with pytest.raises(UserError, match="at least three methods"):
         Ranks().draw(rows, Runs())
 
 
-def test_lower_is_better_where_the_column_says_so(rows: dict[str, Row]) -> None:
+def test_lower_is_better_where_the_column_says_so(rows: dict[str, FigureRow]) -> None:
     figure, _ = Ranks(column="loss").draw(rows, Runs())
     assert "Method a  1.50" in [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_what_cannot_be_ranked_is_an_error(rows: dict[str, Row]) -> None:
-    with pytest.raises(UserError, match="no better and worse to rank by"):
+def test_what_cannot_be_ranked_is_an_error(rows: dict[str, FigureRow]) -> None:
+    with pytest.raises(UserError, match="no better or worse to rank by"):
         Ranks(column="gflops").draw(rows, Runs())
-    with pytest.raises(UserError, match="two data sets or more"):
+    with pytest.raises(UserError, match="two datasets"):
         Ranks().draw({name: row for name, row in rows.items() if name.startswith("digits")}, Runs())
 
 
@@ -79,4 +79,4 @@ def test_friedman_by_hand() -> None:
     caption = caption_of("Test accuracy", found, list("abcdefgh"))
     assert "chi-square 16.0, p < 0.001" in caption
     assert "decide" not in caption
-    assert caption_of("Test accuracy", found[:5], list("abcde")).endswith("5 data sets decide little.")
+    assert caption_of("Test accuracy", found[:5], list("abcde")).endswith("5 datasets decide little.")

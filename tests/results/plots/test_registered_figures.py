@@ -14,7 +14,7 @@ from avbalance.errors import UserError
 from avbalance.registry import load, locate
 from avbalance.results import figures
 from avbalance.results.plots import REGISTRY
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import PALETTE, colours_of
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ PROBE = {"test_error": 0.5, "gradient_norm": 1e-8}
 
 
 @pytest.fixture
-def rows(publish_row: Callable[..., Row]) -> dict[str, Row]:
+def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
     """Two rows with all that a figure may need."""
     history: dict[str, list[float]] = {"epoch": [1, 2, 3]}
     history |= {name: [0.9, 0.6, 0.5] for name in ("train_loss", "val_loss")}
@@ -82,11 +82,13 @@ def test_a_kind_that_compares_with_a_baseline_shows_several_rows(name: str) -> N
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_every_kind_is_rendered_on_white(name: str, rows: dict[str, Row]) -> None:
+def test_every_kind_is_rendered_on_white(name: str, rows: dict[str, FigureRow]) -> None:
     several = load("figure", {name: OPTIONS.get(name, {})}).several_rows
     shown = rows if several else {"b": rows["b"]}
     if name == "ranks":
-        shown = {f"{data}_{m}": Row(f"{data}: {m}", rows[m[0]].entries) for data in "xy" for m in ("a", "b", "again")}
+        shown = {
+            f"{data}_{m}": FigureRow(f"{data}: {m}", rows[m[0]].entries) for data in "xy" for m in ("a", "b", "again")
+        }
     settings = {
         "table": "demo",
         "scale": "laptop",
@@ -117,5 +119,5 @@ def test_one_kind_is_one_module() -> None:
 def test_more_things_than_colours_are_an_error() -> None:
     assert list(colours_of("abcdefg")) == list("abcdefg")
     assert len(set(PALETTE)) == 7
-    with pytest.raises(UserError, match="colours tell 7 things of a figure apart, not 8"):
+    with pytest.raises(UserError, match="7 colours, not 8"):
         colours_of("abcdefgh")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from avbalance import store
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.samples import Sample, Samples, draw_samples
 from avbalance.results.runs import Runs
 
 
 @pytest.fixture
-def row(runs: Callable[..., str]) -> Row:
+def row(runs: Callable[..., str]) -> FigureRow:
     """A row whose prepared data has an image, a waveform and a spectrogram a clip."""
     shapes = {"image": (1, 6, 6), "wave": (50,), "spectrogram": (8, 9)}
     with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
@@ -21,10 +21,10 @@ def row(runs: Callable[..., str]) -> Row:
         )
         for modality, shape in shapes.items():
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
-    return Row("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
+    return FigureRow("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
 
 
-def test_samples_show_every_modality_and_the_logits(row: Row) -> None:
+def test_samples_show_every_modality_and_the_logits(row: FigureRow) -> None:
     figure, caption = Samples("test", 8).draw({"row": row}, Runs())
     assert "logits of seed 0" in caption
     panels = np.array(figure.axes).reshape(4, 8)  # three modalities and the logits of eight clips
@@ -42,4 +42,4 @@ def test_a_sample_is_titled_by_its_class_and_what_was_said() -> None:
     ]
     drawn = draw_samples(samples, ["zero", "one"], None)
     titles = [axes.get_title("left") for axes in drawn.axes[:2]]
-    assert titles == ["clip 3: one\n✓ said one", "clip 5: zero\n✗ said one"]
+    assert titles == ["clip 3: one\n✓ predicted one", "clip 5: zero\n✗ predicted one"]

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Row
+from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.sensitivity import Sensitivity
 from avbalance.results.runs import Runs
 
-PublishRow = Callable[..., Row]
+PublishRow = Callable[..., FigureRow]
 LABELS = [0, 1, 2, 0]
 
 
@@ -18,7 +18,7 @@ def right(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rows(publish_row: PublishRow) -> dict[str, Row]:
+def rows(publish_row: PublishRow) -> dict[str, FigureRow]:
     """Softmax, and MMCosine with s = 10 before s = 2."""
     return {
         "softmax": publish_row("Softmax", right(2), right(3), head={"linear": {}}),
@@ -27,7 +27,7 @@ def rows(publish_row: PublishRow) -> dict[str, Row]:
     }
 
 
-def test_points_are_means_by_rising_scale(rows: dict[str, Row]) -> None:
+def test_points_are_means_by_rising_scale(rows: dict[str, FigureRow]) -> None:
     figure, _ = Sensitivity("softmax").draw(rows, Runs())
     (axes,) = figure.axes
     (container,) = axes.containers
@@ -40,7 +40,7 @@ def test_points_are_means_by_rising_scale(rows: dict[str, Row]) -> None:
     assert (high - low) / 2 == pytest.approx(12.7062 * 12.5, rel=1e-5)
 
 
-def test_the_baseline_is_a_band(rows: dict[str, Row]) -> None:
+def test_the_baseline_is_a_band(rows: dict[str, FigureRow]) -> None:
     figure, _ = Sensitivity("softmax").draw(rows, Runs())
     (axes,) = figure.axes
     level = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1 < len(line.get_ydata())]
@@ -50,7 +50,7 @@ def test_the_baseline_is_a_band(rows: dict[str, Row]) -> None:
     assert band.get_height() == pytest.approx(2 * 12.7062 * 12.5, rel=1e-5)
 
 
-def test_both_lower_bounds_are_drawn(rows: dict[str, Row]) -> None:
+def test_both_lower_bounds_are_drawn(rows: dict[str, FigureRow]) -> None:
     figure, caption = Sensitivity("softmax", probability=0.9).draw(rows, Runs())
     upright = [line.get_xdata()[0] for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1]
     # C = 3, p = 0.9: ln(2 * 0.9 / 0.1) = ln 18 = 2.8904; printed 2 / 8 of it, derived 2 / 6 of it.
@@ -68,13 +68,13 @@ def test_one_seed_has_no_interval(publish_row: PublishRow) -> None:
     assert not figure.axes[0].patches
 
 
-def test_a_row_without_a_scale_is_named(publish_row: PublishRow, rows: dict[str, Row]) -> None:
+def test_a_row_without_a_scale_is_named(publish_row: PublishRow, rows: dict[str, FigureRow]) -> None:
     rows["mlp"] = publish_row("MLP", right(2), head={"mlp": {}})
     with pytest.raises(UserError, match="row 'mlp' has the head 'mlp', which has no scale"):
         Sensitivity("softmax").draw(rows, Runs())
 
 
 @pytest.mark.parametrize("probability", [1 / 3, 1.0, 2.0])
-def test_a_probability_without_a_bound_is_an_error(rows: dict[str, Row], probability: float) -> None:
+def test_a_probability_without_a_bound_is_an_error(rows: dict[str, FigureRow], probability: float) -> None:
     with pytest.raises(UserError, match="is not between 1 / 3 and 1"):
         Sensitivity("softmax", probability=probability).draw(rows, Runs())

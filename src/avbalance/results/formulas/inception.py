@@ -33,7 +33,7 @@ def inception_features(
         "avgpool",
     ],
 ) -> dict[str, float]:
-    """How many features a probe on a layer of Inception v3 sees, with the auxiliary branch and 299 x 299 images.
+    """Number of features of a layer of Inception v3, with the auxiliary branch and 299 x 299 images.
 
     Alain & Bengio, 2016, Fig. 8.
 
@@ -45,11 +45,11 @@ def inception_features(
 
 
 def inception_counts(layers: Names, more_than: Whole) -> dict[str, float]:
-    """The number of probes on these layers of Inception v3 that see more than `more_than` features.
+    """Number of these layers of Inception v3 that have more than `more_than` features.
 
     Alain & Bengio, 2016, appendix C.
     """
-    return {"probes": float(sum(prod(_shape(layer)) > more_than for layer in layers))}
+    return {"probes": sum(prod(_shape(layer)) > more_than for layer in layers)}
 
 
 def _shape(layer: str) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""How near a clip's features lie to its class's weight."""
+"""Angles between clips' features and the weights of their classes."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs
 
@@ -21,13 +21,13 @@ Degrees = dict[str, dict[str, NDArray[np.float64]]]
 class Angles(Plot):
     """Distribution of the angle between a test clip's features and the weight of its own class.
 
-    MMCosine (Xu et al., ICASSP 2023), Figure 4: theta_y^m = arccos(W_y^m . phi^m / (|W_y^m| |phi^m|)), a panel a
-    modality. A fusion that mixes the modalities has a panel a stream.
+    MMCosine (Xu et al., ICASSP 2023), Figure 4: theta_y^m = arccos(W_y^m . phi^m / (|W_y^m| |phi^m|)), a panel for
+    each modality, or for each stream of a fusion that mixes the modalities.
     """
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Pool the seeds of each row."""
         degrees = {row.label: read_angles(name, row, runs) for name, row in rows.items()}
         means = "; ".join(
@@ -40,29 +40,28 @@ class Angles(Plot):
         )
 
 
-def read_angles(name: str, row: Row, runs: Runs) -> dict[str, NDArray[np.float64]]:
+def read_angles(name: str, row: FigureRow, runs: Runs) -> dict[str, NDArray[np.float64]]:
     """{stream: degrees [seeds x clips]}.
 
     Raises:
         UserError: The row's head has no weights for each class.
     """
-    found: dict[str, list[NDArray[np.float64]]] = {}
+    angles_of: dict[str, list[NDArray[np.float64]]] = {}
     for folder in row.runs.values():
-        predictions = runs.predictions(folder)
-        assert predictions is not None
-        angles = {key: value for key, value in predictions.items() if key.startswith("test_angle_")}
+        predictions = runs[folder].predictions
+        angles = {key: predictions[key] for key in predictions if key.startswith("test_angle_")}
         if not angles:
             raise UserError(
-                f"row {name!r} was trained without test_angle_<stream>, left by heads with a weight for each class; "
+                f"row {name!r} has no test_angle_<stream>, which heads with a weight for each class leave; "
                 f"leave the row out, or train it anew: remove {folder} and run 'snakemake --cores'"
             )
         for key, value in angles.items():
-            found.setdefault(key.removeprefix("test_angle_"), []).append(value.astype(np.float64))
-    return {stream: np.concatenate(parts) for stream, parts in found.items()}
+            angles_of.setdefault(key.removeprefix("test_angle_"), []).append(value.astype(np.float64))
+    return {stream: np.concatenate(parts) for stream, parts in angles_of.items()}
 
 
 def draw_angles(degrees: Degrees) -> Figure:
-    """A panel a stream, a histogram a row."""
+    """Draw a panel for each stream with a histogram for each row."""
     colours = colours_of(degrees)
     streams = list(dict.fromkeys(stream for row in degrees.values() for stream in row))
     everything = np.concatenate([angles for row in degrees.values() for angles in row.values()])

@@ -1,7 +1,6 @@
-"""How far each modality is trained, epoch by epoch."""
+"""Training of each modality, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import ClassVar, NamedTuple
 
@@ -12,12 +11,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row, modalities_of, read_history, seeds_text
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of, read_history, seeds_text
 from avbalance.results.plots.style import JOINT, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs
 
 
-class Training(NamedTuple):
+class TrainingCurves(NamedTuple):
     """One row's training: label, modalities, history {column: [epochs]}, {stream: norms [epochs, classes]}."""
 
     label: str
@@ -35,41 +34,38 @@ class Balance(Plot):
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed of each row."""
         trainings = [read_training(name, row, runs) for name, row in rows.items()]
         seeds = sorted({row.first[0] for row in rows.values()})
         return draw_balance(trainings), (
             f"On validation clips, {seeds_text(seeds)}. A modality's accuracy and logit are those of its share of the "
-            "logits, the other modalities masked. Weight norms: a line a class."
+            "logits, the other modalities masked. Weight norms: a line for each class."
             + " Vertical scales of logits and norms differ between the columns."
             * (len(trainings) > 1)
         )
 
 
-def read_training(name: str, row: Row, runs: Runs) -> Training:
+def read_training(name: str, row: FigureRow, runs: Runs) -> TrainingCurves:
     """The first seed's training.
 
     Raises:
-        UserError: It left no such curves, or its head has no weights for each class.
+        UserError: The run has no such curves, or its head has no weight for each class.
     """
     _, folder = row.first
-    runs.history(folder)
     modalities = modalities_of(folder, runs)
     wanted = ["val_accuracy", *(f"{what}_{m}" for what in ("val_acc_masked", "val_logit") for m in modalities)]
     history = read_history(name, folder, runs, wanted, "two modalities or more")
-    file = Path(folder) / "weight_norms.npz"
-    if not file.exists():
+    if not runs[folder].weight_norms:
         raise UserError(
-            f"row {name!r} was trained without {file.name}, left by heads with a weight for each class; leave the row "
-            f"out, or train it anew: remove {folder} and run 'snakemake --cores'"
+            f"row {name!r} has no weight_norms.npz, which heads with a weight for each class leave; leave the "
+            f"row out, or train it anew: remove {folder} and run 'snakemake --cores'"
         )
-    with np.load(file, allow_pickle=False) as norms:
-        return Training(row.label, modalities, history, {key.removeprefix("weight_norm_"): norms[key] for key in norms})
+    return TrainingCurves(row.label, modalities, history, runs[folder].weight_norms)
 
 
-def draw_balance(trainings: Sequence[Training]) -> Figure:
-    """A column of panels a training."""
+def draw_balance(trainings: Sequence[TrainingCurves]) -> Figure:
+    """Draw a column of panels for each training."""
     names = dict.fromkeys(m for training in trainings for m in (*training.modalities, *training.norms))
     colours = colours_of_heads([*names, "joint"])
     num_panels = 2 + max(len(training.norms) for training in trainings)
@@ -92,7 +88,7 @@ def draw_balance(trainings: Sequence[Training]) -> Figure:
     return figure
 
 
-def _finish(column: NDArray[np.object_], training: Training) -> None:
+def _finish(column: NDArray[np.object_], training: TrainingCurves) -> None:
     """Titles, limits and ticks of one training's panels."""
     accuracy, logit, *norms = column
     used: list[Axes] = norms[: len(training.norms)]

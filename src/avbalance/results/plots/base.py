@@ -1,4 +1,4 @@
-"""What every kind of figure promises."""
+"""Interface of the kinds of figures."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,12 +13,12 @@ from avbalance.registry import nearest
 from avbalance.results.runs import Runs
 
 
-class Row(NamedTuple):
-    """A row of which a figure is drawn.
+class FigureRow(NamedTuple):
+    """A row of a figure.
 
     Attributes:
-        label: As shown.
-        entries: One a seed, as `measure.measure` takes them.
+        label: Text in the legend.
+        entries: Artifacts of each seed, as `measure.measure` takes them.
     """
 
     label: str
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
     @property
     def first(self) -> tuple[int, str]:
-        """(seed, folder) of the first of them."""
+        """(seed, folder) of the first run that did not fail."""
         return next(iter(self.runs.items()))
 
 
@@ -39,10 +39,10 @@ class Plot:
     """A kind of figure. Options are the keyword arguments of its constructor.
 
     Attributes:
-        several_rows: Whether it shows any number of rows; else exactly one.
-        reads_data: Whether it reads the prepared data of its rows besides their runs.
-        reads_probes: Whether it shows the probes of its rows' layers, by an option `column` and `branch`.
-        tasks: Of data that it can show.
+        several_rows: True if the figure shows any number of rows; otherwise it shows exactly one.
+        reads_data: True if the figure reads the prepared data of its rows besides their runs.
+        reads_probes: True if the figure shows the probes of its rows' layers, with options `column` and `branch`.
+        tasks: Tasks of the datasets that the figure can show.
     """
 
     several_rows: ClassVar[bool] = False
@@ -50,30 +50,33 @@ class Plot:
     reads_probes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
-        """The figure, in the style that is set, and its caption.
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
+        """Return the figure, drawn in matplotlib's current style, and its caption.
 
         Args:
-            rows: Of which each has a run.
-            runs: Opens their folders.
+            rows: Rows, each with at least one run.
+            runs: Opens the folders of runs.
         """
         raise NotImplementedError
 
 
 def modalities_of(folder: str, runs: Runs) -> list[str]:
-    """The modalities of a run that was read."""
-    return list(runs.manifests[folder]["recipe"]["settings"]["encoder"])
+    """Modalities of a run."""
+    return list(runs[folder].settings["encoder"])
 
 
 def read_history(
     row: str, folder: str, runs: Runs, columns: Collection[str], needs: str
 ) -> dict[str, NDArray[np.float64]]:
-    """A run's history {column: [epochs]} with the given columns, which only a row with what it `needs` has.
+    """Return a run's history {column: [epochs]} and check that it has some columns.
+
+    Args:
+        needs: What a row needs to have these columns, for the error.
 
     Raises:
-        UserError: It lacks one.
+        UserError: A column is missing.
     """
-    history = runs.history(folder)
+    history = runs[folder].history
     for column in columns:
         if column not in history:
             raise UserError(
@@ -88,25 +91,27 @@ def seeds_text(seeds: Collection[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def split_baseline(rows: Mapping[str, Row], baseline: str, runs: Runs) -> tuple[Row, dict[str, Row]]:
-    """The baseline, and the rows that are compared with it.
+def split_baseline(rows: Mapping[str, FigureRow], baseline: str, runs: Runs) -> tuple[FigureRow, dict[str, FigureRow]]:
+    """Return the baseline and the rows to compare with it.
 
     Raises:
-        UserError: The baseline has no run, there is nothing to compare, or a row is of other data.
+        UserError: The baseline has no run, no other row has one, or a row is trained on other data.
     """
     if baseline not in rows:
         raise UserError(f"baseline {baseline!r} is not a row with a run; {nearest(baseline, list(rows))}")
     others = {row: rows[row] for row in rows if row != baseline}
     if not others:
-        raise UserError(f"no row has a run that could be compared with the baseline {baseline!r}")
+        raise UserError(f"no other row has a run to compare with the baseline {baseline!r}")
     data = _data(rows[baseline], runs)
     for row, other in others.items():
         if _data(other, runs) != data:
-            raise UserError(f"row {row!r} is of other data than the baseline {baseline!r}; give each data set a figure")
+            raise UserError(
+                f"row {row!r} is trained on other data than the baseline {baseline!r}; give each dataset its own figure"
+            )
     return rows[baseline], others
 
 
-def _data(row: Row, runs: Runs) -> str:
-    _, folder = row.first
-    runs.predictions(folder)
-    return runs.data(folder)
+def _data(row: FigureRow, runs: Runs) -> str:
+    run = runs[row.first[1]]
+    run.check_clips()
+    return run.data

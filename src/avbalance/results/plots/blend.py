@@ -10,8 +10,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.curves import NAIVE, super_epochs
-from avbalance.results.plots.base import Plot, Row, read_history
+from avbalance.results.columns.super_epochs import NAIVE, super_epochs
+from avbalance.results.plots.base import FigureRow, Plot, read_history
 from avbalance.results.plots.style import BLUE, GREY, WIDTH, by_epoch, colours_of_heads, legend_below
 from avbalance.results.runs import Runs
 
@@ -25,12 +25,12 @@ class Blend(Plot):
     Departs from the paper: the heads are compared as they are. The paper trains a new classifier on each frozen trunk.
     """
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed."""
         ((name, row),) = rows.items()
         seed, folder = row.first
         history = read_history(name, folder, runs, ["val_accuracy", "fallback", NAIVE], "the balancer g_blend_online")
-        ends = super_epochs(runs.manifests[folder]["recipe"]["settings"]["balancer"], len(history["epoch"]))
+        ends = super_epochs(runs[folder].settings["balancer"], len(history["epoch"]))
         if not len(ends):
             raise UserError(
                 f"row {name!r}: no super-epoch is complete; its balancer has none, or training ended within the first"

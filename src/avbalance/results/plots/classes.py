@@ -14,7 +14,7 @@ from avbalance.errors import UserError
 from avbalance.metrics import by_video, correct
 from avbalance.ranges import Count
 from avbalance.results.formats import number
-from avbalance.results.plots.base import Plot, Row, seeds_text, split_baseline
+from avbalance.results.plots.base import FigureRow, Plot, seeds_text, split_baseline
 from avbalance.results.plots.style import BLUE, GREY, ORANGE, WIDTH
 from avbalance.results.runs import Predictions, Runs
 from avbalance.store import read_manifest
@@ -36,7 +36,7 @@ class Classes(Plot):
     def __init__(self, baseline: str, num_classes: Count = 10) -> None:
         self.baseline, self.num_classes = baseline, num_classes
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Compare the seeds that both rows have."""
         baseline, others = split_baseline(rows, self.baseline, runs)
         if len(others) != 1:
@@ -47,15 +47,16 @@ class Classes(Plot):
             raise UserError(f"no seed has a run of both the baseline {self.baseline!r} and the other row")
         change = np.mean(
             [
-                class_accuracies(_read(row.runs[seed], runs)) - class_accuracies(_read(baseline.runs[seed], runs))
+                class_accuracies(runs[row.runs[seed]].predictions)
+                - class_accuracies(runs[baseline.runs[seed]].predictions)
                 for seed in seeds
             ],
             axis=0,
         )
         folder = row.runs[seeds[0]]
-        names = class_names(Path(runs.data(folder)), len(change))
+        names = class_names(Path(runs[folder].data), len(change))
         best, worst = extremes(change, self.num_classes)
-        items = "videos" if "test_video" in _read(folder, runs) else "clips"
+        items = "videos" if "test_video" in runs[folder].predictions else "clips"
         which = (
             "All classes"
             if not len(worst)
@@ -67,36 +68,30 @@ class Classes(Plot):
         )
 
 
-def _read(folder: str, runs: Runs) -> Predictions:
-    predictions = runs.predictions(folder)
-    assert predictions is not None
-    return predictions
-
-
 def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:
-    """Share of each class's test videos, or clips where there are no videos, that are right, %, [classes].
+    """Accuracy on each class's test videos, or on its clips if there are no videos, in %, [classes].
 
-    NaN for a class without any.
+    NaN for a class without test clips.
     """
-    said, labels = predictions["test_logits"], predictions["test_label"]
+    scores, labels = predictions["test_logits"], predictions["test_label"]
     if "test_video" in predictions:
-        said, labels = by_video(said, labels, predictions["test_video"])
-    right, total = (np.bincount(labels, weights, said.shape[1]) for weights in (correct(said, labels), None))
+        scores, labels = by_video(scores, labels, predictions["test_video"])
+    right, total = (np.bincount(labels, weights, scores.shape[1]) for weights in (correct(scores, labels), None))
     with np.errstate(invalid="ignore"):
         return np.asarray(100 * right / total)
 
 
 def class_names(data: Path, num_classes: int) -> list[str]:
-    """As the prepared data names them; numbers where it does not."""
+    """Names of the classes in the prepared data; numbers if it has none."""
     read_manifest(data)
     description: dict[str, Any] = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
     return [str(name) for name in description.get("classes") or range(num_classes)]
 
 
 def extremes(change: NDArray[np.float64], num_classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The classes with the highest and with the lowest change, both from the highest; of equals the first.
+    """Classes with the highest and with the lowest change, each from the highest; the first of equal ones.
 
-    All are among the former where there are not twice as many as asked for.
+    If there are at most twice as many classes as asked for, all are in the first group.
     """
     order = np.argsort(-change, kind="stable")[: np.count_nonzero(~np.isnan(change))]
     if len(order) <= 2 * num_classes:
@@ -111,7 +106,7 @@ def draw_classes(
     names: Sequence[str],
     what: str,
 ) -> Figure:
-    """A bar a class, with a gap between the two groups."""
+    """Draw a bar for each class, with a gap between the two groups."""
     shown = np.concatenate([best, worst])
     y = np.concatenate([np.arange(len(best)), len(best) + 1 + np.arange(len(worst))])
     figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(shown)))

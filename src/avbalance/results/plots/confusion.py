@@ -8,7 +8,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avbalance.results.plots.base import Plot, Row, seeds_text
+from avbalance.results.plots.base import FigureRow, Plot, seeds_text
 from avbalance.results.plots.style import WIDTH
 from avbalance.results.runs import Runs
 
@@ -16,7 +16,7 @@ from avbalance.results.runs import Runs
 class Confusion(Plot):
     """Counts of true against predicted classes on the test split."""
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Count the test clips of all seeds."""
         (row,) = rows.values()
         counts = count(row.runs, runs)
@@ -31,8 +31,7 @@ def count(folders: Mapping[int, str], runs: Runs) -> NDArray[np.int64]:
     """Test clips by class, [true, predicted], summed over seeds {seed: folder}."""
     counts = np.zeros((), np.int64)
     for folder in folders.values():
-        predictions = runs.predictions(folder)
-        assert predictions is not None
+        predictions = runs[folder].predictions
         logits, labels = predictions["test_logits"], predictions["test_label"]
         size = logits.shape[1]
         counted = np.bincount(labels * size + logits.argmax(axis=1), minlength=size**2).reshape(size, size)

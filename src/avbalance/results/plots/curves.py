@@ -1,7 +1,6 @@
 """Training curves of one row."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,41 +8,41 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.results.plots.base import Plot, Row, modalities_of, seeds_text
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of, seeds_text
 from avbalance.results.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, by_epoch, colours_of_heads
-from avbalance.results.runs import Runs
+from avbalance.results.runs import Run, Runs
 
 
 class Curves(Plot):
     """Loss and validation accuracy by epoch, and how modalities fare.
 
     Args:
-        also: Further panels, a line a modality and one for `joint`: `grad_norm`, the mean length of the gradient of an
-            encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer leaves in
+        also: Further panels, a line for each modality and for `joint`: `grad_norm`, the mean length of the gradient of
+            an encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer records in
             history.csv as `<name>_<modality>`, such as `coefficient`, `weight` and `ogr`.
     """
 
     def __init__(self, also: Sequence[str] = ()) -> None:
         self.also = also
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read every seed's history."""
         ((name, row),) = rows.items()
         trainings = [
-            Training(seed, runs.history(folder) | _weight_norms(folder), runs.metrics(folder)["best_epoch"])
+            TrainingCurves(seed, runs[folder].history | _weight_norms(runs[folder]), runs[folder].metrics["best_epoch"])
             for seed, folder in row.runs.items()
         ]
         heads = [*modalities_of(row.first[1], runs), "joint"]
         panels = {what: [head for head in heads if f"{what}_{head}" in trainings[0].history] for what in self.also}
-        for what, found in panels.items():
-            if not found:
+        for what, heads_with_curve in panels.items():
+            if not heads_with_curve:
                 raise UserError(
-                    f"row {name!r} was trained without {what}_<modality>; leave {what!r} out of also, or, if the row "
+                    f"row {name!r} has no {what}_<modality> in its history; leave {what!r} out of also, or, if the row "
                     f"has it, train it anew: remove {row.first[1]} and run 'snakemake --cores'"
                 )
         first, *others = row.runs
         caption = f"Seed {first} bold, {seeds_text(others)} thin." if others else f"Seed {first}."
-        training = runs.manifests[row.first[1]]["recipe"]["settings"].get("training", {})
+        training = runs[row.first[1]].settings.get("training", {})
         chosen = "last epoch" if training.get("select") == "last" else "epoch with the lowest validation loss"
         meanings = "".join(f" {MEANINGS[what]}" for what in self.also if what in MEANINGS)
         return draw_curves(trainings, panels), (
@@ -54,12 +53,12 @@ class Curves(Plot):
 
 TITLES = {"grad_norm": "Gradient norms of the encoders", "weight_norm": "Weight norms, mean over classes"}
 MEANINGS = {
-    "grad_norm": "Gradient norms: as the balancer left them, mean over the steps of an epoch that were looked at.",
+    "grad_norm": "Gradient norms: as the balancer left them, mean over the steps of an epoch that were sampled.",
     "weight_norm": "Weight norms: mean over classes of the length of a class's weight, at the end of an epoch.",
 }
 
 
-class Training(NamedTuple):
+class TrainingCurves(NamedTuple):
     """One seed's training: history {column: [epochs]} and the chosen epoch."""
 
     seed: int
@@ -67,16 +66,15 @@ class Training(NamedTuple):
     best_epoch: int
 
 
-def _weight_norms(folder: str) -> dict[str, NDArray[np.float64]]:
-    """{weight_norm_<stream>: [epochs]}; empty where the head has no weight a class."""
-    file = Path(folder) / "weight_norms.npz"
-    if not file.exists():
-        return {}
-    with np.load(file, allow_pickle=False) as norms:
-        return {stream: np.asarray(norms[stream].mean(axis=1), np.float64) for stream in norms}
+def _weight_norms(run: Run) -> dict[str, NDArray[np.float64]]:
+    """{weight_norm_<stream>: [epochs]}; empty if the head has no weight for each class."""
+    return {
+        f"weight_norm_{stream}": np.asarray(norms.mean(axis=1), np.float64)
+        for stream, norms in run.weight_norms.items()
+    }
 
 
-def draw_curves(trainings: Sequence[Training], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:
+def draw_curves(trainings: Sequence[TrainingCurves], panels: Mapping[str, Sequence[str]] | None = None) -> Figure:
     """Loss and validation accuracy by epoch; the first seed bold, the others thin, chosen epochs as dots.
 
     Args:

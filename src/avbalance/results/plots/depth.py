@@ -1,4 +1,4 @@
-"""How well the classes can be told at each layer."""
+"""Error of linear probes at each layer."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 
 from avbalance.errors import UserError
 from avbalance.metrics import accuracy
-from avbalance.results import layers
-from avbalance.results.columns import describe
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.columns.base import find_column
+from avbalance.results.columns.layers import TRAINED, OfLayer, read_probes
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, in_legend
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import Estimate, t_interval
@@ -20,28 +20,28 @@ INCHES_A_LAYER = 0.17
 
 
 class Line(NamedTuple):
-    """A row at its moment: {layer: mean and interval over seeds}, in network order."""
+    """One row: {layer: mean and interval over seeds}, in network order."""
 
     label: str
     errors: dict[str, Estimate]
 
 
 class Level(NamedTuple):
-    """The error of a row's model itself, in per cent."""
+    """Error of a row's model itself, in per cent."""
 
     label: str
     error: float
 
 
 class Depth(Plot):
-    """Error, or loss, of the linear probe on each layer; a line a row, which has its moment.
+    """Error or loss of the linear probe on each layer; a line for each row.
 
     Alain & Bengio, 2016, Figs. 3, 4b, 5, 6 and 9.
 
     Args:
-        column: Which figure of the probes, named like a column of tables.
-        baseline: A row whose model's own error is drawn, a level line.
-        branch: Layers whose names begin so form a branch, drawn dashed and with hollow points.
+        column: Column of probes.
+        baseline: Row whose model's own error is drawn as a level line.
+        branch: Start of the names of layers that form a branch, drawn dashed with hollow points.
     """
 
     several_rows: ClassVar[bool] = True
@@ -49,12 +49,17 @@ class Depth(Plot):
 
     def __init__(self, column: str = "probe_error", branch: str | None = None, baseline: str | None = None) -> None:
         if baseline is not None and column != "probe_error":
-            raise UserError(f"figure depth: baseline has an error, and column is {column!r}; leave one of them out")
-        self.column = describe(column)
+            raise UserError(
+                f"figure depth: a baseline is drawn by its error, but column is {column!r}; leave one of them out"
+            )
+        probed = find_column(column)
+        if not isinstance(probed, OfLayer):
+            raise UserError(f"figure depth: column {column!r} is not a column of probes")
+        self.column = probed
         self.branch = branch
         self.baseline = baseline
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read every row's probes."""
         lines = [self._read(name, row, runs) for name, row in rows.items() if name != self.baseline]
         several_seeds = any(each.n > 1 for line in lines for each in line.errors.values())
@@ -67,27 +72,26 @@ class Depth(Plot):
             caption += f" Level line: {level.label}, {level.error:.2f} %."
         return draw_depth(lines, f"{self.column.heading}, {self.column.unit}", self.branch, level), caption
 
-    def _read(self, name: str, row: Row, runs: Runs) -> Line:
-        found = layers.read(row.entries, runs)
-        if not found:
-            raise UserError(f"row {name!r} has no probe that was fitted")
-        name, factor = self.column.name.removeprefix("probe_"), 100 if self.column.unit == "%" else 1
-        name = name if name.startswith(("train_", "val_")) else f"test_{name}"
-        moment = next(iter(next(iter(found.values()))))  # a row has one
+    def _read(self, name: str, row: FigureRow, runs: Runs) -> Line:
+        metrics = read_probes(row.entries, runs)
+        if not metrics:
+            raise UserError(f"row {name!r} has no fitted probe")
+        name, factor = self.column.metric, 100 if self.column.unit == "%" else 1
+        snapshot = next(iter(next(iter(metrics.values()))))  # a row has one
         return Line(
-            row.label if moment in (layers.TRAINED, "0") else f"{row.label} ({int(moment):,} steps)",
-            {layer: t_interval(factor * np.array(of_layer[moment][name])) for layer, of_layer in found.items()},
+            row.label if snapshot in (TRAINED, "0") else f"{row.label} ({int(snapshot):,} steps)",
+            {layer: t_interval(factor * np.array(of_layer[snapshot][name])) for layer, of_layer in metrics.items()},
         )
 
 
-def error_of(row: Row, runs: Runs) -> float:
-    """The test error of a row's models, in per cent, mean over seeds."""
-    said = [found for folder in row.runs.values() if (found := runs.predictions(folder)) is not None]
-    return 100 * (1 - float(np.mean([accuracy(found["test_logits"], found["test_label"]) for found in said])))
+def error_of(row: FigureRow, runs: Runs) -> float:
+    """Test error of a row's models, in per cent, mean over seeds."""
+    predictions = [runs[folder].predictions for folder in row.runs.values()]
+    return 100 * (1 - float(np.mean([accuracy(each["test_logits"], each["test_label"]) for each in predictions])))
 
 
 def draw_depth(lines: Sequence[Line], heading: str, branch: str | None, level: Level | None = None) -> Figure:
-    """Layers along the horizontal axis in network order, errors above them."""
+    """Draw errors over layers in network order."""
     names = list(dict.fromkeys(layer for line in lines for layer in line.errors))
     places = {name: place for place, name in enumerate(names)}
     colours = colours_of([line.label for line in lines])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from avbalance.results.plots.base import Plot, Row, read_history
+from avbalance.results.plots.base import FigureRow, Plot, read_history
 from avbalance.results.plots.style import GREY, WIDTH, by_epoch, colours_of, legend_below
 from avbalance.results.runs import Runs
 
@@ -18,15 +18,15 @@ Panel = dict[str, list[History]]
 
 
 class Errors(Plot):
-    """Training and validation error by epoch, a panel a data set.
+    """Training and validation error by epoch, a panel for each dataset.
 
     G-Blend (Wang et al., CVPR 2020), Figure 4. Both errors are those of the model as it stands after the epoch, in
-    evaluation mode, on equally many clips: of training, every n-th. Rows are trained with `monitor: true`.
+    evaluation mode, on equal numbers of clips: of train, every n-th clip. Rows need `training: {monitor: true}`.
     """
 
     several_rows: ClassVar[bool] = True
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Group the rows by their data."""
         by_data: dict[str, Panel] = {}
         for name, row in rows.items():
@@ -34,7 +34,7 @@ class Errors(Plot):
                 read_history(name, folder, runs, ["seen_accuracy", "val_accuracy"], "training: {monitor: true}")
                 for folder in row.runs.values()
             ]
-            by_data.setdefault(runs.data(row.first[1]), {})[row.label] = histories
+            by_data.setdefault(runs[row.first[1]].data, {})[row.label] = histories
         panels = [_titled(panel) if len(by_data) > 1 else ("", panel) for panel in by_data.values()]
         several_seeds = any(len(histories) > 1 for _, panel in panels for histories in panel.values())
         return draw_errors(panels), (
@@ -44,13 +44,13 @@ class Errors(Plot):
 
 
 def _titled(panel: Panel) -> tuple[str, Panel]:
-    """Rows of several data sets are labelled `<data set>: <row>`; the data set becomes the panel's title."""
+    """Title and rows of a panel: of rows labelled `<dataset>: <row>`, the dataset becomes the title."""
     title = next(iter(panel)).partition(": ")[0]
     return title, {label.removeprefix(f"{title}: "): histories for label, histories in panel.items()}
 
 
 def draw_errors(panels: Sequence[tuple[str, Panel]]) -> Figure:
-    """Panels (title, rows); a colour a row, the same in all panels."""
+    """Draw panels (title, rows); each row has one colour in all panels."""
     colours = colours_of(list(dict.fromkeys(label for _, panel in panels for label in panel)))
     figure = Figure(figsize=(max(WIDTH, 2.6 * len(panels)), 3.6))
     grid = figure.subplots(1, len(panels), squeeze=False)[0]

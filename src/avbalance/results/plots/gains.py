@@ -10,11 +10,11 @@ from matplotlib.patches import Patch
 
 from avbalance.errors import UserError
 from avbalance.ranges import Names
-from avbalance.results.claims import compare
-from avbalance.results.columns import Column, describe
+from avbalance.results.columns.base import Column, find_column
+from avbalance.results.comparisons import compare
 from avbalance.results.formats import number
 from avbalance.results.measure import measure
-from avbalance.results.plots.base import Plot, Row, split_baseline
+from avbalance.results.plots.base import FigureRow, Plot, split_baseline
 from avbalance.results.plots.style import GREY, WIDTH, colours_of, legend_below
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import TEST, Difference
@@ -24,15 +24,15 @@ Changes = dict[str, dict[str, Difference | None]]
 
 
 class Gains(Plot):
-    """How much columns change from a baseline to each other row.
+    """Change of columns from a baseline to each other row.
 
     MMCosine (Xu et al., ICASSP 2023), Figure 1: joint and uni-modal accuracy of balancing methods against
     concatenation. G-Blend (Wang et al., CVPR 2020), Figure 1: regularisers and fusions against the best single
     modality.
 
     Args:
-        baseline: The row with which the others are compared.
-        columns: Measured columns of one unit, one bar each.
+        baseline: Row with which the others are compared.
+        columns: Columns of one unit, one bar each.
     """
 
     several_rows: ClassVar[bool] = True
@@ -41,11 +41,11 @@ class Gains(Plot):
     def __init__(self, baseline: str, columns: Names) -> None:
         self.baseline, self.columns = baseline, columns
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Compare every other row with the baseline, column by column."""
-        columns = [describe(name) for name in self.columns]
+        columns = [find_column(name) for name in self.columns]
         if len({column.unit for column in columns}) != 1:
-            raise UserError(f"columns {', '.join(self.columns)} differ in unit; give each unit a figure")
+            raise UserError(f"columns {', '.join(self.columns)} differ in unit; give each unit a figure of its own")
         baseline, others = split_baseline(rows, self.baseline, runs)
         values = measure({name: row.entries for name, row in rows.items()}, self.columns, runs)
         cells = {column: {name: values[name][column] for name in values} for column in self.columns}
@@ -56,20 +56,20 @@ class Gains(Plot):
         return draw_gains(changes, columns, baseline.label), caption_of(changes, baseline)
 
 
-def caption_of(changes: Changes, baseline: Row) -> str:
-    """What bars and whiskers are."""
-    found = [change for row in changes.values() for change in row.values() if change is not None]
+def caption_of(changes: Changes, baseline: FigureRow) -> str:
+    """Caption that explains bars and whiskers."""
+    known = [change for row in changes.values() for change in row.values() if change is not None]
     missing = sum(change is None for row in changes.values() for change in row.values())
     caption = f"Difference from {baseline.label}. "
-    if not found:
+    if not known:
         raise UserError(f"no row has a value of a column that the baseline {baseline.label!r} has too")
-    if all(np.isinf(change.low) for change in found):
+    if all(np.isinf(change.low) for change in known):
         caption += "One seed, so no interval."
     elif len(baseline.runs) > 1:
         caption += f"Whiskers: its 95 % interval. {TEST}"
     else:
-        caption += "Whiskers: its 95 % t-interval over clips; one seed says nothing of the spread between seeds."
-    return caption + f" No value: {missing} of {missing + len(found)} bars." * (missing > 0)
+        caption += "Whiskers: its 95 % t-interval over clips; one seed does not show the spread between seeds."
+    return caption + f" No value: {missing} of {missing + len(known)} bars." * (missing > 0)
 
 
 def draw_gains(changes: Changes, columns: Sequence[Column], baseline: str) -> Figure:
@@ -82,13 +82,13 @@ def draw_gains(changes: Changes, columns: Sequence[Column], baseline: str) -> Fi
         for place, column in enumerate(columns):
             y = group + (place - (len(columns) - 1) / 2) * thickness
             change, colour = row[column.name], colours[column.name]
-            said = "–"
+            text = "–"
             if change is not None:
-                said = number(change.difference, digits, sign=True)
+                text = number(change.difference, digits, sign=True)
                 axes.barh(y, change.difference, 0.9 * thickness, color=colour)
             if change is not None and np.isfinite(change.low):
                 axes.plot([change.low, change.high], [y, y], color="black", lw=1, marker="|", ms=4)
-            axes.text(1.02, y, said, color=colour, va="center", transform=axes.get_yaxis_transform(), fontsize=8)
+            axes.text(1.02, y, text, color=colour, va="center", transform=axes.get_yaxis_transform(), fontsize=8)
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(changes)), [fill(label, 24) for label in changes])
     axes.set_ylim(len(changes) - 0.4, -0.6)

@@ -1,4 +1,4 @@
-"""Average ranks of methods over data sets."""
+"""Average ranks of methods over datasets."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from avbalance.errors import UserError
-from avbalance.results.columns import describe
+from avbalance.results.columns.base import find_column
 from avbalance.results.formats import number, p_value
 from avbalance.results.measure import measure
-from avbalance.results.plots.base import Plot, Row
+from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import BLUE, GREY
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ALPHA, critical_difference, ranks
 
 
 class Ranks(Plot):
-    """A critical difference diagram: methods by average rank, those that do not differ joined by a bar.
+    """A critical difference diagram: methods by average rank; a bar joins those that do not differ.
 
-    Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006, Figure 1: Friedman's test of no
-    difference at all, and Nemenyi's critical difference of two average ranks.
+    Demsar, JMLR 2006, Figure 1: Friedman's test of no difference at all, and Nemenyi's critical difference of two
+    average ranks.
 
-    Rows of several data sets are labelled `<title of the data set>: <method>`; what is labelled alike is one method.
+    Rows of several datasets are labelled `<title of the dataset>: <method>`; rows with the same label are one method.
 
     Args:
-        column: By which methods are ranked, mean over seeds.
+        column: Column whose mean over seeds ranks the methods.
     """
 
     several_rows: ClassVar[bool] = True
@@ -36,11 +36,11 @@ class Ranks(Plot):
     def __init__(self, column: str = "accuracy") -> None:
         self.column = column
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
-        """Rank the methods on each data set."""
-        column = describe(self.column)
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
+        """Rank the methods on each dataset."""
+        column = find_column(self.column)
         if column.better == 0:
-            raise UserError(f"column {self.column!r} has no better and worse to rank by; choose another")
+            raise UserError(f"column {self.column!r} has no better or worse to rank by; choose another")
         cells = measure({name: row.entries for name, row in rows.items()}, [self.column], runs)
         scores: dict[str, dict[str, float]] = {}
         for name, row in rows.items():
@@ -50,33 +50,33 @@ class Ranks(Plot):
         titles = list(dict.fromkeys(title for of in scores.values() for title in of))
         compared = {method: of for method, of in scores.items() if len(of) == len(titles)}
         if len(compared) < 3 or len(titles) < 2:
-            raise UserError("ranks need three methods or more that have a value on each of two data sets or more")
-        found = ranks(np.array([[of[title] for of in compared.values()] for title in titles]))
+            raise UserError("ranks need at least three methods that have a value on each of at least two datasets")
+        ranking = ranks(np.array([[of[title] for of in compared.values()] for title in titles]))
         left_out = ", ".join(method for method in scores if method not in compared)
-        figure = draw_ranks(list(compared), found.mean(axis=0), critical_difference(len(compared), len(found)))
-        return figure, caption_of(column.heading, found, titles) + (
+        figure = draw_ranks(list(compared), ranking.mean(axis=0), critical_difference(len(compared), len(ranking)))
+        return figure, caption_of(column.heading, ranking, titles) + (
             f" Left out, without a value on some data: {left_out}." if left_out else ""
         )
 
 
-def caption_of(heading: str, found: NDArray[np.float64], titles: Sequence[str]) -> str:
-    """What the diagram says, and what it cannot say."""
-    num_data, num_methods = found.shape
-    friedman = stats.friedmanchisquare(*found.T)
+def caption_of(heading: str, ranking: NDArray[np.float64], titles: Sequence[str]) -> str:
+    """Caption with Friedman's test, and the limit of what so few datasets can show."""
+    num_data, num_methods = ranking.shape
+    friedman = stats.friedmanchisquare(*ranking.T)
     distance = critical_difference(num_methods, num_data)
     caption = (
-        f"{heading} of {num_methods} methods, ranked on each of {num_data} data sets ({'; '.join(titles)}) by the mean "
+        f"{heading} of {num_methods} methods, ranked on each of {num_data} datasets ({'; '.join(titles)}) by the mean "
         f"over seeds; 1 is best. Friedman's test of no difference: chi-square {friedman.statistic:.1f}, p "
         f"{p_value({'adjusted_p': float(friedman.pvalue)})}. Bars join methods whose average ranks differ by less than "
         f"Nemenyi's critical difference at {100 * ALPHA:.0f} %, {number(distance, 2)}."
     )
     if distance >= num_methods - 1:
         caption += (
-            f" {num_data} data sets decide nothing here: no two of {num_methods} methods can be more than "
+            f" {num_data} datasets decide nothing here: no two of {num_methods} methods can be more than "
             f"{num_methods - 1} ranks apart."
         )
     elif num_data < 6:
-        caption += f" {num_data} data sets decide little."
+        caption += f" {num_data} datasets decide little."
     return caption
 
 

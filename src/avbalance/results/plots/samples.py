@@ -11,21 +11,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance.ranges import Handful
-from avbalance.results.plots.base import Plot, Row, modalities_of
+from avbalance.results.plots.base import FigureRow, Plot, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
 from avbalance.results.runs import Runs
 from avbalance.store import open_artifact
 
 SAMPLE_SEED = 0
-"""Of the draw of sample clips: the same clips in every figure of a data set's split."""
+"""Seed of the draw: every figure of a dataset's split shows the same clips."""
 
 
 class Samples(Plot):
     """Clips drawn at random, with the logits of the first seed.
 
     Args:
-        split: From which they are drawn.
-        num_clips: How many.
+        split: Split from which clips are drawn.
+        num_clips: Number of clips.
     """
 
     reads_data: ClassVar[bool] = True
@@ -33,13 +33,12 @@ class Samples(Plot):
     def __init__(self, split: Literal["train", "val", "test"], num_clips: Handful) -> None:
         self.split, self.num_clips = split, num_clips
 
-    def draw(self, rows: Mapping[str, Row], runs: Runs) -> tuple[Figure, str]:
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the clips from the prepared data."""
         (row,) = rows.values()
         seed, folder = row.first
-        predictions = runs.predictions(folder)
-        assert predictions is not None
-        data = Path(runs.data(folder))
+        predictions = runs[folder].predictions
+        data = Path(runs[folder].data)
         open_artifact(data)
         description = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
         labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
@@ -59,12 +58,12 @@ class Samples(Plot):
         ]
         return draw_samples(clips, description["classes"], description.get("sample_rate")), (
             f"{self.num_clips} clips of the {self.split} split, drawn at random; logits of seed {seed}. Blue: the true "
-            "class; orange: a class said instead of it."
+            "class; orange: the predicted class where it is another one."
         )
 
 
 class Sample(NamedTuple):
-    """One clip: its place in the split, {modality: input}, its logits [classes], its label."""
+    """One clip: number in its split, {modality: input}, logits [classes], label."""
 
     number: int
     inputs: dict[str, NDArray[Any]]
@@ -73,7 +72,7 @@ class Sample(NamedTuple):
 
 
 def draw_samples(samples: Sequence[Sample], classes: Sequence[str], sample_rate: int | None) -> Figure:
-    """A column a clip: each modality's input, and below it the logits of all classes."""
+    """Draw a column for each clip: the input of each modality, and below it the logits of all classes."""
     modalities = list(samples[0].inputs)
     figure = Figure(figsize=(1.35 * len(samples), 1.35 * len(modalities) + 1.7))
     grid = figure.subplots(
@@ -91,7 +90,7 @@ def draw_samples(samples: Sequence[Sample], classes: Sequence[str], sample_rate:
             _draw_input(axes, sample.inputs[modality], sample_rate)
         right = predicted == sample.label
         column[0].set_title(
-            f"clip {sample.number}: {classes[sample.label]}\n{'✓' if right else '✗'} said {classes[predicted]}",
+            f"clip {sample.number}: {classes[sample.label]}\n{'✓' if right else '✗'} predicted {classes[predicted]}",
             fontsize=8,
             color=BLUE if right else ORANGE,
         )

@@ -14,11 +14,11 @@ from avbalance.errors import UserError
 
 WIDTH = 5.6
 """Inches."""
-# Okabe & Ito's palette: told apart under every common colour blindness.
+# Okabe & Ito's palette, which is distinct under every common colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#111827")
 JOINT = "#374151"
-"""Of what all modalities decide together."""
+"""Colour of the joint prediction."""
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -39,13 +39,13 @@ STYLE: dict[RcKeyType, Any] = {
 
 
 def colours_of(names: Collection[str]) -> dict[str, str]:
-    """{name: colour}.
+    """Return {name: colour}.
 
     Raises:
-        UserError: There are more than colours.
+        UserError: There are more names than colours.
     """
     if len(names) > len(PALETTE):
-        raise UserError(f"colours tell {len(PALETTE)} things of a figure apart, not {len(names)}; show fewer")
+        raise UserError(f"a figure has {len(PALETTE)} colours, not {len(names)}; show fewer rows")
     return dict(zip(names, PALETTE, strict=False))
 
 
@@ -56,14 +56,14 @@ def colours_of_heads(names: Collection[str]) -> dict[str, str]:
 
 
 def by_epoch(*panels: Axes) -> None:
-    """Whole epochs along the horizontal axis."""
+    """Put whole epochs on the horizontal axis."""
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.grid(axis="x", visible=False)
 
 
 def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
-    """A legend {label: handle} under all panels, in as many columns as the labels leave room for."""
+    """Add a legend {label: handle} under all panels, in as many columns as fit."""
     longest = max(map(len, handles))
     num_columns = min(len(handles), max(1, 78 // (longest + 8)))
     labels = [fill(in_legend(label), 66) for label in handles]
@@ -71,5 +71,5 @@ def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
 
 
 def in_legend(label: str) -> str:
-    """A label that no legend leaves out, as it does those that begin with an underscore."""
+    """A label that matplotlib shows in a legend even if it begins with an underscore."""
     return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label

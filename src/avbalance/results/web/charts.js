@@ -55,19 +55,19 @@ function heatmap(matrix, classes) {
   const names = matrix.map((_, number) => classes?.[number] ?? String(number));
   const cells = matrix.flatMap((counts, actual) => {
     const total = counts.reduce((sum, count) => sum + count, 0);
-    return counts.map((clips, said) => ({ actual: names[actual], said: names[said], clips, share: total ? clips / total : 0 }));
+    return counts.map((clips, predicted) => ({ actual: names[actual], predicted: names[predicted], clips, share: total ? clips / total : 0 }));
   });
   return {
     title: "Confusion of test clips, all seeds", data: { values: cells }, width: "container", height: 300, mark: "rect",
     encoding: {
-      x: { field: "said", type: "ordinal", sort: null, title: "said class", axis: { labelOverlap: true, labelAngle: 0 } },
+      x: { field: "predicted", type: "ordinal", sort: null, title: "predicted class", axis: { labelOverlap: true, labelAngle: 0 } },
       y: { field: "actual", type: "ordinal", sort: null, title: "true class", axis: { labelOverlap: true } },
       color: {
         field: "share", type: "quantitative", title: "share of the class",
         scale: { domain: [0, 1], interpolate: "rgb" }, legend: { orient: "bottom", format: "%" },
       },
       tooltip: [
-        { field: "actual", title: "true class" }, { field: "said", title: "said class" },
+        { field: "actual", title: "true class" }, { field: "predicted", title: "predicted class" },
         { field: "clips" }, { field: "share", format: ".1%" },
       ],
     },

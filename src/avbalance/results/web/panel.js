@@ -3,7 +3,7 @@
 
 const panel = document.getElementById("panel");
 let opener = null;
-/** {data set: names of its classes}. */
+/** {dataset: names of its classes}. */
 const CLASSES = JSON.parse(document.getElementById("classes").textContent);
 
 /** An element with its text or children; text is never read as HTML. */
@@ -59,14 +59,14 @@ function costs(runs) {
 }
 
 function provenance(runs) {
-  const made = (run) => run.provenance;
-  const list = (read) => runs.map((run) => read(made(run)) ?? "not recorded").join(", ");
-  const versionsOf = (run) => Object.entries({ Python: made(run).python, ...made(run).versions });
+  const origin = (run) => run.provenance;
+  const list = (read) => runs.map((run) => read(origin(run)) ?? "not recorded").join(", ");
+  const versionsOf = (run) => Object.entries({ Python: origin(run).python, ...origin(run).versions });
   const lines = [
     ["Seeds", runs.map((run) => run.seed).join(", ")],
-    ["Commit", bySeed(runs, (run) => made(run).commit)],
-    ["Device", bySeed(runs, (run) => made(run).device)],
-    ["Threads", bySeed(runs, (run) => made(run).threads)],
+    ["Commit", bySeed(runs, (run) => origin(run).commit)],
+    ["Device", bySeed(runs, (run) => origin(run).device)],
+    ["Threads", bySeed(runs, (run) => origin(run).threads)],
     ["Finished", list((each) => each.finished)],
     ["Whole step, s", list((each) => each.seconds?.toFixed(1))],
     ["Versions", bySeed(runs, (run) => versionsOf(run).map((pair) => pair.join(" ")).join(", "))],
@@ -86,8 +86,8 @@ function obtained(row) {
   return makeTable("Obtained; the paper has no numbers", ["", "obtained"], rows.map((cells) => cells.slice(0, 2)));
 }
 
-function imbalance(told) {
-  return makeTable("Gap: largest minus smallest, in points", ["", ...told.columns], [...told.rows, ["gap", ...told.gap]]);
+function imbalance(measures) {
+  return makeTable("Gap: largest minus smallest, in points", ["", ...measures.columns], [...measures.rows, ["gap", ...measures.gap]]);
 }
 
 function part(name, ...content) {
@@ -108,7 +108,7 @@ function notRecorded(runs) {
 }
 
 function curves(runs, places) {
-  if (!runs.length) return [say("No run is here.")];
+  if (!runs.length) return [say("No run exists.")];
   return [make("div", { class: "charts" }, ...places), ...notRecorded(runs)];
 }
 
@@ -122,7 +122,7 @@ function artifacts(runs) {
 /** The log's last lines; in sight where the run failed. */
 function logs(runs) {
   const written = runs.filter((run) => run.log.length);
-  if (!written.length) return [say("No log is here: results/logs is kept where the runs were made.")];
+  if (!written.length) return [say("No log: results/logs stays where the runs were made.")];
   return written.map((run) => {
     const open = "problem" in run ? { open: "" } : {};
     return make("details", open, make("summary", {}, `Last lines of seed ${run.seed}`), make("pre", {}, run.log.join("\n")));
@@ -136,12 +136,12 @@ function fill(row, data) {
   const runs = data.runs.filter((run) => !("problem" in run));
   const charts = chartsOf(runs, data.confusion, CLASSES[data.dataset]);
   const places = charts.map(() => make("div"));
-  const told = data.imbalance ? imbalance(data.imbalance) : say("One modality, or nothing measured.");
+  const measures = data.imbalance ? imbalance(data.imbalance) : say("One modality, or nothing measured.");
   const behind = data.runs.length
     ? [
         ...part("Curves and confusion", ...curves(runs, places)),
-        ...part("Cost", runs.length ? costs(runs) : say("No run is here.")),
-        ...part("Provenance", runs.length ? provenance(runs) : say("No run is here."), ...artifacts(data.runs)),
+        ...part("Cost", runs.length ? costs(runs) : say("No run exists.")),
+        ...part("Provenance", runs.length ? provenance(runs) : say("No run exists."), ...artifacts(data.runs)),
         ...part("Log", ...logs(data.runs)),
       ]
     : part("Runs", say("None: the numbers follow from a formula."));
@@ -149,10 +149,10 @@ function fill(row, data) {
     make("header", {}, title, close),
     say(row.closest("section").querySelector("h3").textContent),
     ...(data.note ? [make("p", { class: "warning" }, data.note)] : []),
-    make("div", { class: "side" }, make("div", {}, ...part("Result", obtained(row))), make("div", {}, ...part("Imbalance", told))),
+    make("div", { class: "side" }, make("div", {}, ...part("Result", obtained(row))), make("div", {}, ...part("Imbalance", measures))),
     ...behind,
     ...part("Settings", makeCopied(data.config)),
-    ...part("Make it again", makeCopied(data.command), say("Runs that are already there are made again with --force.")),
+    ...part("Make it again", makeCopied(data.command), say("Add --force to make existing runs again.")),
   );
   charts.forEach((chart, place) => draw(places[place], chart));
 }

@@ -1,6 +1,9 @@
-"""How far modalities are from carrying a model alike: gaps, and what each contributes."""
+"""Contributions.
 
-from collections.abc import Mapping, Sequence
+Over all modalities they sum to the joint model's accuracy less that of guessing.
+"""
+
+from collections.abc import Mapping
 from itertools import combinations
 from math import factorial
 from typing import Any
@@ -9,23 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.metrics import correct
+from avbalance.results.columns.base import Column, Values
+from avbalance.results.runs import Run
 
 Coalition = frozenset[str]
 """Modalities that are shown."""
 
 
-def gap(said: Sequence[Mapping[str, NDArray[Any]]], logits: str) -> NDArray[np.float64] | None:
-    """The best modality's test accuracy minus the worst one's in points, [1]; None of one, or of several labels a clip.
+class Shapley(Column):
+    """Contribution of a modality to the joint model's accuracy, its Shapley value."""
 
-    Args:
-        said: Predictions of each modality's own run, or of one run with logits of all.
-        logits: How the names of a modality's logits start; those of several modalities have a plus.
-    """
-    if said[0]["test_label"].ndim != 1:
-        return None
-    found = [(each, name) for each in said for name in each if name.startswith(logits) and "+" not in name]
-    rights = [100.0 * correct(each[name], each["test_label"]).mean() for each, name in found]
-    return np.array([max(rights) - min(rights)]) if len(rights) > 1 else None
+    heading = "{Modality} contributes"
+    unit, digits = "points", 1
+    signed = True
+    tasks = ("single_label",)
+    captions = (
+        "Contributes: the modality's Shapley value, its gain in test accuracy over the modalities shown before it, "
+        "mean over all orders; the others are masked, and without any the most frequent class is guessed.",
+    )
+
+    def value(self, run: Run) -> Values | None:
+        """[clips]; None for one modality."""
+        modality = self.parts["modality"]
+        worth = right_with(run.predictions) if run.predictions["test_label"].ndim == 1 else None
+        return shapley(worth, modality) if worth and frozenset([modality]) in worth else None
+
+    def reason(self, run: Run) -> str:
+        """Reason of an older run."""
+        sets = [name for name in run.predictions if name.startswith("test_masked_")]
+        if len(sets) > 2 and not any("+" in name for name in sets):
+            return "older runs do not say what two of three modalities tell; train them anew"
+        return ""
 
 
 def shapley(worth: Mapping[Coalition, NDArray[np.float64]], modality: str) -> NDArray[np.float64]:
@@ -52,16 +69,16 @@ def shapley(worth: Mapping[Coalition, NDArray[np.float64]], modality: str) -> ND
 
 
 def right_with(predictions: Mapping[str, NDArray[Any]]) -> dict[Coalition, NDArray[np.float64]] | None:
-    """Of each set of modalities, which test clips the joint model has right with these alone: 100 or 0, [clips].
+    """Test clips that the joint model classifies correctly with each set of modalities alone: 100 or 0, [clips].
 
-    Without any it can only guess one class for all clips: the most frequent one of the training clips. Where classes
-    are unequal this is right more often than one in C, and no modality is given the credit for it.
+    Without any modality the model can only guess one class for all clips: the most frequent one of the training clips.
+    With unequal classes this guess is right more often than one time in C, and no modality gets the credit for it.
 
     Args:
         predictions: Of a run; "test_masked_<modality>" and, of three modalities or more, "test_masked_<a>+<b>".
 
     Returns:
-        None where logits of a set are missing, as of a uni-modal run.
+        None if logits of a set are missing, as in a uni-modal run.
     """
     labels = predictions["test_label"]
     masked = {

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from avbalance.metrics import by_video, correct
-from avbalance.results.combined import right_together
+from avbalance.results.joined_rows import right_together
 
 
 def part(*probabilities: float, label: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -9,8 +9,9 @@ import pytest
 
 from avbalance import store
 from avbalance.metrics import clip_losses, label_ranks
-from avbalance.results import layers
-from avbalance.results.columns import describe
+from avbalance.results.columns import REGISTRY
+from avbalance.results.columns.base import find_column
+from avbalance.results.columns.layers import read_probes
 from avbalance.results.measure import measure
 from avbalance.results.runs import Runs
 
@@ -75,27 +76,31 @@ def test_columns_of_a_layer(probes: list[str]) -> None:
 
 
 def test_figures_of_layers_come_in_network_order_with_a_value_for_each_seed(probes: list[str]) -> None:
-    found = layers.read(entries(probes, ["layer?.0"]), Runs())
+    found = read_probes(entries(probes, ["layer?.0"]), Runs())
     assert list(found) == ["layer1.0", "layer2.0"]
     assert found["layer1.0"]["trained"]["val_error"] == [0.25, 0.75]
-    assert list(layers.read(entries(probes, ["layer2.0"], 5), Runs())["layer2.0"]) == ["5"]
+    assert list(read_probes(entries(probes, ["layer2.0"], 5), Runs())["layer2.0"]) == ["5"]
 
 
 def test_a_seed_whose_probe_failed_is_left_out(probes: list[str]) -> None:
     absent = [*probes[:1], str(Path(probes[0]).parent / "absent")]
-    assert layers.read(entries(absent, ["layer1.0"]), Runs())["layer1.0"]["trained"]["val_error"] == [0.25]
+    assert read_probes(entries(absent, ["layer1.0"]), Runs())["layer1.0"]["trained"]["val_error"] == [0.25]
     cell = measure({"row": entries(absent, ["layer1.0"])}, ["probe_error"], Runs())["row"]["probe_error"]
     assert (len(cell.values), cell.num_seeds) == (1, 2)
 
 
 def test_the_largest_gradient_of_all_layers_is_reported(probes: list[str]) -> None:
     runs = Runs()
-    layers.read(entries(probes, ["layer1.0"]), runs)
+    read_probes(entries(probes, ["layer1.0"]), runs)
     assert runs.provenance()["probe_gradient"] == 1e-7
 
 
 def test_errors_and_losses_are_better_when_lower() -> None:
-    for name in layers.COLUMNS:
-        column = describe(name)
+    columns = [
+        column for name in REGISTRY if (column := find_column(name.replace("<", "").replace(">", ""))).reads == "layers"
+    ]
+    assert len(columns) == 7
+    for column in columns:
+        name = column.name
         assert column.better == -1
         assert column.unit == ("nats" if name.endswith("loss") else "%")

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 import yaml
 
-from avbalance.results import panels, tables
-from avbalance.results.columns import describe
+from avbalance.results import tables
+from avbalance.results.columns.base import find_column
+from avbalance.results.web import panels
 
 BOTH = ("audio", "visual")
 
 
 def panel(settings: dict[str, Any], row: str) -> dict[str, Any]:
     names = settings["spec"]["columns"]
-    columns = [describe(name) for name in names]
+    columns = [find_column(name).header for name in names]
     values = tables.measure(settings["rows"], names, tables.Runs())
     frame = tables.frame_of(settings["spec"], values, columns)
     records = frame[frame["row"] == row].to_dict("records")

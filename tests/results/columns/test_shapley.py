@@ -3,7 +3,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from avbalance.results.imbalance import Coalition, shapley
+from avbalance.results.columns.shapley import Coalition, shapley
 
 
 @pytest.mark.parametrize("modalities", ["a", "ab", "abc", "abcd"])

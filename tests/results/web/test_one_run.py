@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avbalance.errors import UserError
-from avbalance.results import one_run
+from avbalance.results.web import one_run
 
 
 def test_a_confusion_counts_each_true_class_by_what_was_said(publish_run: Callable[..., str]) -> None:
@@ -20,10 +20,9 @@ def test_masked_accuracy_is_in_per_cent(publish_run: Callable[..., str]) -> None
     assert said["masked"] == {"audio": 75.0, "visual": 12.5}
 
 
-def test_data_of_several_classes_a_clip_have_no_confusion(tmp_path: Path) -> None:
-    file = tmp_path / "predictions.npz"
-    np.savez(file, test_logits=np.zeros((4, 3)), test_label=np.ones((4, 3), int))
-    assert one_run.read_predictions(file) == (None, {})
+def test_data_of_several_classes_a_clip_have_no_confusion() -> None:
+    predictions = {"test_logits": np.zeros((4, 3)), "test_label": np.ones((4, 3), int)}
+    assert one_run.confusion_of(predictions) == (None, {})
 
 
 def test_a_history_has_no_seconds_and_none_for_what_is_no_finite_number(publish_run: Callable[..., str]) -> None:
@@ -35,25 +34,23 @@ def test_a_history_has_no_seconds_and_none_for_what_is_no_finite_number(publish_
     assert history["val_accuracy"] == [50, 80, 70]  # per cent
 
 
-def test_the_page_has_one_unit_for_all_accuracies(tmp_path: Path) -> None:
+def test_the_page_has_one_unit_for_all_accuracies() -> None:
     shares = ["val_video_top5", "seen_map", "test_mauc", "val_acc_masked_audio", "naive_val_accuracy", "test_eer_clean"]
     others = ["epoch", "train_loss", "val_logit_audio", "weight_joint", "test_min_dcf_clean", "grad_norm_audio"]
-    lines = [",".join([*shares, *others]), ",".join(["0.25"] * 12)]
-    (tmp_path / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    history = one_run.read_history(tmp_path / "history.csv")
+    history = one_run.shorten_history({name: np.array([0.25]) for name in [*shares, *others]})
     assert {name: history[name] for name in shares} == {name: [25] for name in shares}
     assert {name: history[name] for name in others} == {name: [0.25] for name in others}
 
 
-def test_a_run_that_was_not_trained_has_an_empty_history(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text("epoch,train_loss\n", encoding="utf-8")
-    assert one_run.read_history(tmp_path / "history.csv") == {}
+def test_a_run_that_was_not_trained_has_an_empty_history() -> None:
+    assert one_run.shorten_history({"epoch": np.array([]), "train_loss": np.array([])}) == {}
 
 
-def test_norms_of_weights_are_the_mean_over_classes(tmp_path: Path) -> None:
-    np.savez(tmp_path / "weight_norms.npz", weight_norm_audio=np.array([[1.0, 3.0], [2.0, 6.0]]))
-    assert one_run.read_norms(tmp_path / "weight_norms.npz") == {"audio": [2.0, 4.0]}
-    assert one_run.read_norms(tmp_path / "absent.npz") == {}
+def test_norms_of_weights_are_the_mean_over_classes(publish_run: Callable[..., str]) -> None:
+    run = Path(publish_run("run", test_logits=8))
+    assert one_run.describe_run(run)["norms"] == {}
+    np.savez(run / "weight_norms.npz", weight_norm_audio=np.array([[1.0, 3.0], [2.0, 6.0]]))
+    assert one_run.describe_run(run)["norms"] == {"audio": [2.0, 4.0]}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +65,7 @@ def test_a_run_of_unknown_form_is_one_line(publish_run: Callable[..., str]) -> N
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["recipe"] = {"version": 7}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(UserError, match=r"runs/run: has another form than this version's runs \(KeyError"):
+    with pytest.raises(UserError, match=r"runs/run: was made by another version \(KeyError"):
         one_run.describe_run(folder)
 
 
@@ -76,9 +73,9 @@ def test_why_a_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     run = Path("results/runs/one")
     run.parent.mkdir(parents=True)
-    assert one_run.why_missing(run) == "is not here: results/runs/one"
+    assert one_run.why_missing(run) == "is missing: results/runs/one"
     Path("results/runs/one.dvc").touch()
-    assert one_run.why_missing(run) == "is cached, not pulled: dvc pull"
+    assert one_run.why_missing(run) == "is cached but not pulled: dvc pull"
     log = Path("results/logs/runs/one.log")
     log.parent.mkdir(parents=True)
     log.touch()

@@ -1,0 +1,65 @@
+"""Cost."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from avbalance.provenance import peak_memory_mib
+from avbalance.results.columns.base import Column, Values
+from avbalance.results.runs import Run
+
+
+class _OfTheModel(Column):
+    """A number of the model, which training does not change."""
+
+    digits = 2
+    exact = True
+    metric: ClassVar[str]
+    divisor: ClassVar[float]
+
+    def value(self, run: Run) -> Values | None:
+        """[1], divided by `divisor`."""
+        return np.array([run.metrics[self.metric] / self.divisor]) if self.metric in run.metrics else None
+
+
+class Gflops(_OfTheModel):
+    """Multiply-adds of one clip's forward pass."""
+
+    heading = "GFLOPs (multiply-adds)"
+    captions = (
+        "GFLOPs: billions of multiply-adds of one clip's forward pass, the papers' count; no seed changes them.",
+    )
+    metric, divisor = "multiply_adds_per_clip", 1e9
+
+
+class Parameters(_OfTheModel):
+    """Number of the model's parameters."""
+
+    heading = "Parameters"
+    unit = "millions"
+    captions = ("Parameters: of the whole model; no seed changes their number.",)
+    metric, divisor = "num_parameters", 1e6
+
+
+class TrainSeconds(Column):
+    """Duration of training."""
+
+    heading = "Training, one run"
+    unit, digits = "s", 0
+    captions = ("Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",)
+
+    def value(self, run: Run) -> Values | None:
+        """[1]."""
+        return np.array([run.metrics["train_seconds"]])
+
+
+class PeakMemory(Column):
+    """Largest memory in use during training."""
+
+    heading = "Peak memory"
+    unit, digits = "MiB", 0
+    captions = ("Peak memory: the most that was in use during training.",)
+
+    def value(self, run: Run) -> Values | None:
+        """[1]."""
+        return np.array([peak_memory_mib(run.manifest["provenance"])])

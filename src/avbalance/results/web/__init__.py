@@ -1,0 +1,1 @@
+"""What does the page show? Its template, style and scripts, and the Python that gathers their contents."""

@@ -1,0 +1,51 @@
+import pytest
+
+from avbalance.planning.artifacts import Artifact, Plan
+
+
+def one(planned: Plan, kind: str) -> Artifact:
+    return next(artifact for artifact in planned.artifacts.values() if artifact.kind == kind)
+
+
+def create(planned: Plan, artifact: Artifact) -> None:
+    for product in artifact.products.values():
+        file = planned.project.root / product
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}", encoding="utf-8")
+
+
+def test_the_same_recipe_entered_twice_is_one_artifact(planned: Plan) -> None:
+    first, second = (planned.add("raw", "mine", "download", {"files": []}, {}, []) for _ in range(2))
+    assert first is second is planned.artifacts[first.path]
+
+
+@pytest.mark.parametrize("change", [{"settings": {"seed": 1}}, {"inputs": {"data": "x"}}, {"code": "0"}, {"step": "s"}])
+def test_settings_inputs_code_and_step_make_the_key_and_the_slug_does_not(change: dict[str, object]) -> None:
+    fields = {"settings": {}, "inputs": {}, "code": "", "step": "train"}
+    plain = Artifact("runs", "", "a", **fields)  # type: ignore[arg-type]
+    assert Artifact("runs", "", "b", **fields).key == plain.key  # type: ignore[arg-type]
+    assert Artifact("runs", "", "a", **{**fields, **change}).key != plain.key  # type: ignore[arg-type]
+
+
+def test_a_run_has_its_weights_in_a_folder_of_their_own(planned: Plan) -> None:
+    run = one(planned, "runs")
+    assert run.path == f"results/runs/{run.slug}.{run.key}"
+    assert list(run.products) == [run.path, f"results/weights/{run.slug}.{run.key}"]
+    assert run.product == f"{run.path}/manifest.json"
+    assert run.recipe["name"] == f"{run.slug}.{run.key}"
+
+
+def test_a_probe_waits_for_the_weights_of_its_run_and_not_for_the_run(planned: Plan) -> None:
+    probe = one(planned, "probes")
+    run, data = planned.inputs_of(probe)
+    assert planned.needs(probe.path) == [f"{data.path}/manifest.json", f"{run.weights}/manifest.json"]
+    create(planned, run)
+    create(planned, data)
+    assert planned.needs(probe.path) == []
+
+
+def test_a_table_has_a_stamp_with_its_key(planned: Plan) -> None:
+    table = one(planned, "tables")
+    assert table.product == f"results/tables/miniature/mine.{table.key}.key"
+    assert table.log == f"results/logs/tables/miniature/mine.{table.key}.log"
+    assert planned.behind([table]) >= {one(planned, kind) for kind in ("raw", "prep", "runs", "probes")}
