@@ -40,7 +40,7 @@ def test_labels_are_all_classes_of_a_segment(tmp_path: Path) -> None:
 
 def test_unknown_class_is_a_problem_of_the_clip(tmp_path: Path) -> None:
     raw = write(tmp_path, 'a, 0.000, 10.000, "/m/1,/m/9"\n', "", "")
-    assert AudioSet().clips(raw)[0].problem == "'/m/9' is no class of class_labels_indices.csv"
+    assert AudioSet().clips(raw)[0].problem == "'/m/9' is not a class of class_labels_indices.csv"
 
 
 @pytest.mark.parametrize("line", ['a, 0.000, "/m/1"\n', 'a, soon, 10.000, "/m/1"\n'])

@@ -247,11 +247,11 @@ def damage(path: Path, how: str) -> None:
             path.write_bytes(
                 data[:22] + (2).to_bytes(2, "little") + data[24:32] + (4).to_bytes(2, "little") + data[34:]
             )
-        case "no PCM wav: unknown format: 3":  # 32-bit floats, among them a NaN
+        case "is not a PCM wav: unknown format: 3":  # 32-bit floats, among them a NaN
             wavfile.write(path, 8000, np.array([0.1, np.nan, 0.2] * 1000, dtype=np.float32))
-        case "no PCM wav: damaged header":
+        case "is not a PCM wav: damaged header":
             path.write_bytes(data[:4])
-        case "no PCM wav: file does not start with RIFF id":
+        case "is not a PCM wav: file does not start with RIFF id":
             path.write_bytes(b"<html>404</html>" * 10)
 
 
@@ -261,9 +261,9 @@ BROKEN = [
     "silent",
     "16000 Hz instead of 8000",
     "2 channels of 16 bit",
-    "no PCM wav: unknown format: 3",
-    "no PCM wav: damaged header",
-    "no PCM wav: file does not start with RIFF id",
+    "is not a PCM wav: unknown format: 3",
+    "is not a PCM wav: damaged header",
+    "is not a PCM wav: file does not start with RIFF id",
 ]
 
 
@@ -304,7 +304,7 @@ def test_a_wav_with_a_foreign_name_is_reported(own_raw: Path) -> None:
 
 @pytest.mark.parametrize(
     ("num_bytes", "message"),
-    [(1000, "damaged"), (None, "truncated"), (-5, "is no idx file"), (0, "damaged|is no idx file")],
+    [(1000, "damaged"), (None, "truncated"), (-5, "is not an idx file"), (0, "damaged|is not an idx file")],
 )
 def test_a_broken_image_file_is_an_error_that_names_it(
     own_raw: Path, tmp_path: Path, num_bytes: int | None, message: str

@@ -72,7 +72,7 @@ def test_byte_order_marks_and_line_ends_change_nothing(lists: Path, encoding: st
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("1004_IEO_JOY_XX,JOY", "'JOY' is none of the classes NEU, ANG"),
+        ("1004_IEO_JOY_XX,JOY", "'JOY' is not one of the classes NEU, ANG"),
         ("1004_IEO_NEU_XX,ANG", "is listed as ANG, but its name says otherwise"),
         ("readme,ANG", "is listed as ANG, but its name says otherwise"),
     ],
@@ -97,7 +97,7 @@ def test_a_list_that_is_none_names_file_and_line(lists: Path) -> None:
     with pytest.raises(UserError, match=r"splits_ogm_ge/test\.csv: line 2 has 1 fields instead of 2"):
         CREMAD().clips(lists)
     (lists / CLASSES).unlink()
-    with pytest.raises(UserError, match=r"splits_ogm_ge/stat\.csv: .* not there"):
+    with pytest.raises(UserError, match=r"splits_ogm_ge/stat\.csv: .* does not exist"):
         CREMAD().clips(lists)
 
 

@@ -52,7 +52,12 @@ def test_segments_share_a_video_and_unseen_kitchens_are_test(raw: Path) -> None:
 
 
 def test_class_that_is_not_listed_is_a_problem_of_the_clip(raw: Path) -> None:
-    assert [clip.problem for clip in EPICKitchens("verb").clips(raw)] == ["", "", "", "noun 2 is none of the 2 classes"]
+    assert [clip.problem for clip in EPICKitchens("verb").clips(raw)] == [
+        "",
+        "",
+        "",
+        "noun 2 is not one of the 2 classes",
+    ]
 
 
 def test_segment_that_ends_before_it_starts_is_a_problem_of_the_clip(raw: Path) -> None:
@@ -67,7 +72,7 @@ def test_segment_that_ends_before_it_starts_is_a_problem_of_the_clip(raw: Path) 
 def test_time_that_is_none_is_named_by_line(raw: Path) -> None:
     path = raw / "epic_kitchens/EPIC_train_action_labels.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("00:59:59.00", "59:59"), encoding="utf-8")
-    with pytest.raises(UserError, match=r"labels\.csv: line 3: '59:59' is no time"):
+    with pytest.raises(UserError, match=r"labels\.csv: line 3: '59:59' is not a time"):
         EPICKitchens("verb").clips(raw)
 
 

@@ -59,14 +59,14 @@ def test_the_order_of_the_lines_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_word_that_is_none_is_a_problem_of_its_clip_alone(tmp_path: Path) -> None:
     clips = GRID("letter").clips(write(tmp_path, HEADER + LINE.format("s0", "a") + LINE.format("s1", "w")))
-    assert [clip.problem for clip in clips] == ["", "'w' is no letter"]
+    assert [clip.problem for clip in clips] == ["", "'w' is not a letter"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("path,id\n", r"metadata.csv: line 1: has no column 'word_times_s'"),
-        (HEADER + "clips/a.mp4,a\n", r"metadata.csv: line 2: has not as many fields as line 1"),
+        (HEADER + "clips/a.mp4,a\n", r"metadata.csv: line 2: has another number of fields than line 1"),
         (HEADER + "clips/a.mp4,a,bin:0:1\n", r"line 2: word_times_s is 'bin:0:1'; it must be word:start:end"),
     ],
 )

@@ -29,7 +29,7 @@ def test_classes_are_the_sorted_synsets_and_val_is_test(tmp_path: Path) -> None:
     assert fish == Clip("train/n01440764/n01440764_2", "train", 0, "imagenet/train/n01440764/n01440764_2.JPEG")
     assert dog.label == 1
     assert (known.split, known.label, known.name) == ("test", 1, "val/n02099601/ILSVRC2012_val_00000003")
-    assert strange.problem == "'n09999999' is no synset of train"
+    assert strange.problem == "'n09999999' is not a synset of train"
 
 
 def test_archives_in_another_layout_are_the_users_error(tmp_path: Path) -> None:

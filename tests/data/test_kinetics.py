@@ -48,7 +48,7 @@ def test_classes_are_sorted_and_val_is_test(raw: Path) -> None:
 def test_unknown_action_is_a_problem_of_the_clip(raw: Path) -> None:
     (clip,) = (clip for clip in Kinetics().clips(raw) if clip.problem)
     assert clip.name == "ddddddddddd_000001_000011"
-    assert clip.problem == "'yodelling' is no class of train.csv"
+    assert clip.problem == "'yodelling' is not a class of train.csv"
 
 
 def test_absent_clip_is_given_where_it_should_be(raw: Path) -> None:
@@ -72,7 +72,7 @@ def test_line_twice_is_one_clip_but_not_under_two_labels(raw: Path) -> None:
 
 def test_time_that_is_no_number_is_named_by_line(raw: Path) -> None:
     (raw / "kinetics400/annotations/val.csv").write_text(HEADER + "zumba,ccccccccccc,,130,val,0\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"val\.csv: line 2: time_start and time_end are no whole seconds"):
+    with pytest.raises(UserError, match=r"val\.csv: line 2: time_start and time_end are not whole seconds"):
         Kinetics().clips(raw)
 
 
@@ -85,7 +85,7 @@ def test_sounds_are_found_in_both_parts_and_replacements(raw: Path) -> None:
     val, train, unknown = KineticsSounds().clips(raw)
     assert (val.visual, val.label, val.split) == ("kinetics400/val/ccccccccccc_000120_000130.mp4", 30, "train")
     assert train.visual == "kinetics400/train/bbbbbbbbbbb_000007_000017.mp4"
-    assert unknown.problem == "'31' is none of the classes 0 to 30"
+    assert unknown.problem == "'31' is not one of the classes 0 to 30"
 
 
 def test_official_sounds_lists_are_read(mirror: Path, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_comment_is_passed_over_and_lines_keep_their_numbers(tmp_path: Path) -> 
     [
         (b"id,label\na,1\nb\n", "line 3 has 1 fields instead of 2"),
         (b"id,label\na,1,2\n", "line 2 has 3 fields instead of 2"),
-        (b"id,class\na,1\n", "line 1 names no column 'label'"),
-        (b"", "line 1 names no column 'id'"),
+        (b"id,class\na,1\n", "line 1 has no column 'label'"),
+        (b"", "line 1 has no column 'id'"),
         (b"id,label\na,\xff\n", "cannot be read"),
     ],
 )
@@ -54,5 +54,5 @@ def test_what_is_no_such_list_is_named_by_file_and_line(tmp_path: Path, content:
 
 
 def test_absent_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.csv: this list is not there"):
+    with pytest.raises(UserError, match=r"none\.csv: this list does not exist"):
         list(read_rows(tmp_path / "none.csv", 1))

@@ -29,7 +29,7 @@ def test_first_of_several_labels_counts_and_test_keeps_a_video_of_both(tmp_path:
         "bb": ("test", 0),
         "cc": ("train", 3),
     }
-    assert clips["cc"].problem == "label 3 is none of the 3 in labels.txt"
+    assert clips["cc"].problem == "label 3 is not one of the 3 in labels.txt"
     assert clips["aa"].visual == "sports1m/videos/aa.mp4"
 
 

@@ -85,8 +85,8 @@ def test_an_unknown_label_is_a_problem_of_its_clip(lists: Path, label: str) -> N
     [
         ("asset_id,label,split\n1,0,dev\n", r"video_ml\.csv: line 2: split is 'dev'; allowed are train, val, test"),
         ("asset_id,label,split\n1,0,test\n2,0\n", r"video_ml\.csv: line 3 has 2 fields instead of 3"),
-        ("asset_id,label\n1,0\n", r"video_ml\.csv: line 1 names no column 'split'"),
-        (None, r"video_ml\.csv: .* not there"),
+        ("asset_id,label\n1,0\n", r"video_ml\.csv: line 1 has no column 'split'"),
+        (None, r"video_ml\.csv: .* does not exist"),
     ],
 )
 def test_a_list_that_is_none_names_file_and_line(lists: Path, text: str | None, message: str) -> None:

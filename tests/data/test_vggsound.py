@@ -18,7 +18,7 @@ def test_lines_of_the_official_form_are_read(tmp_path: Path) -> None:
         ("c_000000", "test", 0),
     ]
     assert clips[1].audio == "vggsound/clips/b_000300.mp4"
-    assert clips[3].problem == "'quack' is no class of train"
+    assert clips[3].problem == "'quack' is not a class of train"
 
 
 def test_unknown_split_is_named_by_line(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_is_no_trial_is_an_error_that_names_file_and_line(small: Path, line
 
 def test_an_absent_list_is_an_error(small: Path) -> None:
     (small / PATHS["vc1_o"]).unlink()
-    with pytest.raises(UserError, match=r"veri_test\.txt: .* not there"):
+    with pytest.raises(UserError, match=r"veri_test\.txt: .* does not exist"):
         VoxCeleb().clips(small)
 
 

@@ -142,7 +142,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, kind: str) -> N
     members = {"zeros": bytes(5_000_000)}
     made = zipped(tmp_path, members) if kind == "zip" else tar(tmp_path, dict(members), kind)
     assert made.stat().st_size < 50_000  # else it were no bomb: 100 x 50,000 = 5,000,000
-    with pytest.raises(UserError, match="as a bomb does"):
+    with pytest.raises(UserError, match="implausible"):
         unpack(made, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -155,7 +155,7 @@ def test_an_archive_of_too_many_files_or_bytes_is_refused(
     monkeypatch.setattr(archives, limit, {"MAX_MEMBERS": 3, "MAX_BYTES": 9}[limit])
     unpack(made, tmp_path / "out")
     monkeypatch.setattr(archives, limit, {"MAX_MEMBERS": 2, "MAX_BYTES": 8}[limit])
-    with pytest.raises(UserError, match="grows beyond all measure"):
+    with pytest.raises(UserError, match="implausible"):
         unpack(made, tmp_path / "out")
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path, kind: str) -> None:
         "rotten zip": packed.replace(packed[middle], bytes(100)),
     }[kind]
     (tmp_path / "damaged").write_bytes(damaged)
-    with pytest.raises(WrongBytesError, match=r"^is no readable tar, zip or rar archive: [^\n]+$"):
+    with pytest.raises(WrongBytesError, match=r"^is not a readable tar, zip or rar archive: [^\n]+$"):
         unpack(tmp_path / "damaged", tmp_path / "out")
 
 
@@ -209,7 +209,7 @@ def test_a_rar_is_unpacked_as_safely_by_bsdtar(tmp_path: Path) -> None:
         unpack(rar(tmp_path, {"../evil": b"!"}), tmp_path / "work/out")
     made = rar(tmp_path, {"a": NOISE})
     made.write_bytes(made.read_bytes()[:1000])
-    with pytest.raises(WrongBytesError, match="is no readable tar, zip or rar archive"):
+    with pytest.raises(WrongBytesError, match="is not a readable tar, zip or rar archive"):
         unpack(made, tmp_path / "again")
 
 

@@ -376,7 +376,7 @@ def test_a_wrong_and_a_missing_wav_are_named_and_the_archive_is_fetched_anew(ser
 )
 def test_a_damaged_archive_is_an_error_that_names_it(server: Server, tmp_path: Path, damage: bytes) -> None:
     server.files["/all"] = damage
-    with pytest.raises(UserError, match=rf"{server.url}/all \(is no readable tar, zip or rar archive: "):
+    with pytest.raises(UserError, match=rf"{server.url}/all \(is not a readable tar, zip or rar archive: "):
         download(one_archive(f"{server.url}/all", WAVS), tmp_path / "raw", cache=tmp_path / "cache")
     assert not (tmp_path / "raw").exists()
 

@@ -176,7 +176,7 @@ def test_a_raw_file_with_other_bytes_is_named(raw: Path, tmp_path: Path) -> None
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"000_a0.mp4: has other bytes than its manifest says"):
+    with pytest.raises(UserError, match=r"000_a0.mp4: differs from its manifest"):
         prepare(recipe_of(damaged, VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     assert not (tmp_path / "prep").exists()
 
@@ -238,7 +238,7 @@ def test_real_clips_are_packed_or_named_with_the_reason(mirror: Path, tmp_path: 
     prepare(recipe, tmp_path / "prep", 2, resume=tmp_path / "resume")
     report = json.loads((tmp_path / "prep/report.json").read_text(encoding="utf-8"))
     why = {entry["clip"]: entry["why"] for entry in report["dropped"]}
-    assert why["gone.mp4"] == "gone.mp4 is not there"
+    assert why["gone.mp4"] == "gone.mp4 does not exist"
     assert why["kinetics_arm_wrestling_noaudio.mp4"] == why["nasa_13013_rotated_noaudio.mp4"] == "has no sound"
     assert set(why) == {
         "corrupted.mp4", "empty.mp4", "gone.mp4", "kinetics_arm_wrestling_noaudio.mp4",
@@ -260,7 +260,7 @@ def test_too_many_bad_clips_are_an_error_that_lists_them(tmp_path: Path) -> None
     with pytest.raises(UserError) as error:
         prepare(recipe_of(raw, PLAIN, {"odd_readers:Odd": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     assert "12 of 12 clips cannot be used, more than max_dropped (2.0%)" in str(error.value)
-    assert "gone03.mp4: gone03.mp4 is not there" in str(error.value)
+    assert "gone03.mp4: gone03.mp4 does not exist" in str(error.value)
     report = json.loads((tmp_path / "resume/prep-report.json").read_text(encoding="utf-8"))
     assert len(report["dropped"]) == 12
     assert not (tmp_path / "prep").exists()

@@ -44,7 +44,7 @@ def test_a_listed_clip_whose_file_is_absent_is_dropped_and_named() -> None:
     there, gone = clip("there"), clip("gone")
     selection = chosen([there, gone], checksums(there) | {"gone.mp4": "x"})
     assert [found.name for found in selection.clips] == ["there"]
-    assert selection.dropped == [{"clip": "gone", "why": "gone.wav is not there"}]
+    assert selection.dropped == [{"clip": "gone", "why": "gone.wav does not exist"}]
     assert selection.num_listed == 2
 
 

@@ -1,4 +1,4 @@
-"""Which data sets are there? Their readers, and generators of miniatures, by name: `name: module:Class`."""
+"""Registry of the datasets' readers and of the generators of miniatures: `name: module:Class`."""
 
 REGISTRY = {
     "audioset": "audioset:AudioSet",

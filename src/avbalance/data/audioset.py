@@ -24,14 +24,14 @@ class AudioSet(Reader):
     media = (f"{FOLDER}/clips/*.mp4",)
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The clips of train, then of test, as listed."""
+        """Return the clips of train, then of test, as listed."""
         rows = read_table(raw / FOLDER / "csv/class_labels_indices.csv", ("index", "mid", "display_name"))
         classes = {row["mid"]: int(row["index"]) for _, row in rows}
         return [clip for name, split in LISTS.items() for clip in read_segments(raw / FOLDER / name, split, classes)]
 
 
 def read_segments(path: Path, split: SplitName, classes: dict[str, int]) -> list[Clip]:
-    """The clips of a list; three lines of comment lead, and a blank follows every comma.
+    """Return the clips of a list; three lines of comment lead, and a blank follows every comma.
 
     Args:
         path: The list.
@@ -43,10 +43,10 @@ def read_segments(path: Path, split: SplitName, classes: dict[str, int]) -> list
         try:
             name = f"{video}_{int(float(start)):06d}"
         except ValueError:
-            raise UserError(f"{path}: line {line}: {start!r} is no number of seconds; get the file anew") from None
+            raise UserError(f"{path}: line {line}: {start!r} is not a number of seconds; fetch it again") from None
         labels = tuple(sorted(classes[mid] for mid in mids.split(",") if mid in classes))
         unknown = [mid for mid in mids.split(",") if mid not in classes]
-        problem = f"{unknown[0]!r} is no class of class_labels_indices.csv" if unknown else ""
+        problem = f"{unknown[0]!r} is not a class of class_labels_indices.csv" if unknown else ""
         file = f"{FOLDER}/clips/{name}.mp4"
         clips.append(Clip(name, split, labels, file, file, problem=problem))
     return clips

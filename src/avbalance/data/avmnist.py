@@ -136,11 +136,11 @@ class AVMNIST(ArrayReader):
             )
 
     def random(self, split: str, purpose: int) -> Generator:
-        """The random stream of a split and purpose."""
+        """Return the random stream of a split and purpose."""
         return default_rng([self.seed, SPLITS.index(split), purpose])
 
     def choose_images(self, labels: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.intp]]:
-        """{split: indices into its images}, in the order of the clips."""
+        """Return {split: indices into its images}, in the order of the clips."""
         chosen = {}
         for split, count in self.num_clips.items():
             if count > len(labels[split]):
@@ -153,7 +153,7 @@ class AVMNIST(ArrayReader):
         return chosen | divide(chosen["train"], labels["train"], num_val, self.random("val", IMAGE_CHOICE))
 
     def choose_recordings(self, recordings: Recordings) -> dict[str, NDArray[np.intp]]:
-        """{split: indices of its recordings}."""
+        """Return {split: indices of its recordings}."""
         test, rest = np.flatnonzero(recordings.is_test), np.flatnonzero(~recordings.is_test)
         num_val = round(self.val_fraction * len(rest))
         return {"test": test} | divide(rest, recordings.voices, num_val, self.random("val", RECORDING_CHOICE))
@@ -161,7 +161,7 @@ class AVMNIST(ArrayReader):
     def pair(
         self, split: str, labels: NDArray[np.int64], spoken: NDArray[np.intp], digits: NDArray[np.int64]
     ) -> NDArray[np.intp]:
-        """For each clip a recording of its label; all of a label are used before one is used again."""
+        """Return a recording of its label for each clip; no recording is used again before all have been used."""
         random = self.random(split, PAIRING)
         partner = np.empty(len(labels), dtype=np.intp)
         for label in np.unique(labels):
@@ -175,7 +175,7 @@ class AVMNIST(ArrayReader):
     def images(
         self, split: str, pixels: NDArray[np.uint8], components: Components | None
     ) -> Iterator[NDArray[np.float32]]:
-        """Chunks [k, 1, 28, 28] of noisy images."""
+        """Yield chunks [k, 1, 28, 28] of noisy images."""
         random = self.random(split, IMAGE_NOISE)
         for start in range(0, len(pixels), CHUNK):
             image = pixels[start : start + CHUNK].reshape(-1, 28 * 28).astype(np.float32) / np.float32(255)
@@ -185,7 +185,7 @@ class AVMNIST(ArrayReader):
             yield (image + np.float32(self.image_noise) * noise).reshape(-1, 1, 28, 28)
 
     def waves(self, split: str, waves: NDArray[np.float32], partner: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
-        """Chunks [k, 8000] of noisy waves, or [k, 1, 112, 112] of their spectrograms."""
+        """Yield chunks [k, 8000] of noisy waves, or [k, 1, 112, 112] of their spectrograms."""
         random = self.random(split, AUDIO_NOISE)
         for start in range(0, len(partner), CHUNK):
             wave = waves[partner[start : start + CHUNK]]
@@ -198,7 +198,7 @@ class AVMNIST(ArrayReader):
 
 
 def draw(strata: NDArray[Any], count: int, random: Generator) -> NDArray[np.intp]:
-    """`count` of the places in `strata` [n], every stratum's fair share to one, in random order."""
+    """Draw `count` places of `strata` [n], a fair share (to within one) of every stratum, in random order."""
     order = random.permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
     ticks = np.arange(len(order) + 1) * count // len(order)
@@ -208,14 +208,14 @@ def draw(strata: NDArray[Any], count: int, random: Generator) -> NDArray[np.intp
 def divide(
     members: NDArray[np.intp], strata: NDArray[Any], num_val: int, random: Generator
 ) -> dict[str, NDArray[np.intp]]:
-    """Divide `members` into train and val, val with every stratum's fair share; `strata` is [all]."""
+    """Divide `members` into train and val; val gets a fair share of every stratum. `strata` is [all]."""
     is_val = np.zeros(len(members), dtype=np.bool_)
     is_val[draw(strata[members], num_val, random)] = True
     return {"train": members[~is_val], "val": members[is_val]}
 
 
 def log_spectrogram(waves: Tensor, window_samples: int, hop_samples: int) -> Tensor:
-    """log(|STFT|^2 + 1e-7) under a periodic Hann window without padding, standardised per clip.
+    """Return log(|STFT|^2 + 1e-7) under a periodic Hann window without padding, standardised per clip.
 
     Args:
         waves: [clips, samples], float32.

@@ -1,4 +1,4 @@
-"""What a reader says of its clips before anything is decoded."""
+"""Interface of readers, which list the clips of a dataset before anything is decoded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ SplitName = Literal["train", "val", "test"]
 
 
 class ClipError(ValueError):
-    """Why a clip cannot be used: one line, without the clip's name."""
+    """Reason why a clip cannot be used: one line, without the name of the clip."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Clip:
     """One labelled piece of media.
 
     Attributes:
-        name: Unique in its data set, as the data set names it.
-        split: Where it belongs.
-        label: Its class; all of its classes, ascending, where a clip has several.
-        visual, audio: Media files below the raw folder, with `/`; both are one file where it holds both, and None
-            where the data set has no such modality. A still image is a file of one frame.
-        landmarks: The file beside it that holds the landmarks of its face (see `prepare.detectors.given`).
-        start, end: Seconds of the media that belong to the clip; None for all of it.
-        problem: Why it cannot be used, such as an unknown label; it is dropped and reported.
+        name: Unique in its dataset, as the dataset names it.
+        split: Split of the clip.
+        label: Class of the clip; a tuple of all its classes, ascending, in tasks with several labels.
+        visual, audio: Media files, relative to the raw folder, with `/`; the same file if it holds both modalities,
+            None if the dataset lacks the modality. A still image is a file of one frame.
+        landmarks: File with the landmarks of the face (see `prepare.detectors.given`).
+        start, end: Start and end of the clip in the media file, in seconds; None for the whole file.
+        problem: Reason why the clip cannot be used, such as an unknown label. The clip is dropped and reported.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Clip:
 
 
 class Trial(NamedTuple):
-    """Two test clips by name, and whether they show one person."""
+    """Names of two test clips, and whether both show the same person."""
 
     enrol: str
     test: str
@@ -46,29 +46,29 @@ class Trial(NamedTuple):
 
 
 class Reader:
-    """Knows where a data set's clips lie and what their labels are. Options are the constructor's keywords.
+    """Base of readers, which list the clips of a dataset. Options are the constructor's keywords.
 
     Attributes:
-        media: Patterns (as for `Path.glob`) of the media files below the raw folder. A file that fits one and belongs
-            to no clip is reported.
+        media: Patterns (as for `Path.glob`) of the media files below the raw folder. A file that matches a pattern
+            but belongs to no clip is reported.
     """
 
     media: ClassVar[tuple[str, ...]] = ()
 
     def clips(self, raw: Path) -> list[Clip]:
-        """All clips of a raw folder, in an order that does not depend on the file system.
+        """Return all clips of a raw folder, in an order that does not depend on the file system.
 
-        A clip in a list whose file is absent is given all the same: it is looked for, dropped and reported.
+        A listed clip without a file is returned as well; it is dropped and reported later.
 
         Raises:
-            UserError: A list is absent or is no such list; names file and line.
+            UserError: A list is absent or malformed; the message names file and line.
         """
         raise NotImplementedError
 
     def class_names(self, raw: Path) -> list[str] | None:
-        """Names of the classes in the data set's own lists, by label; None where they have only numbers."""
+        """Return the names of the classes in the dataset's lists, by label; None if the lists have only numbers."""
         return None
 
     def trials(self, raw: Path) -> dict[str, list[Trial]]:
-        """{name of a list: its trials} of a data set for verification; none by default."""
+        """Return {name of a list: its trials} of a dataset for verification; none by default."""
         return {}

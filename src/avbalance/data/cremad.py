@@ -37,11 +37,11 @@ class CREMAD(Reader):
         self.split = split
 
     def class_names(self, raw: Path) -> list[str]:
-        """The emotions of stat.csv."""
+        """Return the emotions of stat.csv."""
         return [emotion for _, (emotion,) in read_rows(raw / CLASSES, num_fields=1)]
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The clips of both lists, in their order."""
+        """Return the clips of both lists, in their order."""
         classes = self.class_names(raw)
         listed: list[tuple[SplitName, str, str]] = [
             (split, name, emotion)
@@ -58,7 +58,7 @@ def clip_of(raw: Path, name: str, emotion: str, split: SplitName | None, classes
     """A listed clip; `split` is None for an actor whom nobody knows."""
     problem, parts = "", NAME.fullmatch(name)
     if emotion not in classes:
-        problem = f"{emotion!r} is none of the classes {', '.join(classes)}"
+        problem = f"{emotion!r} is not one of the classes {', '.join(classes)}"
     elif parts is None or parts["emotion"] != emotion:
         problem = f"is listed as {emotion}, but its name says otherwise"
     elif split is None:

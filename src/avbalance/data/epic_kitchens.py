@@ -15,7 +15,7 @@ NUM_TRAIN_KITCHENS = 25
 
 
 class Edition(NamedTuple):
-    """What differs between the editions.
+    """Differences between the editions.
 
     Attributes:
         folder: Where everything lies.
@@ -96,10 +96,10 @@ class EPICKitchens(Reader):
                 try:
                     clip, pair = self._read(row, split)
                 except ValueError as error:
-                    raise UserError(f"{path}: line {line}: {error}; get the file anew") from error
+                    raise UserError(f"{path}: line {line}: {error}; fetch it again") from error
                 for what, index in zip(num_classes, pair, strict=True):
                     if index >= num_classes[what]:
-                        clip = replace(clip, problem=f"{what} {index} is none of the {num_classes[what]} classes")
+                        clip = replace(clip, problem=f"{what} {index} is not one of the {num_classes[what]} classes")
                 clips.append(clip)
                 pairs.append(pair)
         if self.label != "action":
@@ -108,14 +108,14 @@ class EPICKitchens(Reader):
         return [replace(clip, label=actions[pair]) for clip, pair in zip(clips, pairs, strict=True)]
 
     def _count(self, path: Path) -> int:
-        """How many classes are listed; they are numbered from 0."""
+        """Return the number of listed classes, which are numbered from 0."""
         return sum(1 for _ in read_table(path, ()))
 
     def _read(self, row: dict[str, str], split: SplitName | None) -> tuple[Clip, tuple[int, int]]:
         """A segment, labelled as if verb or noun were asked for, and its pair.
 
         Raises:
-            ValueError: The line is no such segment.
+            ValueError: The line is not a segment.
         """
         kitchen, video = row["participant_id"], row["video_id"]
         verb, noun = int(row["verb_class"]), int(row["noun_class"])
@@ -138,8 +138,8 @@ def seconds(timestamp: str) -> float:
     """`00:01:02.50` as 62.5.
 
     Raises:
-        ValueError: It is no such time.
+        ValueError: The text is not a time.
     """
     if (match := TIME.fullmatch(timestamp)) is None:
-        raise ValueError(f"{timestamp!r} is no time such as 00:01:02.50")
+        raise ValueError(f"{timestamp!r} is not a time such as 00:01:02.50")
     return round(3600 * int(match[1]) + 60 * int(match[2]) + float(match[3]), 6)

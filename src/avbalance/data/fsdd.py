@@ -22,7 +22,7 @@ class Recordings:
 
     Attributes:
         names: Path of each below the raw folder.
-        digits: [n], what is said.
+        digits: [n], spoken digit.
         voices: [n], digit and speaker as one string.
         is_test: [n], whether a recording is in FSDD's test part.
         waves: [n, 8000], one second each, root mean square 1.
@@ -39,7 +39,7 @@ class Recordings:
 
 
 def read_recordings(folder: Path) -> Recordings:
-    """Read FSDD's wavs; one that cannot be used is dropped and named, a longer one is cut and named."""
+    """Read the recordings of FSDD; unusable ones are dropped, long ones are cut, and both are reported."""
     names, digits, voices, is_test, waves = [], [], [], [], []
     dropped, repaired = [], []
     for path in sorted(folder.glob("*.wav")):
@@ -73,17 +73,17 @@ def read_recordings(folder: Path) -> Recordings:
 
 
 def read_wav(path: Path) -> NDArray[np.int16]:
-    """The samples [n] of an 8 kHz mono 16-bit wav with sound in its first second.
+    """Return the samples [n] of an 8 kHz mono 16-bit wav with sound in its first second.
 
     Raises:
-        ValueError: The file is anything else; the message says what.
+        ValueError: The file is not such a wav; the message gives the reason.
     """
     try:
         with wave.open(str(path)) as file:
             params = file.getparams()
             data = file.readframes(params.nframes)
     except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk that ends behind the file
-        raise ValueError(f"no PCM wav: {str(error) or 'damaged header'}") from error
+        raise ValueError(f"is not a PCM wav: {str(error) or 'damaged header'}") from error
     if params.framerate != SAMPLE_RATE:
         raise ValueError(f"{params.framerate} Hz instead of {SAMPLE_RATE}")
     if params.nchannels != 1 or params.sampwidth != 2:

@@ -19,7 +19,7 @@ WORDS = {
     "digit": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     "adverb": ("again", "now", "please", "soon"),
 }
-"""The six words of a sentence in their order, and what each may be; there is no letter w."""
+"""The six words of a sentence in their order, and the values of each; the letter w does not occur."""
 
 
 class GRID(Reader):
@@ -76,14 +76,14 @@ class GRID(Reader):
                     landmarks=f"grid_s1/{row['landmarks']}" if row.get("landmarks") else None,
                     start=first,
                     end=None if first is None or self.seconds is None else first + self.seconds,
-                    problem="" if said in known else f"{said!r} is no {self.word}",
+                    problem="" if said in known else f"{said!r} is not a {self.word}",
                 )
             )
         return clips
 
 
 def read_metadata(path: Path) -> list[tuple[str, dict[str, str]]]:
-    """The lines of metadata.csv, each with its place in the file.
+    """Return the lines of metadata.csv, each with its place in the file.
 
     Raises:
         UserError: The file is absent or lacks a column or a field.
@@ -94,9 +94,9 @@ def read_metadata(path: Path) -> list[tuple[str, dict[str, str]]]:
         rows = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
         if missing:
-            raise UserError(f"{path}: line 1: has no column {missing[0]!r}; get the file anew")
+            raise UserError(f"{path}: line 1: has no column {missing[0]!r}; fetch it again")
         lines = [(f"{path}: line {rows.line_num}", row) for row in rows]
     for where, row in lines:
         if None in row.values() or None in row:
-            raise UserError(f"{where}: has not as many fields as line 1; get the file anew")
+            raise UserError(f"{where}: has another number of fields than line 1; fetch it again")
     return lines

@@ -20,10 +20,10 @@ class ImageNet(Reader):
     media = (f"{FOLDER}/*/*/*.JPEG",)
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The images of train, then of val, by synset and name.
+        """Return the images of train, then of val, by synset and name.
 
         Raises:
-            UserError: There are no folders of classes.
+            UserError: The folders of classes do not exist.
         """
         synsets = sorted(path.name for path in (raw / FOLDER / "train").glob("*") if path.is_dir())
         if not synsets:
@@ -35,6 +35,6 @@ class ImageNet(Reader):
                 synset = path.parent.name
                 file = path.relative_to(raw).as_posix()
                 name = f"{part}/{synset}/{path.stem}"
-                problem = "" if synset in classes else f"{synset!r} is no synset of train"
+                problem = "" if synset in classes else f"{synset!r} is not a synset of train"
                 clips.append(Clip(name, split, classes.get(synset, -1), visual=file, problem=problem))
         return clips

@@ -22,14 +22,14 @@ class Kinetics(Reader):
     media = (f"{FOLDER}/*/*.mp4",)
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The clips of train, then of test, as listed."""
+        """Return the clips of train, then of test, as listed."""
         listed = {part: self._read(raw / FOLDER / f"annotations/{part}.csv") for part in PARTS}
         classes = {action: index for index, action in enumerate(sorted({action for _, action in listed["train"]}))}
         clips = []
         for part, split in PARTS.items():
             for name, action in listed[part]:
                 file = find_video(raw, name, (part,))
-                problem = "" if action in classes else f"{action!r} is no class of train.csv"
+                problem = "" if action in classes else f"{action!r} is not a class of train.csv"
                 clips.append(Clip(name, split, classes.get(action, -1), file, file, problem=problem))
         return clips
 
@@ -40,12 +40,12 @@ class Kinetics(Reader):
             try:
                 start, end = int(row["time_start"]), int(row["time_end"])
             except ValueError:
-                raise UserError(f"{path}: line {line}: time_start and time_end are no whole seconds") from None
+                raise UserError(f"{path}: line {line}: time_start and time_end are not whole seconds") from None
             listed[f"{row['youtube_id']}_{start:06d}_{end:06d}", row["label"]] = None
         return listed
 
 
 def find_video(raw: Path, name: str, folders: tuple[str, ...]) -> str:
-    """The file of a clip below `raw`: its replacement if there is one, else the first folder's that has it."""
+    """Return the file of a clip, relative to `raw`: its replacement if it exists, else the first existing file."""
     candidates = [f"{FOLDER}/{folder}/{name}.mp4" for folder in (REPLACEMENT, *folders)]
     return next((file for file in candidates if (raw / file).is_file()), candidates[1])

@@ -19,12 +19,12 @@ class KineticsSounds(Reader):
     """
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The clips of train, then of test, as listed."""
+        """Return the clips of train, then of test, as listed."""
         clips = []
         for split, path in LISTS.items():
             for _, (name, _, label) in read_rows(raw / path, num_fields=3):
                 known = label.isdecimal() and int(label) < NUM_CLASSES
-                problem = "" if known else f"{label!r} is none of the classes 0 to {NUM_CLASSES - 1}"
+                problem = "" if known else f"{label!r} is not one of the classes 0 to {NUM_CLASSES - 1}"
                 file = find_video(raw, name, ("train", "val"))
                 clips.append(Clip(name, split, int(label) if known else -1, file, file, problem=problem))
         return clips

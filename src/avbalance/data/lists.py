@@ -1,4 +1,4 @@
-"""The lists that data sets come with: text with fields, with or without a byte order mark, any line ends."""
+"""Lists of datasets: text files of fields, with or without a byte order mark, with any line breaks."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,15 +8,16 @@ from avbalance.errors import UserError
 
 
 def read_rows(path: Path, num_fields: int, delimiter: str = ",", comment: str = "") -> Iterator[tuple[int, list[str]]]:
-    """The fields of every line that is not empty, with the line's number, from 1.
+    """Yield the number, from 1, and the fields of every line that is not empty.
 
     Args:
         path: A UTF-8 file; fields may be quoted, and a blank may follow the delimiter.
-        num_fields: How many every line has.
-        comment: What the lines that are passed over begin with.
+        num_fields: Number of fields of every line.
+        delimiter: Character between two fields.
+        comment: Start of the lines to skip.
 
     Raises:
-        UserError: The file is absent or no such list; names file and line.
+        UserError: The file is absent or malformed; the message names file and line.
     """
     for line, fields in _parse(path, delimiter):
         if comment and fields[0].startswith(comment):
@@ -26,19 +27,19 @@ def read_rows(path: Path, num_fields: int, delimiter: str = ",", comment: str = 
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The lines behind the header as {column: value}, with their numbers.
+    """Yield the number and the {column: value} of every line after the header.
 
     Args:
         path: As in `read_rows`, comma-separated.
-        columns: Which the header must name, among others, in any order.
+        columns: Columns that the header must have, among others, in any order.
 
     Raises:
-        UserError: The file is absent or no such list; names file and line.
+        UserError: The file is absent or malformed; the message names file and line.
     """
     lines = _parse(path, ",")
     _, header = next(lines, (1, []))
     if missing := [column for column in columns if column not in header]:
-        raise UserError(f"{path}: line 1 names no column {missing[0]!r}; is this the list that it should be?")
+        raise UserError(f"{path}: line 1 has no column {missing[0]!r}; check that this is the right list")
     for line, fields in lines:
         _check(path, line, fields, len(header))
         yield line, dict(zip(header, fields, strict=True))
@@ -60,7 +61,7 @@ def write_rows(
 
 def _parse(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     if not path.is_file():
-        raise UserError(f"{path}: this list is not there; put it there, or get the raw files anew")
+        raise UserError(f"{path}: this list does not exist; put it there, or fetch the raw files again")
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         try:
@@ -68,9 +69,9 @@ def _parse(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 if fields:
                     yield lines.line_num, fields
         except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path}: line {lines.line_num + 1} cannot be read ({error}); get the file anew") from error
+            raise UserError(f"{path}: line {lines.line_num + 1} cannot be read ({error}); fetch it again") from error
 
 
 def _check(path: Path, line: int, fields: list[str], num_fields: int) -> None:
     if len(fields) != num_fields:
-        raise UserError(f"{path}: line {line} has {len(fields)} fields instead of {num_fields}; get the file anew")
+        raise UserError(f"{path}: line {line} has {len(fields)} fields instead of {num_fields}; fetch it again")

@@ -21,7 +21,7 @@ class MiniAudioSet(Reader):
     reported, only where too few are there. Other labels of a clip are left out, so are test clips that have no other.
 
     Args:
-        num_classes: Classes that are kept; they are numbered anew in AudioSet's order.
+        num_classes: Number of classes that are kept; they are renumbered in the order of AudioSet.
         num_train: Training clips that are kept.
         seed: Of the order.
     """
@@ -36,7 +36,7 @@ class MiniAudioSet(Reader):
         self.seed = seed
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The sample of train, then all of test that has a class that is kept."""
+        """Return the sample of train, then all clips of test with a class that is kept."""
         listed = [(clip, clip.label) for clip in AudioSet().clips(raw) if isinstance(clip.label, tuple)]
         counts = Counter(label for clip, labels in listed if clip.split == "train" for label in labels)
         largest = sorted(counts, key=lambda label: (-counts[label], label))[: self.num_classes]

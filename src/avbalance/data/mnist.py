@@ -15,12 +15,12 @@ CHUNK = 1000
 
 
 def image_file(part: Literal["train", "t10k"]) -> str:
-    """The images of a part, below the raw folder."""
+    """Return the path of a part's images, relative to the raw folder."""
     return f"mnist/{part}-images-idx3-ubyte.gz"
 
 
 def read_mnist(raw: Path, part: Literal["train", "t10k"]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images [n, 28, 28] and labels [n] of a part.
+    """Return images [n, 28, 28] and labels [n] of a part.
 
     Raises:
         UserError: A file is absent or damaged, or the two do not belong together.
@@ -33,20 +33,20 @@ def read_mnist(raw: Path, part: Literal["train", "t10k"]) -> tuple[NDArray[np.ui
 
 
 def read_idx(path: Path, num_dims: int) -> NDArray[np.uint8]:
-    """The array in a gzipped idx file of bytes with `num_dims` dimensions.
+    """Return the array of a gzipped idx file of bytes with `num_dims` dimensions.
 
     Raises:
-        UserError: The file is absent, truncated or something else.
+        UserError: The file is absent, truncated or of another kind.
     """
     try:
         data = gzip.decompress(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; download the dataset again") from error
+        raise UserError(f"{path}: does not exist; download the dataset again") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: damaged ({error}); remove its folder and download it again") from error
     header = np.frombuffer(data[: 4 + 4 * num_dims], dtype=">u4")
     if len(header) != 1 + num_dims or header[0] != 0x0800 + num_dims:
-        raise UserError(f"{path}: is no idx file of bytes with {num_dims} dimensions; download it again")
+        raise UserError(f"{path}: is not an idx file of bytes with {num_dims} dimensions; download it again")
     shape = tuple(int(size) for size in header[1:])
     content = np.frombuffer(data, dtype=np.uint8, offset=header.nbytes)
     if len(content) != np.prod(shape):
@@ -67,7 +67,7 @@ class Components:
     vectors: NDArray[np.float32]
 
     def project(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[n, pixels] -> [n, pixels], what the components keep of the images."""
+        """Project images [n, pixels] on the components; same shape."""
         kept = self.mean + (images - self.mean) @ self.vectors @ self.vectors.T
         return np.asarray(kept, dtype=np.float32)
 

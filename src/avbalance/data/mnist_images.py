@@ -12,7 +12,7 @@ from avbalance.errors import UserError
 from avbalance.ranges import Count, Rate, Whole
 
 MEAN, STD = 33.3184, 78.5675
-"""Of the pixels of the 60,000 training images, from 0 to 255."""
+"""Mean and deviation of the pixels, 0 to 255, of the 60,000 training images."""
 
 
 class MNISTImages(ArrayReader):
@@ -25,7 +25,7 @@ class MNISTImages(ArrayReader):
         num_train: Images of train and val together.
         num_test: Images of test.
         val_fraction: Share of `num_train` that is val.
-        seed: Of the choice of images.
+        seed: Seed of the choice of images.
     """
 
     def __init__(

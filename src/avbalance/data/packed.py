@@ -17,25 +17,25 @@ from avbalance.augmentations.crops import Boxes, Size, cut, fixed
 from avbalance.types import Batch
 
 RELEASE_BYTES = 64 * 2**20
-"""After how much reading the pages of mapped arrays are handed back."""
+"""Number of bytes read after which the pages of mapped arrays are released."""
 FAULT_BYTES = 64 * 2**10
-"""What a read maps besides its row, about: the kernel maps around an address, more where it keeps large folios."""
+"""Approximate number of bytes that a read maps besides its row: the kernel maps around an address."""
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """`dataset.json`: {"num_classes", "classes", "modalities": {modality: {"shape"}}, "splits", ...}."""
+    """Return `dataset.json`: {"num_classes", "classes", "modalities": {modality: {"shape"}}, "splits", ...}."""
     description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     return description
 
 
 def files_of(folder: Path, split: str, modality: str) -> list[Path]:
-    """The `.npy` files that hold a split's clips one after another: `<split>_<modality>.npy`, or its shards."""
+    """Return the `.npy` files of a split's clips, in order: `<split>_<modality>.npy`, or its shards."""
     whole = folder / f"{split}_{modality}.npy"
     return [whole] if whole.exists() else sorted(folder.glob(f"{split}_{modality}-*.npy"))
 
 
 class MappedArray:
-    """The rows of `.npy` files one after another, mapped; reading them keeps little resident, however many there are.
+    """Memory-mapped rows of several `.npy` files; reading them keeps little in memory, whatever their number.
 
     Args:
         paths: At least one file; all hold rows of one shape and type.
@@ -56,11 +56,11 @@ class MappedArray:
 
     @property
     def nbytes(self) -> int:
-        """Of all rows."""
+        """Number of bytes of all rows."""
         return sum(shard.nbytes for shard in self.shards)
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Copies of rows, [len(index), *shape]."""
+        """Return copies of rows, [len(index), *shape]."""
         if len(self.shards) == 1:
             gathered: NDArray[Any] = self.shards[0][index]
         else:
@@ -78,17 +78,17 @@ class MappedArray:
 
 
 class Split:
-    """The clips of one split, on disk or, where the device has room, on the device.
+    """The clips of one split, on disk or, if the device has room, on the device.
 
     Args:
-        folder: A prepared data set.
+        folder: A prepared dataset.
         split: `train`, `val` or `test`.
-        modalities: Which modalities batches hold.
-        device: Where batches go.
+        modalities: Modalities of a batch.
+        device: Device of the batches.
 
     Attributes:
-        labels: [n], int64; [n, num_classes], uint8, where a clip has several.
-        videos: [n], int64, which video a clip is a window of; None where clips are no windows.
+        labels: [n], int64; [n, num_classes], uint8, in tasks with several labels.
+        videos: [n], int64, number of the video from which a clip is cut; None if clips are not cut from videos.
     """
 
     def __init__(self, folder: Path, split: str, modalities: list[str], device: torch.device) -> None:
@@ -118,12 +118,12 @@ class Split:
     def batch(
         self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
     ) -> Batch:
-        """The clips at these places; labels of several classes are float32 [batch, num_classes].
+        """Return the clips at these places; in tasks with several labels, labels are float32 [batch, num_classes].
 
         Args:
             index: [batch].
-            draw: Boxes to cut from these clips' pictures, by the size stored and the size seen; None for those of
-                evaluation.
+            draw: Function that draws the boxes to cut from these clips' pictures, given the size stored and the size
+                seen; None for the boxes of evaluation.
         """
         places = torch.from_numpy(index).to(self.device)
         if self._resident is not None:
@@ -150,14 +150,14 @@ class Split:
 
 
 class Batches:
-    """One pass over a split in batches of equal size, give or take one clip: none is dropped, none is tiny.
+    """Passes over a split in batches whose sizes differ by at most one clip; no clip is dropped.
 
     Args:
         split: The clips.
-        batch_size: The largest batch.
-        seed: Shuffle by this seed, and anew in every later pass; None for the order on disk.
+        batch_size: Size of the largest batch.
+        seed: Seed of the shuffling, which differs in every pass; None for the order on disk.
         subset: Places of the clips; None for all.
-        augmentation: How pictures are cut in each pass, by the seed of its order.
+        augmentation: Augmentation of pictures; its seed is that of the pass.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Sports(Reader):
             shuffled = sorted((names[i] for i in order), key=lambda name: name not in present)
             for name in shuffled[: self.sizes[split]]:
                 label, file = labels[name], f"{FOLDER}/videos/{name}.mp4"
-                problem = "" if label < num_classes else f"label {label} is none of the {num_classes} in labels.txt"
+                problem = "" if label < num_classes else f"label {label} is not one of the {num_classes} in labels.txt"
                 clips.append(Clip(name, split, label, file, file, problem=problem))
         return clips
 
@@ -57,6 +57,6 @@ class Sports(Reader):
             _, found, name = address.partition("watch?v=")
             first = numbers.partition(",")[0]
             if not found or not first.isdecimal():
-                raise UserError(f"{path}: line {line} is no address with labels; get the file anew")
+                raise UserError(f"{path}: line {line} is not an address with labels; fetch it again")
             labels.setdefault(name, int(first))
         return labels

@@ -53,10 +53,10 @@ class SSW60Audio(Reader):
 
 
 def listed(raw: Path, part: str, suffix: str, pictures: bool, sound: bool) -> list[Clip]:
-    """The clips of one part, in the order of its list.
+    """Return the clips of one part, in the order of its list.
 
     Raises:
-        UserError: A list is absent or no such list; names file and line.
+        UserError: A list is absent or malformed; the message names file and line.
     """
     labels = {row["label"] for _, row in read_table(raw / FOLDER / "taxa.csv", ("label", "common_name"))}
     path = raw / FOLDER / f"{part}.csv"

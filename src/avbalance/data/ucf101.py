@@ -34,12 +34,12 @@ class UCF101(Reader):
         self.split = split
 
     def class_names(self, raw: Path) -> list[str]:
-        """The actions of classInd.txt, whose numbers begin at 1."""
+        """Return the actions of classInd.txt, whose numbers begin at 1."""
         rows = read_rows(raw / LISTS / "classInd.txt", num_fields=2, delimiter=" ")
         return [action for _, action in sorted((int(number), action) for _, (number, action) in rows)]
 
     def clips(self, raw: Path) -> list[Clip]:
-        """The clips of train and val, then of test, as listed."""
+        """Return the clips of train and val, then of test, as listed."""
         folder = raw / LISTS
         classes = {action: label for label, action in enumerate(self.class_names(raw))}
         files = {
@@ -52,7 +52,7 @@ class UCF101(Reader):
             for action, name, group in listed:
                 split: SplitName = "test" if part == "test" else "val" if (action, group) in val else "train"
                 file = files.get(name.lower(), f"{FOLDER}/{action}/{name}")
-                problem = "" if action in classes else f"{action!r} is no class of classInd.txt"
+                problem = "" if action in classes else f"{action!r} is not a class of classInd.txt"
                 clips.append(
                     Clip(name.removesuffix(".avi"), split, classes.get(action, -1), file, file, problem=problem)
                 )
@@ -64,7 +64,7 @@ class UCF101(Reader):
         for line, (entry, *_) in read_rows(path, num_fields, delimiter=" "):
             action, _, name = entry.partition("/")
             if (match := GROUP.search(name)) is None:
-                raise UserError(f"{path}: line {line}: {entry!r} is no Action/v_Action_gNN_cNN.avi; get the file anew")
+                raise UserError(f"{path}: line {line}: {entry!r} is not Action/v_Action_gNN_cNN.avi; fetch it again")
             listed.append((action, name, int(match[1])))
         return listed
 

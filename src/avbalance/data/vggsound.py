@@ -24,12 +24,15 @@ class VGGSound(Reader):
         listed = []
         for line, (video, start, label, split) in read_rows(path, num_fields=4):
             if split not in splits or not start.isdecimal():
-                raise UserError(f"{path}: line {line} is no id, start, label and split; get the file anew")
+                raise UserError(f"{path}: line {line} is not id, start, label and split; fetch it again")
             listed.append((f"{video}_{int(start):06d}", splits[split], label))
         classes = sorted({label for _, split, label in listed if split == "train"})
         number = {label: index for index, label in enumerate(classes)}
         clips = []
         for name, part, label in listed:
-            file, problem = f"{FOLDER}/clips/{name}.mp4", "" if label in number else f"{label!r} is no class of train"
+            file, problem = (
+                f"{FOLDER}/clips/{name}.mp4",
+                "" if label in number else f"{label!r} is not a class of train",
+            )
             clips.append(Clip(name, part, number.get(label, -1), file, file, problem=problem))
         return clips

@@ -66,24 +66,26 @@ class VoxCeleb(Reader):
         """{list: its trials}, in its order.
 
         Raises:
-            UserError: A list is absent or no such list; names file and line.
+            UserError: A list is absent or malformed; the message names file and line.
         """
         return {name: read_trials(raw / path, part, delimiter) for name, (part, delimiter, path) in LISTS.items()}
 
 
 def read_trials(path: Path, part: int, delimiter: str) -> list[Trial]:
-    """The trials of one list: 1 or 0, and two wavs of VoxCeleb `part`, whose paths may begin with a slash."""
+    """Return the trials of one list: 1 or 0, and two wavs of VoxCeleb `part`, whose paths may begin with a slash."""
     trials = []
     for line, (is_target, *wavs) in read_rows(path, num_fields=3, delimiter=delimiter):
         matches = [UTTERANCE.fullmatch(wav) for wav in wavs]
         enrol, test = (match and f"vox{part}/{match['name']}" for match in matches)
         if is_target not in ("0", "1") or enrol is None or test is None:
-            raise UserError(f"{path}: line {line}: is not 1 or 0 and two files person/video/utterance.wav; get it anew")
+            raise UserError(
+                f"{path}: line {line}: is not 1 or 0 and two files person/video/utterance.wav; fetch it again"
+            )
         trials.append(Trial(enrol, test, is_target == "1"))
     return trials
 
 
 def landmarks_of(raw: Path, video: str) -> str | None:
-    """The file of landmarks beside a video, if it is there."""
+    """Return the file of landmarks beside a video, if it exists."""
     path = f"{video.removesuffix('.mp4')}.landmarks.csv"
     return path if (raw / path).is_file() else None

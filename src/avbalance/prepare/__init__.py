@@ -1,1 +1,1 @@
-"""How do raw files become arrays?"""
+"""Steps from raw files to arrays."""

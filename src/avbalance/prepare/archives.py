@@ -19,15 +19,15 @@ MAX_BYTES = 1 << 42
 MAX_EXPANSION = 100  # bytes out of one byte of archive: media stay near 1, a bomb reaches 1,000
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
 Member = tuple[str, int, IO[bytes] | None]
-"""Name, size, and the bytes; None for a link or a device."""
+"""Name, size and bytes; the bytes are None for a link or a device."""
 
 
 class WrongBytesError(UserError):
-    """A file is not what it should be; another address may have the right one."""
+    """Error: a file differs from the expected one; another address may have the right one."""
 
 
 def inside(folder: Path, name: str) -> Path:
-    """`folder`/`name`; an error if that lies outside the folder."""
+    """Return `folder`/`name`; raise UserError if that lies outside the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise UserError(f"{name!r} lies outside the folder it belongs to; nothing is written there")
@@ -38,7 +38,7 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
     """Unpack everything below `folder`, or, with `contents`, the listed members and nothing else.
 
     Args:
-        archive: Its kind is told by its first bytes.
+        archive: Path of the archive; its kind is determined from its first bytes.
         contents: {"list": name, "entries": {member: sha256}}; members may lie below a top folder, as GitHub packs them.
 
     Raises:
@@ -66,7 +66,7 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
         if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
             raise
         reason = str(error).partition("\n")[0]
-        raise WrongBytesError(f"is no readable tar, zip or rar archive: {reason}") from error
+        raise WrongBytesError(f"is not a readable tar, zip or rar archive: {reason}") from error
     if contents and (missing or differing):
         raise WrongBytesError(
             f"of the {len(entries)} files in {contents['list']}, {len(missing)} are missing "
@@ -76,14 +76,14 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Names and bytes of all members but folders, within the limits."""
+    """Yield names and bytes of all members except folders, within the limits."""
     with archive.open("rb") as file:
         kind = {b"PK\x03\x04": _zip, b"PK\x05\x06": _zip, b"Rar!": _rar}.get(file.read(4), _tar)
     allowed = min(MAX_BYTES, MAX_EXPANSION * archive.stat().st_size)
     for number, (name, size, data) in enumerate(kind(archive), start=1):
         allowed -= size
         if allowed < 0 or number > MAX_MEMBERS:
-            raise UserError(f"{archive}: grows beyond all measure when unpacked, as a bomb does; it is not unpacked")
+            raise UserError(f"{archive}: would take an implausible amount of space; it is not unpacked")
         yield name.removeprefix("./"), data
 
 
@@ -119,7 +119,7 @@ def _rar(archive: Path) -> Iterator[Member]:
 
 
 def _write(data: IO[bytes], target: Path) -> str:
-    """Write a stream to a file; returns the sha256 of its bytes."""
+    """Write a stream to a file; return the sha256 of its bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with target.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Step: one prepared data set -> a page that says what exactly the preprocessing was."""
+"""Step: write the page that documents the preprocessing of a prepared dataset."""
 
 import json
 import re
@@ -79,7 +79,7 @@ def describe_classes(counts: Mapping[str, list[int]], classes: Sequence[str]) ->
 
 
 def describe_report(entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """What happened to clips or files: how many, how often for each reason (numbers aside), and which."""
+    """Summarise entries of a report: their number, the number for each reason (ignoring digits), and the entries."""
     named = [(entry["clip"] if "clip" in entry else entry["file"], entry["why"]) for entry in entries]
     reasons = Counter(re.sub(r"\d+(?:[.,]\d+)*", "#", why) for _, why in named).most_common()
     return {
@@ -134,7 +134,7 @@ def describe_samples(
     classes: Sequence[str],
     clips: pd.DataFrame,
 ) -> tuple[list[audit_pictures.Drawing], list[dict[str, Any]]]:
-    """The drawings of the sample clips, and [{"class", "clips": [{"number", "split", "name", "labels"}]}]."""
+    """Return the drawings of the sample clips, and [{"class", "clips": [{"number", "split", "name", "labels"}]}]."""
     places = [place for group in chosen.values() for place in group]
     arrays: dict[str, list[NDArray[Any]]] = {}
     for modality in modalities:
@@ -158,7 +158,7 @@ def describe_samples(
 
 
 def describe_trials(folder: Path, trials: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
-    """How many pairs each list of a set for verification has, and of how many both are of one person."""
+    """Return the number of pairs of each list of trials, and the number of those that show the same person."""
     if not trials:
         return []
     pairs = pd.read_csv(folder / "trials.csv", dtype={"list": str})
@@ -213,7 +213,7 @@ def render(recipe: Mapping[str, Any]) -> str:
 
 
 def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What the results page says of the data set; argument as for `render`, where the set was verified.
+    """Return the summary for the results page; argument as for `render`, which has verified the dataset.
 
     Returns:
         {"title", "licence", "citation", "task", "num_classes", "classes": names, of few classes only, "clips": {split:

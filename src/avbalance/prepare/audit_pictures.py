@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 Kind = Literal["waveform", "spectrogram", "flow", "pictures"]
 
 HEIGHT = 80
-"""Of an image, pixels; a smaller one stays as it is."""
+"""Side of an image, pixels; smaller images are not enlarged."""
 WIDTH = 160
-"""Of a waveform or a spectrogram, pixels."""
+"""Size of a waveform or a spectrogram, pixels."""
 GAP = 2
 BUDGET_BYTES = 300_000
-"""What all images of a page may take."""
+"""Largest size of all images of a page together."""
 QUALITIES = (92, 80, 70, 60, 45, 30)
-"""Of JPEG, tried in turn until the images fit the budget."""
+"""Qualities of JPEG, tried in turn until the images fit the budget."""
 NUM_BARS = 40
 LINE = "#3a8ac8"  # is seen on white and on black
 
@@ -71,7 +71,7 @@ def draw_all(clips: dict[str, list[NDArray[Any]]]) -> list[Drawing]:
 
 
 def kind_of(modality: str, shape: Sequence[int]) -> Kind:
-    """How a modality is drawn; the audio of AV-MNIST alone is a spectrogram with a channel."""
+    """Return the kind of drawing of a modality; only the audio of AV-MNIST is a spectrogram with a channel."""
     if len(shape) == 1:
         return "waveform"
     if len(shape) == 2 or modality == "audio":

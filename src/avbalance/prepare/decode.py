@@ -1,7 +1,7 @@
-"""Reads pictures and sound from files of media, on one time line in seconds.
+"""Read pictures and sound from files of media, on one time line in seconds.
 
-Pictures are addressed by presentation time, so a variable frame rate needs no care. What libav cannot use becomes
-`ClipError`; damage that it conceals becomes a repair.
+Pictures are addressed by presentation time, so a variable frame rate needs no special treatment. Errors of libav become
+`ClipError`; damage that a decoder conceals becomes a repair.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ from avbalance.prepare.containers import (
 from avbalance.prepare.inspection import Media
 from avbalance.prepare.orientation import display_matrix, upright
 
-LONGEST_STILL = 1.0  # seconds for which a picture may stand in for one that does not come
+LONGEST_STILL = 1.0  # seconds by which a picture may be older or newer than a missing one that it replaces
 LONGEST_JITTER = 0.04  # seconds by which a time stamp of sound may be off without being a gap
 WARM_UP = 0.5  # seconds decoded ahead of a piece of sound, for decoders that look back
 # libswresample's polyphase filter under a Kaiser window of beta 9, twice as long as by default: errors below -90 dB up
@@ -46,23 +46,23 @@ RESAMPLING = {"filter_size": "64", "rematrix_maxval": "1.0"}
 
 @clip_errors()
 def read_frames(media: Media, seconds: NDArray[np.float64], repairs: list[str] | None = None) -> NDArray[np.uint8]:
-    """Pictures by time.
+    """Return the pictures with the given presentation times.
 
-    One that was announced but not coded, as where nothing changed, is shown by the one before.
+    A picture that is announced but not coded, because nothing changed, is replaced by the previous one.
 
     Args:
         seconds: [n], entries of `media.frame_seconds` in any order, repeats allowed; n >= 1.
-        repairs: Takes what is wrong with pictures that are given all the same.
+        repairs: List that takes the defects of pictures that are used all the same.
 
     Returns:
         [n, height, width, 3], RGB, upright, all in the size of the first; pixels as stored, even if not square.
 
     Raises:
-        ClipError: One of them cannot be decoded.
+        ClipError: A picture cannot be decoded.
     """
     pending = sorted(zip(seconds.tolist(), range(len(seconds)), strict=True))
     keys = media.keys[media.keys[:, 0] <= pending[0][0]]
-    target = float(keys[-1, 1]) if len(keys) > 1 else None  # before the second key, the beginning is as near
+    target = float(keys[-1, 1]) if len(keys) > 1 else None  # before the second key, decode from the beginning
     images: NDArray[np.uint8] | None = None
     before: tuple[float, VideoFrame | None] = (-np.inf, None)
     damaged: list[float] = []
@@ -95,18 +95,18 @@ def read_frames(media: Media, seconds: NDArray[np.float64], repairs: list[str] |
 def read_audio(
     media: Media, sample_rate: int, start: float, end: float, repairs: list[str] | None = None
 ) -> NDArray[np.float32]:
-    """Sound as one channel: the mean of stereo; more channels are weighted as libswresample does.
+    """Return sound as one channel: the mean of stereo channels; more channels are weighted by libswresample.
 
     Args:
-        sample_rate: Of the result, Hz.
+        sample_rate: Sample rate of the result, Hz.
         start, end: In the media's time base; sample 0 belongs to `start`.
-        repairs: Takes what is wrong with sound that is given all the same.
+        repairs: List that takes the defects of sound that is used all the same.
 
     Returns:
         [round((end - start) * sample_rate)], full scale 1; silence wherever the file has no sound.
 
     Raises:
-        ClipError: There is no sound, or it cannot be decoded.
+        ClipError: The file has no sound, or the sound cannot be decoded.
     """
     if not media.has_audio:
         raise ClipError("has no sound")
@@ -137,17 +137,17 @@ def read_audio(
 
 
 def _describe_damage(what: str, damaged: list[float], since: float) -> list[str]:
-    """The repair, if any, that some packets from a time on are damaged; earlier ones only prepare the decoder."""
-    number = sum(not seconds < since for seconds in damaged)  # without a time, it counts
+    """Describe damaged packets from a time on; earlier packets only prepare the decoder."""
+    number = sum(not seconds < since for seconds in damaged)  # packets without a time count
     return [f"damaged packets of {what}, concealed by the decoder: {number}"] if number else []
 
 
 def _frames_since(
     media: Media, kind: Kind, since: float, target: float | None, damaged: list[float]
 ) -> Iterator[tuple[float, Any]]:
-    """Decoded frames with their times, from `target` on, or from the first where that fails or leads past `since`.
+    """Yield decoded frames with their times, from `target` on; from the first if that fails or leads past `since`.
 
-    The times of packets that turn out to be damaged are put into `damaged`.
+    The times of damaged packets are added to `damaged`.
     """
     if target is not None:
         frames = _frames(media, kind, target, damaged)
@@ -162,7 +162,7 @@ def _frames_since(
 
 
 def _frames(media: Media, kind: Kind, target: float | None, damaged: list[float]) -> Iterator[tuple[float, Any]]:
-    """Decoded frames with their times, from a decoding time on."""
+    """Yield decoded frames with their times, from a decoding time on."""
     with open_media(media.path) as container:
         stream = best_stream(container, kind)
         assert stream is not None
@@ -183,10 +183,10 @@ def _frames(media: Media, kind: Kind, target: float | None, damaged: list[float]
 
 
 def _decoded(container: InputContainer, stream: Stream, damaged: list[float]) -> Iterator[VideoFrame | AudioFrame]:
-    """All frames from where the file stands.
+    """Yield all frames from the current position of the file.
 
-    A packet that cannot be decoded is an error unless it is the first or the last: then the file was cut there. The
-    times of all that are damaged are put into `damaged`, those of which libav conceals the damage, too.
+    A packet that cannot be decoded is an error unless it is the first or the last one: then the file was cut there. The
+    times of damaged packets are added to `damaged`, including damage that libav conceals.
     """
     problem: FFmpegError | None = None
     has_begun = False
@@ -215,15 +215,15 @@ def _decoded(container: InputContainer, stream: Stream, damaged: list[float]) ->
 
 
 def _witness(stream: Stream) -> VideoCodecContext | None:
-    """A second decoder for VP9: libvpx refuses damage of which libav's own, that turns pictures, says nothing."""
+    """Return a second decoder for VP9: libvpx detects damage that libav's own decoder does not report."""
     context = stream.codec_context
     if context.name != "vp9" or not isinstance(context.format, VideoFormat) or context.format.components[0].bits > 8:
-        return None  # of more than 8 bits libvpx may know nothing
+        return None  # libvpx may be built without support for more than 8 bits
     return VideoCodecContext.create("libvpx-vp9", "r")
 
 
 def _time(timed: "Packet[Any] | Frame") -> float:
-    """The time of a packet or frame in seconds, NaN if it has none."""
+    """Return the time of a packet or frame in seconds, NaN if it has none."""
     return np.nan if timed.pts is None or timed.time_base is None else seconds_of(float(timed.pts), timed.time_base)
 
 
@@ -232,7 +232,7 @@ def _form(frame: AudioFrame) -> tuple[str, str, int]:
 
 
 def _write(pieces: list[AudioFrame], wave: NDArray[np.float32], position: int) -> int:
-    """Put pieces into a wave from a position on, which may lie outside; returns where they end."""
+    """Copy pieces into a wave from a position on, which may lie outside; return the position of their end."""
     for piece in pieces:
         samples = piece.to_ndarray()[0]
         first, last = max(position, 0), min(position + len(samples), len(wave))

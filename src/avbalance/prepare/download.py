@@ -1,9 +1,9 @@
 """Fetch or generate a dataset's raw files: `python -m avbalance.prepare.download --recipe R --out DIR`.
 
-A file is taken from an earlier raw folder of the same dataset, where a list of checksums changed in part; from the
-mirror, a folder or URL that holds it under its `path`; else from its `urls`, in turn until one gives it with the right
-bytes. A broken download is resumed, also by the next call; what is complete
-waits in the cache until the whole raw folder can be published.
+The sources of a file are tried in this order until its bytes are right: an earlier raw folder of the same dataset,
+which helps if only a part of a list of checksums has changed; the mirror, a folder or URL that holds the file under its
+`path`; the `urls` of the file. Interrupted downloads resume, also in a later call. Complete files wait in the cache
+until the whole raw folder can be published.
 """
 
 import contextlib
@@ -31,10 +31,10 @@ def download(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache
         recipe: Its settings hold either "files": [File], or "generator": {name: options}.
         out: The folder to publish.
         mirror: Folder or URL to try first.
-        cache: Where unfinished downloads are kept.
+        cache: Folder of unfinished downloads.
 
     Raises:
-        UserError: A file cannot be had or has wrong bytes.
+        UserError: No source has a file with the right bytes.
     """
     settings = recipe["settings"]
     fetcher = Fetcher(mirror, cache)
@@ -60,7 +60,7 @@ def download(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache
 
 
 def _earlier(out: Path) -> dict[tuple[str, str], Path]:
-    """{(path, sha256): file} of the other raw folders of the same dataset, such as before one file changed."""
+    """Return {(path, sha256): file} of earlier raw folders of the same dataset."""
     found: dict[tuple[str, str], Path] = {}
     for manifest in out.parent.glob(f"{out.name.rpartition('-')[0]}-*/{store.MANIFEST}"):
         folder = manifest.parent
@@ -71,7 +71,7 @@ def _earlier(out: Path) -> dict[tuple[str, str], Path]:
 
 
 def listed(entry: File) -> list[File]:
-    """The files that an entry stands for: those of its list, each like a file of its own, or itself.
+    """Return the files of an entry: one for each file of its list, or the entry itself.
 
     They lie below the entry's `path`; in its `urls`, `{path}` stands for a file's path below that.
     """
@@ -89,10 +89,10 @@ def listed(entry: File) -> list[File]:
 
 
 def place(file: File, found: Path, folder: Path, cache: Path) -> None:
-    """Verify a file and put it, or what is in it, below `folder`.
+    """Verify a file and put it, or its contents, below `folder`.
 
     Raises:
-        WrongBytesError: Says what was expected and what was found.
+        WrongBytesError: The file differs; the message gives the expected and the actual value.
     """
     target = archives.inside(folder, file["path"])
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Turn a dataset's clips into packed arrays: `python -m avbalance.prepare.media --recipe R --out DIR --threads N`.
 
-The reader lists the clips; worker processes decode them shard by shard, and every modality's view renders its array.
-What comes out does not depend on the number of workers. Finished shards stay in `results/resume/shards` under the key
-of all that decides their content: a preparation that was killed goes on, and one that is made again after some clips
-changed makes the shards of these clips alone. A shard in use and its artifact share one copy on disk.
+The reader lists the clips; worker processes decode them shard by shard, and the view of each modality renders an array.
+The result does not depend on the number of workers. Finished shards stay in `results/resume/shards`, named by a hash of
+everything that determines their content. So an interrupted preparation continues, and after a change of some clips only
+their shards are made again. A shard and the artifact that uses it share one copy on disk.
 """
 
 import os
@@ -31,9 +31,9 @@ from avbalance.progress import Progress
 
 RESUME = Path("results/resume")
 SHARDS_WANTED = 64
-"""A split is cut into about as many shards, and at most twice as many: enough for all cores, few enough to map."""
+"""Approximate number of shards of a split, which has at most twice as many: enough for all cores, few to map."""
 LEAST_CLIPS = 32
-"""A smaller shard costs more than it gives."""
+"""Smallest number of clips of a shard, except the last one."""
 
 
 def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "cpu", resume: Path = RESUME) -> None:
@@ -43,13 +43,13 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         recipe: Its settings are {"dataset", "task", "num_classes", "classes", "reader": {name: options}, "prepare":
             a `schema.Preparation` with resolved views}; its inputs {"raw": folder, "model_<name>": folder, ...}.
         out: The folder to publish.
-        num_workers: Processes; 1 works in this one.
-        device: Where spectrograms are computed: cpu or cuda.
-        resume: Where finished shards and reports of failures are kept.
+        num_workers: Number of worker processes; 1 for none besides this process.
+        device: Device that computes spectrograms: cpu or cuda.
+        resume: Folder of finished shards and of reports of failures.
 
     Raises:
-        UserError: The raw files are damaged, a list is no such list, a split is empty, or too many clips were dropped.
-        OSError: The disk is full. Finished shards stay.
+        UserError: The raw files are damaged, a list is malformed, a split is empty, or too many clips are dropped.
+        OSError: The disk is full. Finished shards are kept.
     """
     settings, raw = recipe["settings"], Path(recipe["inputs"]["raw"])
     options = settings["prepare"]
@@ -107,12 +107,14 @@ def _plan_shards(
     device: str,
     folder: Path,
 ) -> Iterator[Shard]:
-    """The shards of all splits, in order."""
+    """Yield the shards of all splits, in order."""
     options = recipe["settings"]["prepare"]
     for split in SPLITS:
         members = [clip for clip in clips if clip.split == split]
         size = LEAST_CLIPS
-        while size * 2 * SHARDS_WANTED <= len(members):  # doubled, so that a clip more seldom moves the others
+        while size * 2 * SHARDS_WANTED <= len(
+            members
+        ):  # doubled, so that one more clip rarely changes the other shards
             size *= 2
         for start in range(0, len(members), size):
             mine = members[start : start + size]
@@ -140,7 +142,7 @@ def _plan_shards(
 
 
 def _make_shards(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict[str, Any]]:
-    """Make all shards; yields their contents in the order of the plan."""
+    """Make all shards; yield their contents in the order of the plan."""
     with ExitStack() as stack:
         progress = Progress(resume, len(planned), "shard")
         stack.callback(shutil.rmtree, resume, ignore_errors=True)
@@ -157,13 +159,13 @@ def _make_shards(planned: list[Shard], num_workers: int, resume: Path) -> Iterat
                 yield content
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker was killed, perhaps for want of memory; the finished shards are kept: run the same command "
+                "a worker was killed, perhaps because memory ran out; finished shards are kept: run the same command "
                 "again, with fewer --threads if it happens again"
             ) from error
 
 
 def _start_worker() -> None:
-    """A worker stops at once at Ctrl-C, and does not outlive the process that started it."""
+    """Make a worker stop at once at Ctrl-C and when the process that started it ends."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = parent_process()
     assert parent is not None
@@ -176,7 +178,7 @@ def _start_worker() -> None:
 
 
 def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
-    """After an error, end the workers that are still at a shard: nobody waits for it any more."""
+    """After an error, end the workers that are still busy with a shard."""
     if kind is not None:
         for worker in active_children():
             worker.terminate()
@@ -185,7 +187,7 @@ def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
 def _collect_shards(
     folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
 ) -> dataset_files.Packed:
-    """Link the shards' arrays into `folder`, their digests into `known`; take over what was dropped and repaired."""
+    """Link the arrays of the shards into `folder`; add their digests to `known` and their reports to `selection`."""
     packed: dataset_files.Packed = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
     for shard, content in zip(planned, made, strict=True):
@@ -207,7 +209,7 @@ def _collect_shards(
 
 
 def _link(source: Path, target: Path) -> None:
-    """One copy on disk for both where the file system can, a copy where it cannot."""
+    """Link a file, or copy it if the file system cannot link."""
     try:
         os.link(source, target)
     except OSError:
@@ -215,10 +217,10 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _check_classes(listed: list[str] | None, settings: Mapping[str, Any], raw: Path) -> None:
-    """The classes of the configuration are those of the data set's lists.
+    """Check that the classes of the configuration are those of the dataset's lists.
 
     Raises:
-        UserError: One has another name or place there.
+        UserError: A class has another name or place in the lists.
     """
     for label, (ours, theirs) in enumerate(zip(settings["classes"] or [], listed or [], strict=False)):
         if ours != theirs:

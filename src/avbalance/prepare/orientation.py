@@ -1,4 +1,4 @@
-"""Turns and mirrors stored pictures so that they are upright, as every viewer shows them."""
+"""Rotate and mirror stored pictures so that they are upright, as viewers show them."""
 
 from fractions import Fraction
 from typing import Any
@@ -12,10 +12,10 @@ EXIF = 31  # AV_FRAME_DATA_EXIF
 
 
 def display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
-    """The linear part of a frame's display matrix, from its container or its Exif tag.
+    """Return the linear part of a frame's display matrix, from its container or its Exif tag.
 
     Returns:
-        [2, 2]; (x, y) of a stored pixel times it is where the pixel is shown, up to scale and shift.
+        [2, 2]; maps (x, y) of a stored pixel to (x, y) of the upright picture, up to scale and shift.
     """
     try:
         side_data = frame.side_data
@@ -38,7 +38,7 @@ def _without_exif(frame: VideoFrame) -> VideoFrame:
 
 
 def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """[height, width, 3] as stored -> as shown, transposed and mirrored as the matrix says."""
+    """Transpose and mirror a stored picture [height, width, 3] according to the matrix."""
     (xx, xy), (yx, yy) = matrix.tolist()
     if abs(xy) > abs(xx):  # what lies to the right is shown below
         image, xx, yy = image.swapaxes(0, 1), yx, xy

@@ -13,8 +13,8 @@ class Pictures:
 
     Attributes:
         frames: [n, height, width, 3], RGB, upright.
-        seconds: [n], when each was first shown, in the media's time base.
-        landmarks: The clip's file of landmarks, if it has one.
+        seconds: [n], presentation times in the media's time base.
+        landmarks: File of landmarks of the clip, if it has one.
     """
 
     frames: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Which clips are used, and in which split; whatever is not is named, with the reason."""
+"""Selection of the clips of each split; clips and files that are not used are reported with the reason."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -17,11 +17,11 @@ Entry = dict[str, str]
 
 @dataclass
 class Selection:
-    """The clips that are to be prepared, by split and name.
+    """The clips to prepare, by split and name.
 
     Attributes:
         dropped, repaired: [{"clip", "why"}].
-        unused: [{"file", "why"}], media files of no clip.
+        unused: [{"file", "why"}], media files that belong to no clip.
     """
 
     clips: list[Clip]
@@ -40,13 +40,13 @@ def select(
     seed: int,
     drop_duplicates: bool,
 ) -> Selection:
-    """Look for every clip's files, drop what cannot be used, and cut val from train where the reader gives none.
+    """Drop the clips that cannot be used, and hold out val from train if the reader gives no val.
 
     Args:
-        clips: As a reader gives them.
+        clips: The clips of a reader.
         media: Patterns of the files that should belong to a clip, as `Reader.media`.
         checksums: {file: sha256} of all raw files.
-        unseen: Which of `visual`, `audio` and `landmarks` no view looks at; they may be absent or broken.
+        unseen: Those of `visual`, `audio` and `landmarks` that no view uses; their files may be absent or broken.
         val_fraction, seed, drop_duplicates: As in `schema.Preparation`.
 
     Raises:
@@ -77,20 +77,20 @@ def select(
 
 
 def files_of(clip: Clip) -> list[str]:
-    """A clip's media, each once."""
+    """Return the files of a clip, each once."""
     return sorted({file for file in (clip.visual, clip.audio, clip.landmarks) if file is not None})
 
 
 def _missing(clip: Clip, checksums: Mapping[str, str]) -> str:
     absent = [file for file in files_of(clip) if file not in checksums]
-    return f"{absent[0]} is not there" if absent else ""
+    return f"{absent[0]} does not exist" if absent else ""
 
 
 def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop: bool) -> None:
-    """Drop clips of train and val whose sound or pictures are in test, or stand under another label anywhere.
+    """Drop clips of train and val whose sound or pictures also occur in test, or anywhere under another label.
 
-    The first would be tested by heart, the second teach nothing. Clips of test stay. What stays is named, as is the
-    same under one label in train and val.
+    The former would leak into test; the latter have contradictory labels. Clips of test are kept. Duplicates that are
+    kept are reported, also those with the same label in train and val.
     """
     groups: dict[tuple[str, str, float | None, float | None], list[Clip]] = defaultdict(list)
     for clip in selection.clips:

@@ -1,4 +1,4 @@
-"""Decode the clips of one shard and write its arrays; what one worker process does."""
+"""Decode the clips of one shard and write its arrays: the task of one worker process."""
 
 import json
 import os
@@ -24,23 +24,23 @@ from avbalance.prepare.windows import Window, windows_of
 from avbalance.registry import Spec
 
 CHUNK = 32
-"""Windows held in memory at once; their sound is rendered in one batch."""
+"""Number of windows held in memory at once; their sound is rendered in one batch."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Clips that are prepared together, and how.
+    """Clips that are prepared together, and the settings.
 
     Attributes:
-        folder: Where the finished shard lies; its name is the key of all that decides its content.
-        clips: Of one split, in order.
+        folder: Folder of the finished shard; its name is a hash of everything that determines its content.
+        clips: Clips of one split, in order.
         raw: The raw folder.
         checksums: {file: sha256} of the clips' media.
         views: {modality: resolved specification}.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
-        num_windows: How many windows are cut from each clip.
-        device: Where sound is rendered.
+        num_windows: Number of windows that are cut from each clip.
+        device: Device that renders sound.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Shard:
 
 
 def make_shard(shard: Shard) -> dict[str, Any]:
-    """Make a shard, or take the finished one of an earlier call; returns its `shard.json`.
+    """Make a shard, or take the finished one of an earlier call; return its `shard.json`.
 
     Returns:
         {"clips": [{"clip", "start_seconds", "seconds", "num_frames", "repairs"}], "dropped": [{"clip", "why"}],
@@ -64,7 +64,7 @@ def make_shard(shard: Shard) -> dict[str, Any]:
 
     Raises:
         UserError: A raw file has other bytes than its manifest says.
-        OSError: The disk is full; nothing unfinished is left.
+        OSError: The disk is full; no unfinished files are left.
     """
     if (finished := _finished(shard)) is not None:
         return finished
@@ -85,7 +85,7 @@ def make_shard(shard: Shard) -> dict[str, Any]:
 
 
 def _finished(shard: Shard) -> dict[str, Any] | None:
-    """What an earlier call left, if it is whole."""
+    """Return the `shard.json` of an earlier call, if the shard is complete."""
     try:
         content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text(encoding="utf-8"))
         digests = {name: store.sha256(shard.folder / f"{name}.npy") for name in shard.views}
@@ -170,7 +170,7 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 
 
 def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
-    """All windows of the usable clips; a clip is used with all its windows or not at all."""
+    """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
     for clip in shard.clips:
         for file in files_of(clip):
             _check_bytes(shard.raw / file, shard.checksums[file])
@@ -184,8 +184,6 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 
 @cache
 def _check_bytes(path: Path, checksum: str) -> None:
-    """Once a process and file: segments of one long video share it."""
+    """Verify a file once per process: segments of one long video share it."""
     if store.sha256(path) != checksum:
-        raise UserError(
-            f"{path}: has other bytes than its manifest says; remove its folder and make it anew with 'snakemake'"
-        )
+        raise UserError(f"{path}: differs from its manifest; remove its folder and make it again with 'snakemake'")

@@ -1,4 +1,4 @@
-"""What every view of sound keeps, over the recipes that data sets use."""
+"""What every view of sound keeps, over the recipes that datasets use."""
 
 from typing import Any
 

@@ -67,7 +67,7 @@ def test_samples_beyond_full_scale_are_clipped_and_many_of_them_are_a_repair() -
 
 @pytest.mark.parametrize("sample", [np.nan, np.inf])
 def test_samples_that_are_no_numbers_make_the_clip_unusable(sample: float) -> None:
-    with pytest.raises(ClipError, match="no finite numbers"):
+    with pytest.raises(ClipError, match="not finite"):
         view().fit(np.float32([0, sample, 0, 0, 0]))
 
 

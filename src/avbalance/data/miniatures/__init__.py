@@ -1,1 +1,1 @@
-"""How are data made that stand in for a data set where nothing can be downloaded?"""
+"""Generators of miniatures, which stand in for datasets that cannot be downloaded."""

@@ -13,7 +13,7 @@ SOUNDS = ("Music", "Speech", "Dog", "Bell", "Male speech, man speaking")
 
 
 class AudioSetMiniature(Miniature):
-    """The files of AudioSet in small: h264 and aac, one to two labels a clip, the first classes the commonest.
+    """Miniature of the files of AudioSet: h264 and aac, one to two labels a clip, the first classes the commonest.
 
     Of a clip with two labels both are heard and the first is seen. A third of the training clips is in the balanced
     list.

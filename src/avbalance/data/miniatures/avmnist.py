@@ -33,7 +33,7 @@ VOICES = {
 
 
 class AVMNISTMiniature:
-    """The files of AV-MNIST in small: the layout, formats and names of MNIST's and FSDD's own.
+    """Miniature of the files of AV-MNIST: the layout, formats and names of MNIST's and FSDD's own.
 
     Images are the 1,797 scanned digits (8 x 8, UCI optdigits) that scikit-learn brings, enlarged to 20 x 20
     and centred in 28 x 28 as MNIST's are; 360 of them are the test part. Recordings are spoken by espeak-ng,

@@ -1,4 +1,4 @@
-"""What the miniatures of data sets have in common."""
+"""Base of the generators of miniatures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ MOST_CLIPS = 400
 
 
 class Miniature:
-    """Files of a data set in small, in its own layout, formats and names. The same seed gives the same bytes.
+    """Miniature of a dataset, with its own layout, formats and names. The same seed gives the same bytes.
 
     Every clip lasts 1.5 s and shows its class in a modality as often as that modality's informativeness says, see
     `data.synthetic`.

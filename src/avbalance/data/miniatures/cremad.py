@@ -14,7 +14,7 @@ NUM_ACTORS = 12
 
 
 class CREMADMiniature(Miniature):
-    """The files of CREMA-D in small, with the lists of OGM-GE: wavs of 16 kHz, and .flv with pictures and sound.
+    """Miniature of the files of CREMA-D, with the lists of OGM-GE: wavs of 16 kHz, and .flv with pictures and sound.
 
     The lists have CRLF line ends, and that of the classes a byte order mark, as the real ones. Twelve actors, six of
     each sex, take turns in both lists. The first training clip's .flv is cut off, the second has the wav of a test clip

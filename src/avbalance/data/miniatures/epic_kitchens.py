@@ -20,7 +20,7 @@ HEADER = (
 
 
 class EPICKitchensMiniature(Miniature):
-    """The files of EPIC-Kitchens-55 in small: videos of ten segments, h264 and aac, in kitchens 1 and 26.
+    """Miniature of the files of EPIC-Kitchens-55: videos of ten segments, h264 and aac, in kitchens 1 and 26.
 
     The classes are actions, six pairs of three verbs and four nouns.
     """

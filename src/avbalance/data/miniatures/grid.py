@@ -20,7 +20,7 @@ SAID = ("letter", "digit")
 
 
 class GRIDMiniature:
-    """The files of the derived copy of GRID in small: h264 and aac in mp4, metadata.csv, and landmarks beside them.
+    """Miniature of the files of the derived copy of GRID: h264 and aac in mp4, metadata.csv, and landmarks beside them.
 
     Letters and digits are spread evenly over the sentences. Each of the two words shows its class in a modality with
     that modality's informativeness, see `data.synthetic`; as in the real set sound says more than the face.

@@ -12,7 +12,7 @@ ACTIONS = ("bowling", "chopping wood", "clapping", "laughing")
 
 
 class KineticsMiniature(Miniature):
-    """The files of CVDF's Kinetics-400 and of Kinetics-Sounds in small: h264 and aac.
+    """Miniature of the files of CVDF's Kinetics-400 and of Kinetics-Sounds: h264 and aac.
 
     The first training clip is broken in its archive and whole in the replacements. Kinetics-Sounds lists the same
     clips, with CRLF.

@@ -10,7 +10,7 @@ SPORTS = ("archery", "bowling", "boxing", "curling")
 
 
 class SportsMiniature(Miniature):
-    """The files of Sports-1M in small: h264 and aac. One in six of the listed videos has left YouTube."""
+    """Miniature of the files of Sports-1M: h264 and aac. One in six of the listed videos has left YouTube."""
 
     num_classes = len(SPORTS)
 

@@ -20,7 +20,7 @@ UNPAIRED: dict[str, dict[SplitName, int]] = {
 
 
 class SSW60Miniature(Miniature):
-    """The files of SSW60 in small: videos (H.264, AAC), images of two origins, wavs, and the lists of all.
+    """Miniature of the files of SSW60: videos (H.264, AAC), images of two origins, wavs, and the lists of all.
 
     Images and sounds show the same classes as videos do, each as often as its informativeness says, so encoders can
     be trained on them first. The first training video is cut off, one video is in no list, and one listed image of

@@ -13,7 +13,7 @@ GROUPS = {"train": (3, 4, 5, 6, 7, 8), "test": (1, 2)}
 
 
 class UCF101Miniature(Miniature):
-    """The files of UCF-101 in small: mpeg4 in avi, with mp3 in the first half of the classes, lists with CRLF.
+    """Miniature of the files of UCF-101: mpeg4 in avi, with mp3 in the first half of the classes, lists with CRLF.
 
     As in the real set the lists spell a class in two ways and the archive in one. `num_train` and `num_test` are of
     the first of the three splits.

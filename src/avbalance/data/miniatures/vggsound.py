@@ -10,7 +10,7 @@ SOUNDS = ("baby crying", "bird chirping, tweeting", "car passing by", "dog barki
 
 
 class VGGSoundMiniature(Miniature):
-    """The files of VGGSound in small: h264 and aac."""
+    """Miniature of the files of VGGSound: h264 and aac."""
 
     num_classes = len(SOUNDS)
 

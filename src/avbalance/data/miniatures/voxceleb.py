@@ -22,7 +22,7 @@ NUM_PERSONS = 6
 
 
 class VoxCelebMiniature(Miniature):
-    """The files of VoxCeleb in small: .m4a (AAC) or .wav, .mp4 (H.264) without sound, and the four lists of trials.
+    """Miniature of the files of VoxCeleb: .m4a (AAC) or .wav, .mp4 (H.264) without sound, and the four lists of trials.
 
     The classes of `data.synthetic` are persons of training and of test in turns, so a model that learned to tell the
     former apart is of use for the latter. The first training video is cut off, one video of dev has no sound. The first

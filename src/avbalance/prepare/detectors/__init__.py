@@ -1,4 +1,4 @@
-"""Where is the face? Detectors by name: `name: module:Class`."""
+"""Registry of face detectors: `name: module:Class`."""
 
 REGISTRY = {
     "given": "given:Given",

@@ -1,4 +1,4 @@
-"""What every face detector promises."""
+"""Interface of face detectors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,24 +28,24 @@ class Face:
 
 
 class Detector:
-    """Finds faces. A subclass takes `weights`, the folder of its weights or None, first; options follow by keyword.
+    """Base of face detectors. A subclass takes `weights`, the folder of its weights or None, then options by keyword.
 
     Attributes:
-        model: Which file of `config/models/` says where its weights come from; empty where it needs none.
+        model: Name of the file in `config/models/` that defines its weights; empty if it needs none.
     """
 
     model: ClassVar[str] = ""
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
-        """The faces of every frame, in no particular order."""
+        """Return the faces of every frame, in any order."""
         raise NotImplementedError
 
 
 def weights_file(weights: Path | None, path: str) -> Path:
-    """The file `path` below the folder of a detector's weights.
+    """Return the file `path` in the folder of a detector's weights.
 
     Raises:
-        UserError: It is not there.
+        UserError: The file does not exist.
     """
     if weights is None or not (weights / path).is_file():
         raise UserError(f"{path}: these weights of a face detector are not in {weights}; download its model first")

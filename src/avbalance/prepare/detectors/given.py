@@ -34,10 +34,10 @@ class Given(Detector):
         del weights
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
-        """The face of every frame, if it has one.
+        """Return the face of every frame, if it has one.
 
         Raises:
-            ClipError: The clip has no such file, or it is malformed.
+            ClipError: The file of landmarks does not exist or is malformed.
         """
         if pictures.landmarks is None:
             raise ClipError("no file of landmarks")
@@ -51,10 +51,10 @@ class Given(Detector):
 
 
 def read_landmarks(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times [n] in seconds and landmarks [n, 5, 2] in pixels.
+    """Return times [n] in seconds and landmarks [n, 5, 2] in pixels.
 
     Raises:
-        ClipError: No such file; names the line.
+        ClipError: The file does not exist or is malformed; the message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

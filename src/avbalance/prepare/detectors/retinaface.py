@@ -37,7 +37,7 @@ class RetinaFace(Detector):
         weights: The folder of its weights.
         backend: What runs the network. Both use a GPU where they find one: `onnx` through onnxruntime-gpu, `pytorch`
             through CUDA.
-        score_threshold: Faces below it are no faces, in [0, 1].
+        score_threshold: Smallest score of a face, in [0, 1].
         upscale: Whether smaller frames are scaled up too, as the package does unasked; frames of 480 x 360 then take
             13 times as long.
         batch_size: How many frames go through the network at once; 0.3 GB each at 1365 x 1024.
@@ -62,7 +62,7 @@ class RetinaFace(Detector):
         self.network = load_onnx(path) if backend == "onnx" else load_pytorch(path)
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
-        """The faces of every frame, in no particular order."""
+        """Return the faces of every frame, in any order."""
         found = []
         for start in range(0, len(pictures.frames), self.batch_size):
             frames = pictures.frames[start : start + self.batch_size, :, :, ::-1]  # the package takes BGR

@@ -24,7 +24,7 @@ class YuNet(Detector):
     Args:
         weights: The folder of its weights.
         longest_side: Frames with a longer side are shrunk to it; pixels.
-        score_threshold: Faces below it are no faces, in [0, 1].
+        score_threshold: Smallest score of a face, in [0, 1].
     """
 
     model: ClassVar[str] = "yunet"
@@ -41,7 +41,7 @@ class YuNet(Detector):
         cv2.utils.logging.setLogLevel(level)
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
-        """The faces of every frame, in no particular order."""
+        """Return the faces of every frame, in any order."""
         return [self._detect(frame) for frame in pictures.frames]
 
     def _detect(self, frame: NDArray[np.uint8]) -> list[Face]:

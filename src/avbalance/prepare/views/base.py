@@ -1,4 +1,4 @@
-"""What every view promises: a view is what one modality of a clip becomes."""
+"""Interface of views, which turn one modality of a clip into an array."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,7 +13,7 @@ from avbalance.errors import UserError
 from avbalance.prepare.pictures import Pictures
 
 TOLERANCE_SECONDS = 0.1
-"""By how much the length of a sound may differ from what is wanted before it is a repair."""
+"""Largest difference between the length of a sound and the configured one that is not reported."""
 SILENCE = 2.0**-15
 """One step of 16 bits: what stays below it is silent, what varies by less is constant."""
 CLIPPED_SHARE = 0.01
@@ -24,11 +24,11 @@ NORMALISE = ("clip", "band", "dataset", "none")
 
 @dataclass
 class Rendered:
-    """One clip as a view shows it.
+    """Array of one clip.
 
     Attributes:
         array: [*shape] of the view's dtype.
-        repairs: What had to be mended, one short sentence each, for the report.
+        repairs: Repairs, one short sentence each, for the report.
     """
 
     array: NDArray[np.uint8]
@@ -40,10 +40,10 @@ class VisualView:
 
     Attributes:
         shape: (channels, frames, height, width) as an encoder sees a clip; without `frames` where there is one.
-        stored: Height and width of what is stored, uint8; larger than what is seen where training cuts from it.
-        whole: Whether evaluation sees all that is stored, resized, instead of its middle.
+        stored: Height and width of the stored array, uint8; larger than `shape` if training cuts from it.
+        whole: Whether evaluation uses the whole stored picture, resized, instead of its middle.
         vectors: Whether the channels are x and y of motions instead of colours.
-        mean, std: How a batch is standardised on the device: (x - mean) / std, one number for each channel.
+        mean, std: Mean and deviation of each channel; a batch is standardised on the device as (x - mean) / std.
     """
 
     shape: tuple[int, ...]
@@ -55,26 +55,26 @@ class VisualView:
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """The shape of a clip's stored array."""
+        """Shape of a clip's stored array."""
         return (*self.shape[:-2], *self.stored)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-        """Which frames the view needs.
+        """Return the presentation times of the frames that the view needs.
 
         Args:
-            seconds: [n], ascending, when each of the file's frames is first shown; n >= 1.
+            seconds: [n], ascending, presentation times of the file's frames; n >= 1.
             start, end: The clip, in seconds.
 
         Returns:
-            [k], entries of `seconds` in the order in which `render` wants them; one may stand twice.
+            [k], entries of `seconds` in the order in which `render` takes them; repeats are allowed.
         """
         raise NotImplementedError
 
     def render(self, pictures: Pictures) -> Rendered:
-        """The clip's array from exactly the frames that were chosen, in that order.
+        """Return the clip's array, given exactly the chosen frames in that order.
 
         Raises:
-            ClipError: Nothing can be shown of this clip, such as no face in any frame.
+            ClipError: The clip cannot be used, such as a clip without a face in any frame.
         """
         raise NotImplementedError
 
@@ -88,17 +88,17 @@ class AudioView:
     between 8 and 16 by at most 0.004, one between 16 and 32 by 0.008.
 
     Args:
-        sample_rate: Of the waves that `render` takes, Hz.
+        sample_rate: Sample rate of the waves that `render` takes, Hz.
         seconds: Length of these waves.
-        fit: What becomes of a wave of another length. `tile`: a shorter one is repeated; `pad`: silence follows it.
+        fit: Treatment of a wave of another length. `tile`: a shorter one is repeated; `pad`: silence follows it.
             Of a longer one both keep the start. `centre`: silence before and after, and the middle of a longer one.
         normalise: `clip`: each clip has mean 0 and deviation 1; `band`: each frequency of a clip has; `dataset`: the
-            training split's mean and deviation are taken out when a batch is made; `none`. What is constant becomes 0.
+            training split's mean and deviation are applied when a batch is made; `none`. A constant becomes 0.
 
     Attributes:
-        name: In the registry, for messages.
+        name: Name in the registry, for messages.
         num_samples: Length of the waves that `render` takes.
-        shape: Of a clip, float16.
+        shape: Shape of a clip, float16.
     """
 
     name: ClassVar[str]
@@ -113,7 +113,7 @@ class AudioView:
         self.num_samples = round(seconds * sample_rate)
 
     def require(self, option: str, holds: bool, allowed: str) -> None:
-        """Refuse an option that does not hold: a UserError of one line."""
+        """Raise UserError, in one line, unless the condition holds."""
         if not holds:
             raise UserError(f"{self.name}.{option} must be {allowed}")
 
@@ -124,10 +124,10 @@ class AudioView:
         more than 1 % of the samples clipped.
 
         Raises:
-            ClipError: A sample is no finite number.
+            ClipError: A sample is not finite.
         """
         if not np.isfinite(wave).all():
-            raise ClipError("the sound holds samples that are no finite numbers")
+            raise ClipError("the sound has samples that are not finite")
         repairs = []
         excess = len(wave) - self.num_samples
         if abs(excess) > TOLERANCE_SECONDS * self.sample_rate:
@@ -159,7 +159,7 @@ class AudioView:
         return shown
 
     def transform(self, waves: Tensor) -> Tensor:
-        """What `render` gives, before `normalise`; float64 to float64."""
+        """Return the values of `render` before `normalise`; float64 to float64."""
         raise NotImplementedError
 
     def _normalised(self, values: Tensor) -> Tensor:

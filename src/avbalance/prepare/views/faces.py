@@ -1,4 +1,4 @@
-"""A clip's pictures as crops of one face, upright and always in the same place."""
+"""Crops of one face per clip, upright and always in the same place."""
 
 from typing import Any
 
@@ -34,11 +34,11 @@ class Faces(VisualView):
     Args:
         detector: Detector of faces; in a configuration {name: options}.
         size: Height and width of a crop.
-        num_frames, fps: Which frames, as in `Frames`.
+        num_frames, fps: Choice of frames, as in `Frames`.
         gray: One channel instead of three.
-        margin: How much more than the template is shown on each side, as a share of the template's side.
-        smoothing: Over how many frames about each the landmarks are averaged. Detectors tremble: YuNet by 3 % of the
-            distance of the eyes.
+        margin: Margin around the template on each side, as a share of the template's side.
+        smoothing: Number of frames over which landmarks are averaged. Detections jitter: those of YuNet by 3 % of the
+            distance between the eyes.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Faces(VisualView):
         self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-        """Which frames the view needs."""
+        """Return the presentation times of the frames that the view needs."""
         return frames.choose_frames(seconds, start, end, self.num_frames, self.fps)
 
     def render(self, pictures: Pictures) -> Rendered:
-        """The clip's crops.
+        """Return the crops of the clip.
 
         Raises:
             ClipError: No frame has a face.
@@ -95,7 +95,7 @@ class Faces(VisualView):
 
 
 def follow(detected: list[list[Face]]) -> list[Face | None]:
-    """One person's face in every frame, None where it is not found.
+    """Return one person's face in every frame, None for frames without it.
 
     It begins with the largest box of the first frame that has any; of equals, the leftmost, then the topmost. From
     then on it is the face whose landmarks lie nearest to those last found, on average, if they are no further than
@@ -123,7 +123,7 @@ def _nearest(faces: list[Face], last: Face) -> Face | None:
 
 
 def align(frame: NDArray[np.uint8], landmarks: NDArray[np.float64], size: int, margin: float) -> NDArray[np.uint8]:
-    """The face [size, size, 3] with its landmarks at the template.
+    """Return the face [size, size, 3] with its landmarks at the template.
 
     Bilinear; a face that would shrink to less than half is first halved with a smoothing filter. Beyond the border
     of the frame its outermost pixels are repeated.
@@ -138,7 +138,7 @@ def align(frame: NDArray[np.uint8], landmarks: NDArray[np.float64], size: int, m
 
 
 def similarity(points: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation, scale and shift [2, 3] that bring points [n, 2] nearest to the target, in least squares.
+    """Return the rotation, scale and shift [2, 3] that bring points [n, 2] nearest to the target, in least squares.
 
     Closed form (Umeyama, PAMI 1991), which in the plane is one complex line: a z + b = w with
     a = sum conj(z - mean z) (w - mean w) / sum |z - mean z|^2. OpenCV's estimateAffinePartial2D draws samples and

@@ -15,7 +15,7 @@ class FilterBank(AudioView):
     """log(max(M |X|^2, 2^-23)): Kaldi's `fbank` without dither, of a whole batch.
 
         y_n = x_n - mean(x)                        of each window
-        z_n = y_n - pre_emphasis y_(n-1)           before the first sample stands itself
+        z_n = y_n - pre_emphasis y_(n-1)           the first sample is preceded by itself
         X   = DFT of w z, padded behind to the next power of two
         M   = triangles, evenly spaced on the mel scale 1127 ln(1 + f / 700)
 
@@ -30,7 +30,7 @@ class FilterBank(AudioView):
         window_samples, hop_samples: Length of a window, distance of neighbouring ones; windows lie within the wave.
         window: `hann`, or `povey`: its power 0.85, Kaldi's own.
         pre_emphasis: See above.
-        f_min, f_max: Where the first filter starts and the last one ends, Hz; by default up to half the sample rate.
+        f_min, f_max: Start of the first filter and end of the last one, Hz; by default up to half the sample rate.
     """
 
     name = "filter_bank"

@@ -26,7 +26,7 @@ SMALLEST_FOR_DIS = 12  # pixels; OpenCV refuses less
 
 
 class Flow(VisualView):
-    """Where every pixel goes until the next frame.
+    """Motion of every pixel to the next frame.
 
     The flow of Farnebäck, SCIA 2003, as in R(2+1)D (Tran et al., CVPR 2018), or dense inverse search (Kroeger et al.,
     ECCV 2016), which is several times as fast. Both are found between gray squares as in `Frames`. A flow (x to the
@@ -36,15 +36,15 @@ class Flow(VisualView):
 
     and `mean` and `std` bring it to [-1, 1], as in Carreira & Zisserman, CVPR 2017, whose bound is 20.
 
-    Departs from R(2+1)D: for Farnebäck's flow the squares are continued beyond their borders, which OpenCV takes for
-    motion otherwise, of up to 68 pixels in still frames of 224.
+    Departs from R(2+1)D: for Farnebäck's flow the squares are continued beyond their borders. Otherwise OpenCV
+    takes the borders for motion, of up to 68 pixels in still frames of 224.
 
     Args:
         size: Height and width that encoders see, in pixels, >= 1; >= 12 for `dis`.
         stored: Height and width of the squares between which flow is found, >= `size`; None for `size`.
-        num_frames: How many flows, >= 1, from the frames in the middle of equal parts of the clip.
-        method: Which flow.
-        bound: The largest that can be told, > 0, in pixels.
+        num_frames: Number of flows, >= 1, from the frames in the middle of equal parts of the clip.
+        method: Algorithm.
+        bound: Largest motion that can be stored, > 0, in pixels.
     """
 
     mean, std = (128.0, 128.0), (127.0, 127.0)
@@ -70,7 +70,7 @@ class Flow(VisualView):
         self.shape = (2, *([num_frames] if num_frames > 1 else []), size, size)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-        """Pairs of a frame and the one after it, in turn; of the last frame, the one before it and itself."""
+        """Return pairs of a frame and the next one; for the last frame, the previous one and itself."""
         chosen = np.searchsorted(seconds, choose_frames(seconds, start, end, self.num_frames, None))
         first = np.minimum(chosen, max(len(seconds) - 2, 0))
         second = np.minimum(first + 1, len(seconds) - 1)
@@ -78,7 +78,7 @@ class Flow(VisualView):
         return pairs
 
     def render(self, pictures: Pictures) -> Rendered:
-        """The flow of each pair; none, as a repair, where the file has one frame only."""
+        """Return the flow of each pair; zero, with a repair, if the file has only one frame."""
         squares = [gray(fit(frame, *self.stored)) for frame in pictures.frames]
         flows = [self._flow(*pair) for pair in zip(squares[::2], squares[1::2], strict=True)]
         scaled = np.clip(np.stack(flows), -self.bound, self.bound) * (127 / self.bound)

@@ -21,10 +21,10 @@ class Frames(VisualView):
         size: Height and width that encoders see, in pixels, >= 1.
         stored: Height and width of what is stored for training to cut from, [height, width] or one number for both,
             >= `size`; None for `size`.
-        whole: Whether evaluation sees all that is stored, resized to `size`, instead of the square in its middle.
-        num_frames: How many, >= 1; see `choose_frames`.
-        fps: Of the grid they are chosen from, > 0; None for no grid.
-        gray: Whether the colours become one channel (ITU-R BT.601).
+        whole: Whether evaluation uses the whole stored picture, resized to `size`, instead of the square in its middle.
+        num_frames: Number of frames, >= 1; see `choose_frames`.
+        fps: Frames per second of the grid from which frames are chosen, > 0; None for no grid.
+        gray: Whether to convert colours to one channel (ITU-R BT.601).
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Frames(VisualView):
         self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)
 
     def choose(self, seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-        """As `choose_frames` does."""
+        """Return the frames of `choose_frames`."""
         return choose_frames(seconds, start, end, self.num_frames, self.fps)
 
     def render(self, pictures: Pictures) -> Rendered:
-        """The frames, one after another."""
+        """Return the frames, one after another."""
         array = np.empty((len(self.mean), len(pictures.frames), *self.stored), dtype=np.uint8)
         for place, frame in enumerate(pictures.frames):
             picture = gray(frame) if self.gray else frame
@@ -59,7 +59,7 @@ class Frames(VisualView):
 
 
 def check_counts(view: str, size: int, num_frames: int) -> None:
-    """Raises UserError where a view's size or number of frames is no positive number."""
+    """Raise UserError unless a view's size and number of frames are positive."""
     for option, value in {"size": size, "num_frames": num_frames}.items():
         if value < 1:
             raise UserError(f"{view}.{option} is {value}; allowed: 1 or more")
@@ -69,7 +69,7 @@ def stored_size(view: str, size: int, stored: int | list[int] | None) -> tuple[i
     """Height and width of what a view stores.
 
     Raises:
-        UserError: They are no two numbers that are at least `size`.
+        UserError: The sizes are not one or two numbers of at least `size`.
     """
     sides = [size] * 2 if stored is None else [stored] * 2 if isinstance(stored, int) else stored
     if len(sides) != 2 or min(sides) < size:
@@ -87,7 +87,7 @@ def choose_frames(
     last one again and again. A clip shorter than 1 / fps is a grid of one point, its middle.
 
     Args:
-        seconds: [n], ascending, when each frame of the file is first shown.
+        seconds: [n], ascending, presentation times of the frames of the file.
         start, end: The clip, in seconds.
         num_frames, fps: As in `Frames`.
 

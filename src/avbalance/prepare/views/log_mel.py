@@ -16,7 +16,7 @@ class LogMel(LogPower):
 
     Published recipes, the latter as the code of MMCosine (Xu et al., ICASSP 2023) has it:
 
-        G-Blend (Wang et al., CVPR 2020)    "100 temporal frames by 40 Mel filters", nothing more is said; ours:
+        G-Blend (Wang et al., CVPR 2020)    "100 temporal frames by 40 Mel filters", no further details; ours:
                                             16 kHz, 1.015 s, window 400, hop 160, fft 512     40 x 100
         MMCosine, VoxCeleb                  16 kHz, 2.015 s, window 400, hop 160, fft 512, hamming, pre_emphasis
                                             0.97, padding reflect, floor 1e-6, fit tile, normalise band
@@ -26,11 +26,11 @@ class LogMel(LogPower):
         sample_rate, seconds, fit, normalise: See `AudioView`.
         num_mels: Filters.
         window_samples, hop_samples, fft_samples, window, spectrum, padding, floor: See `LogPower`.
-        f_min, f_max: Where the first filter starts and the last one ends, Hz; by default up to half the sample rate.
+        f_min, f_max: Start of the first filter and end of the last one, Hz; by default up to half the sample rate.
         mel_scale: `htk`: 2595 log10(1 + f / 700); `slaney`: linear up to 1 kHz, logarithmic above.
         filter_norm: `none`: filters have height 1; `slaney`: area 1.
-        pre_emphasis: x_n becomes x_n - pre_emphasis x_(n-1), over the whole wave; before the first sample stands the
-            second one.
+        pre_emphasis: x_n becomes x_n - pre_emphasis x_(n-1), over the whole wave; the first sample is
+            preceded by the second one.
     """
 
     name = "log_mel"

@@ -1,4 +1,4 @@
-"""The bare wave."""
+"""Waveform without any transform."""
 
 from typing import Literal
 
@@ -32,5 +32,5 @@ class Waveform(AudioView):
         self.shape = (self.num_samples,)
 
     def transform(self, waves: Tensor) -> Tensor:
-        """[clips, num_samples] -> the same."""
+        """Return the waves, [clips, num_samples], unchanged."""
         return waves
