@@ -39,7 +39,10 @@ def test_every_kind_of_method_is_in_the_catalogue() -> None:
         ("encoder: resnet18", "`fc` fits. Importing them from there would cost four seconds."),  # its base's last line
         ("encoder: resnet101", "Otherwise as [`resnet18`](#encoder-resnet18)."),
         ("encoder: resnet101", "| `width` | `Count` | `64` | Channels of the first stage; 64 in the paper. |"),
-        ("view: waveform", "| `sample_rate` | `Count` | required | Of the waves that `render` takes, Hz. |"),
+        (
+            "view: waveform",
+            "| `sample_rate` | `Count` | required | Sample rate of the waves that `render` takes, Hz. |",
+        ),
         ("view: waveform", "Needs: sound."),
         ("data: voxceleb", "    vox1/wav/<u>.wav, voxceleb_videos/mp4/<u>.mp4            test of VoxCeleb1"),
         ("figure: confusion", "Needs: `single_label` data; one row."),

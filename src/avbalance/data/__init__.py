@@ -1,4 +1,4 @@
-"""Registry of the datasets' readers and of the generators of miniatures: `name: module:Class`."""
+"""Which datasets are there? Readers and generators of miniatures by name: `name: module:Class`."""
 
 REGISTRY = {
     "audioset": "audioset:AudioSet",

@@ -1,1 +1,1 @@
-"""Steps from raw files to arrays."""
+"""How do raw files become arrays?"""

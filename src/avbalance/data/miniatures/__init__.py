@@ -1,1 +1,1 @@
-"""Generators of miniatures, which stand in for datasets that cannot be downloaded."""
+"""Which generated data stand in for datasets that cannot be downloaded?"""

@@ -1,4 +1,4 @@
-"""Registry of face detectors: `name: module:Class`."""
+"""Where is the face? Detectors by name: `name: module:Class`."""
 
 REGISTRY = {
     "given": "given:Given",

@@ -1,4 +1,4 @@
-"""Registry of views, which turn one modality of a clip into an array: `name: module:Class`."""
+"""Which array does a modality of a clip become? Views by name: `name: module:Class`."""
 
 REGISTRY = {
     "frames": "frames:Frames",
