@@ -110,10 +110,12 @@ def is_gone(pid: int) -> bool:
 
 @pytest.fixture
 def workflow(folder: Path) -> Iterator[Workflow]:
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands ignore it
     made = Workflow(folder, "step")
     yield made
     made.process.kill()
     made.process.communicate()
+    signal.signal(signal.SIGINT, inherited)
 
 
 def server_of(step: int) -> int:

@@ -89,7 +89,8 @@ def run(argv: list[str]) -> None:
         if child is None:  # the server failed before it forked
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, frame: os.kill(child, number))
+            if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background commands ignore Ctrl-C
+                signal.signal(number, lambda number, frame: os.kill(child, number))
         status = _receive(server)
     if status is None:
         sys.exit("error: the process that ran this step was killed; run the same command to go on")

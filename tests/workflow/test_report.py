@@ -34,6 +34,6 @@ def test_the_page_shows_what_failed(copy: Checkout) -> None:
     page = (copy.path / "results" / "page" / "small.html").read_text(encoding="utf-8")
     (row,) = re.findall(r'<tr id="two_rows/concat">.*?</tr>', page, re.DOTALL)
     assert "failed" in row
-    assert "0 of 1 seeds; seed 0 failed: see results/logs/runs/avmnist-concat-linear-s0-" in row
+    assert "0 of 1 seeds; seed 0 failed: see results/logs/runs/avmnist-concat-linear-s0." in row
     assert "Unfinished: made of the runs that are here." in page
     assert copy.planned()["build_page"] == 1

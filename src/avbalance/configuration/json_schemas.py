@@ -19,7 +19,8 @@ MODELS: dict[str, type[Strict]] = {
 
 def texts() -> dict[str, str]:
     """{name: JSON text} of all schemas."""
-    return {name: json.dumps(_schema(model), indent=1, ensure_ascii=False) + "\n" for name, model in MODELS.items()}
+    options: dict[str, Any] = {"indent": 1, "ensure_ascii": False}
+    return {name: json.dumps(_schema(model), allow_nan=False, **options) + "\n" for name, model in MODELS.items()}
 
 
 def _schema(model: type[Strict]) -> dict[str, Any]:
