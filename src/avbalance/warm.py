@@ -81,7 +81,7 @@ def run(argv: list[str]) -> None:
             server.connect(os.environ.get(ADDRESS, ""))
         except OSError:
             return
-        request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}).encode()
+        request = json.dumps({"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}, allow_nan=False).encode()
         with suppress(BrokenPipeError):
             socket.send_fds(server, [NUMBER.pack(len(request))], [0, 1, 2])
             server.sendall(request)
