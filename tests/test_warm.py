@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,6 +156,17 @@ def test_a_killed_client_takes_its_step_along(workflow: Workflow) -> None:
     client.kill()
     eventually(lambda: is_gone(step))
     assert workflow.ask("exit", "0")[0] == 0
+
+
+@pytest.mark.parametrize("sent", [1.0, 0.5, 0.0])
+def test_a_client_that_leaves_before_the_answer_harms_nobody(workflow: Workflow, sent: float) -> None:
+    content = json.dumps({"argv": ["step", "wait"], "cwd": str(workflow.folder), "env": {}}).encode()
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(workflow.environment[warm.ADDRESS])
+            socket.send_fds(client, [warm.NUMBER.pack(len(content))[: int(8 * sent) or 3]], [0, 1, 2])
+            client.sendall(content[: int(len(content) * sent)])
+    assert workflow.ask("exit", "7")[0] == 7
 
 
 def test_a_killed_server_takes_its_steps_along(workflow: Workflow) -> None:

@@ -16,13 +16,6 @@ COMMANDS = {
     "docs": "write the generated pages of docs/ and the schemas of config/",
 }
 
-STEPS = (
-    *("train", "blend", "probe"),
-    *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
-    *(f"results.{step}" for step in ("tables", "figures", "page")),
-)
-"""Steps of the workflow, which its rules run."""
-
 
 def usage() -> str:
     """Help text of the whole command."""
@@ -36,7 +29,7 @@ def main() -> None:
     if command in ("-h", "--help"):
         print(usage(), end="")
         return
-    if command not in (*COMMANDS, *STEPS):
+    if command not in (*COMMANDS, *warm.STEPS):
         nearest = import_module("avbalance.registry").nearest
         raise UserError(f"{command!r} is not a command of avbalance; {nearest(command, list(COMMANDS))}")
     sys.argv = [f"avbalance {command}", *arguments]
@@ -45,7 +38,7 @@ def main() -> None:
 
 def run() -> None:
     """Entry point of the console script; a step that the warm process runs needs nothing else."""
-    if sys.argv[1:2] and sys.argv[1] in STEPS:
+    if sys.argv[1:2] and sys.argv[1] in warm.STEPS:
         warm.run([f"avbalance.{sys.argv[1]}", *sys.argv[2:]])
     import_module("avbalance.cli").run(main)
 

@@ -8,8 +8,8 @@ module imports no other of the package.
     client -> server   the request's length and the standard files, then {"argv", "cwd", "env"} as JSON
     server -> client   the child's process number, then its wait status
 
-Whoever dies takes the step along: a client's closed connection, the server's parent-death signal, and the workflow's
-closed pipe each kill the children.
+A step ends with its client, whose connection closes; with the server, by the parent-death signal; and with the
+workflow, whose pipe to the server closes.
 """
 
 import atexit
@@ -30,18 +30,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 ADDRESS = "AVBALANCE_WARM"
 """The variable that holds the path of the socket."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of the server: a fork keeps one thread and loses all others."""
+STEPS = (
+    *("train", "blend", "probe"),
+    *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
+    *(f"results.{step}" for step in ("tables", "figures", "page")),
+)
+"""Steps of the workflow, which its rules run."""
 MODULES = (
-    *(f"avbalance.{step}" for step in ("train", "probe", "blend", "prepare.audit", "prepare.pack", "prepare.media")),
-    *(f"avbalance.results.{step}" for step in ("tables", "figures", "page")),
+    *(f"avbalance.{step}" for step in STEPS),
     *("torch._dynamo", "scipy.stats", "matplotlib.pyplot", "matplotlib.backends.backend_svg"),
 )
-"""What the server of a workflow imports: the steps, and what they import late."""
+"""Modules that the server of a workflow imports: the steps, and modules that they import late."""
 NUMBER = struct.Struct("!q")
 PR_SET_PDEATHSIG = 1
 
@@ -67,9 +73,8 @@ def start(modules: Iterable[str]) -> None:
 
 
 def _stop(server: subprocess.Popen[bytes], folder: str) -> None:
-    """End the server as the end of this process would, and remove its folder even if it was killed."""
-    assert server.stdin is not None
-    server.stdin.close()
+    """End the server, which may still be importing, and remove its folder."""
+    server.kill()
     server.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -88,9 +93,14 @@ def run(argv: list[str]) -> None:
         child = _receive(server)
         if child is None:  # the server failed before it forked
             return
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            with suppress(ProcessLookupError):  # the step has just ended
+                os.kill(child, number)
+
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background commands ignore Ctrl-C
-                signal.signal(number, lambda number, frame: os.kill(child, number))
+                signal.signal(number, forward)
         status = _receive(server)
     if status is None:
         sys.exit("error: the process that ran this step was killed; run the same command to go on")
@@ -132,20 +142,30 @@ def serve(listening: socket.socket) -> list[str]:
                     client.close()
                     del children[client]
         if listening in ready:
-            client, _ = listening.accept()
-            length, files, _, _ = socket.recv_fds(client, NUMBER.size, 3)
-            with suppress(struct.error, json.JSONDecodeError):  # the client was killed before it had said all
-                request = json.loads(client.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL))
-                children[client] = os.fork()
-                if children[client] == 0:
+            client, request, files = _accept(listening)
+            if request is not None:
+                child = os.fork()
+                if child == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for unused in (awake, wake, listening.detach(), *(each.detach() for each in children)):
+                    for unused in (awake, wake, *(each.detach() for each in (listening, client, *children))):
                         os.close(unused)
                     return _become(request["argv"], request["cwd"], request["env"], files)
-                client.send(NUMBER.pack(children[client]))
+                children[client] = child
+                with suppress(BrokenPipeError):  # the client was killed; its connection says so in the next round
+                    client.send(NUMBER.pack(child))
             for file in files:
                 os.close(file)
+
+
+def _accept(listening: socket.socket) -> tuple[socket.socket, dict[str, Any] | None, list[int]]:
+    """Connection, request and files of the next client; no request if the client was killed before it had sent all."""
+    client, _ = listening.accept()
+    files: list[int] = []
+    with suppress(OSError, ValueError, struct.error):
+        length, files, _, _ = socket.recv_fds(client, NUMBER.size, 3)
+        return client, json.loads(client.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL)), files
+    return client, None, files
 
 
 def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int]) -> list[str]:

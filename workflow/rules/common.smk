@@ -59,6 +59,7 @@ onstart:
     try:
         plan.write_recipes()
         begin(Path(), workflow.cores)
-        start(MODULES)
+        if workflow.local_exec:  # a job of a cluster keeps to the processors and the memory that it was given
+            start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
