@@ -7,7 +7,7 @@ from avbalance.results.columns.base import PLACEHOLDER, Column, class_of
 
 BEGIN = """# Columns
 
-Made by `python -m avbalance.docs` from the classes in `src/avbalance/results/columns/`: edit those. `columns` of a
+Made by `avbalance docs` from the classes in `src/avbalance/results/columns/`: edit those. `columns` of a
 table names columns, and so do the options `column` and `columns` of figures. A name that fits no row of the table is an
 error before anything runs; a row that lacks a column has a dash there. Below each list: what a table's caption says.
 
