@@ -103,7 +103,8 @@ def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_cod
     shutil.copytree(built.path, checkout.path, symlinks=True)
     for folder in ("raw", "prep", "audit", "tables", "figures", "page"):
         shutil.rmtree(checkout.path / "results" / folder)
-    command_line = "    cli.step(__doc__, run)\n"  # a message at import would go to the warm process, which imports once
+    # A message at import would go to the warm process, which imports once.
+    command_line = "    cli.step(__doc__, run)\n"
     checkout.edit("src/avbalance/prepare/download.py", command_line, f'    print("of this folder")\n{command_line}')
     checkout.snakemake()
     (log,) = (checkout.path / "results/logs/raw").iterdir()
