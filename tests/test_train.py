@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from avbalance import metrics, store
 from avbalance.balancers import REGISTRY as BALANCERS
@@ -19,16 +20,19 @@ from avbalance.balancers.base import Balancer
 from avbalance.configuration import signature
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.errors import UserError
+from avbalance.model import Model, build_model
 from avbalance.train import TrainedRun, build_balancer, train, train_recipe
 from avbalance.training import checkpoint
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
+from avbalance.types import Batch, Output
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
 WITHOUT_BRANCH = [n for n in sorted(BALANCERS) if not signature.describe("balancer", n).attributes["needs_branch"]]
 """These encoders have none; tests/test_combinations.py has all balancers."""
 PATTERNS = {"visual": (1, 8, 8), "audio": (160,)}
+DESCRIPTION = {"num_classes": 3, "modalities": {modality: {"shape": shape} for modality, shape in PATTERNS.items()}}
 
 
 def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_classes: int, task: str) -> str:
@@ -68,10 +72,18 @@ def several(seed: int, num_videos: int) -> np.ndarray:
     return np.repeat(np.random.default_rng(seed).integers(2, size=(num_videos, 3), dtype=np.uint8), 2, axis=0)
 
 
-def with_blend(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The recipe with a loss that its balancer can be trained with, and with blend weights if it uses them."""
+def completed(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The recipe with a loss and a head that its balancer can be trained with, and with the inputs that it uses."""
     declared = signature.describe("balancer", wanted["settings"]["balancer"]).attributes
     wanted["settings"]["loss"] = (*declared["requires_loss"], "joint")[0]
+    wanted["settings"]["head"] = (*declared["requires_head"], "linear")[0]
+    if declared["uses_teachers"]:
+        description = read_description(Path(wanted["inputs"]["data"]))
+        for modality, encoder in wanted["settings"]["encoder"].items():
+            settings = {**wanted["settings"], "encoder": {modality: encoder}, "head": "linear", "loss": "joint"}
+            with store.publish(folder / f"teacher_{modality}", {"step": "train", "settings": settings}) as out:
+                save_file(build_model(settings, description).state_dict(), out / "model.safetensors")
+            wanted["inputs"][f"teacher_{modality}"] = str(folder / f"teacher_{modality}")
     if declared["uses_blend"]:
         blend = {
             "weights": {"joint": 0.5, "audio": 0.2, "visual": 0.3},
@@ -105,7 +117,7 @@ def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
 def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, recipe: Make, tmp_path: Path) -> None:
     spec = {"g_blend_online": {"first": 2, "then": 1}} if balancer == "g_blend_online" else balancer
     wanted, half = (
-        with_blend(recipe(balancer=balancer, training={"epochs": epochs}), tmp_path / str(epochs)) for epochs in (6, 3)
+        completed(recipe(balancer=balancer, training={"epochs": epochs}), tmp_path / str(epochs)) for epochs in (6, 3)
     )
     wanted["settings"]["balancer"] = half["settings"]["balancer"] = spec
     whole = train_run(wanted, tmp_path / "whole")
@@ -208,7 +220,7 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
         return plain(self, *arguments)
 
     monkeypatch.setattr(Split, "batch", spy)
-    wanted = with_blend(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
+    wanted = completed(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
     settings = wanted["settings"]
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
     built = build_balancer(settings, read_description(prepared), CPU)
@@ -308,7 +320,7 @@ def test_an_outside_method_is_found_by_module_and_class(
 
 def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     for name in WITHOUT_BRANCH:
-        settings = with_blend(recipe(balancer=name), tmp_path / name)["settings"]
+        settings = completed(recipe(balancer=name), tmp_path / name)["settings"]
         assert isinstance(build_balancer(settings, read_description(prepared), CPU), Balancer)
 
 
@@ -349,7 +361,7 @@ def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: 
     assert figures["test_map"] == metrics.by_class(*averaged).precision.mean()
     first, last = (result.history[place] for place in (0, -1))
     of_val = {"val_map", "val_mauc", "val_num_classes_scored", "val_loss"}
-    assert set(first) == {"epoch", "train_loss", "grad_norm_audio", "grad_norm_visual", *of_val, "seconds"}
+    assert set(first) == {"epoch", "train_loss", "grad_norm_audio", "grad_norm_visual", "passes", *of_val, "seconds"}
     assert last["val_loss"] < first["val_loss"]
 
 
@@ -541,7 +553,7 @@ def test_a_constant_modality_and_absent_classes_give_no_nan(
         spoil(prepared, split, "audio", np.zeros_like)
     spoil(prepared, "train", "label", lambda labels: np.where(labels == 2, 1, labels))  # no clip of class 2
     spoil(prepared, "val", "label", lambda labels: np.where(labels == 0, 1, labels))  # none of class 0
-    wanted = with_blend(recipe(balancer=balancer, head=head, training={"epochs": 2}), tmp_path)
+    wanted = completed(recipe(balancer=balancer, head=head, training={"epochs": 2}), tmp_path)
     wanted["settings"]["encoder"] = {"audio": {"conv1net": {"dropout": 0.0}}, "visual": "conv2net"}
     if balancer == "g_blend_online":
         wanted["settings"]["balancer"] = {balancer: {"first": 1, "then": 1}}
@@ -550,7 +562,58 @@ def test_a_constant_modality_and_absent_classes_give_no_nan(
 
 @pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
 def test_batches_of_one_clip_give_no_nan(balancer: str, recipe: Make, tmp_path: Path) -> None:
-    wanted = with_blend(recipe(balancer=balancer, training={"epochs": 1, "batch_size": 1}), tmp_path)
+    wanted = completed(recipe(balancer=balancer, training={"epochs": 1, "batch_size": 1}), tmp_path)
     if balancer == "g_blend_online":
         wanted["settings"]["balancer"] = {balancer: {"first": 1, "then": 1}}
     assert_finite(train_run(wanted, tmp_path / "run"))
+
+
+class Teacher(Balancer):
+    """Pull every feature to that of a teacher, in two passes a step."""
+
+    uses_teachers = True
+
+    def receive_teachers(self, teachers: dict[str, Model]) -> None:
+        self.teachers = teachers
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        terms = super().losses(output, batch)
+        for modality, teacher in self.teachers.items():
+            assert not teacher.training
+            feature = teacher.encode({modality: batch.inputs[modality]})[modality]
+            assert not feature.requires_grad
+            terms[modality] = (output.features[modality] - feature).square().mean()
+        self.model.encode(batch.inputs)
+        return terms
+
+
+def test_a_method_receives_teachers_that_are_no_part_of_its_state(recipe: Make, tmp_path: Path) -> None:
+    wanted = completed(recipe(balancer="test_train:Teacher", training={"epochs": 2}), tmp_path)
+    assert {"teacher_audio", "teacher_visual"} < set(wanted["inputs"])
+    result = train_run(wanted, tmp_path / "run")
+    assert set(result.model.state_dict()) == set(build_model(wanted["settings"], DESCRIPTION).state_dict())
+    assert [record["passes"] for record in result.history] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(("balancer", "passes"), [("joint", [1, 1, 1]), ("ogm_ge", [1, 1, 1])])
+def test_an_epoch_of_joint_training_is_one_pass(
+    balancer: str, passes: list[float], recipe: Make, tmp_path: Path
+) -> None:
+    result = train_run(recipe(balancer=balancer, training={"epochs": 3}), tmp_path)
+    assert [record["passes"] for record in result.history] == passes
+
+
+def test_trials_of_copies_count_as_passes(recipe: Make, tmp_path: Path) -> None:
+    # A super-epoch of two epochs is tried by each encoder alone (2 x 1/2) and by both together (2 / 2 + 2).
+    balancer = {"g_blend_online": {"first": 2, "then": 1}}
+    wanted = recipe(balancer=balancer, loss="unimodal", training={"epochs": 3})
+    assert [record["passes"] for record in train_run(wanted, tmp_path).history] == [1 + 4, 1, 1 + 2]
+
+
+def test_gradients_are_shortened_to_the_length_that_the_settings_name(recipe: Make, tmp_path: Path) -> None:
+    settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1.0}
+    wanted = recipe(training={**settings, "clip_norm": 1e-3, "batch_size": 60})  # one step
+    before = build_balancer(wanted["settings"], DESCRIPTION, CPU)
+    after = train_run(wanted, tmp_path).model
+    moved = [b - a for b, a in zip(before.model.parameters(), after.parameters(), strict=True)]
+    assert nn.utils.get_total_norm(moved).item() == pytest.approx(1e-3, rel=1e-3)

@@ -25,6 +25,11 @@ class Model(nn.Module):
         self.fusion = fusion
         self.head = head
 
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
+        return int(self.head.num_classes)
+
     def encode(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps if the fusion reads maps."""
         return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}

@@ -32,6 +32,7 @@ class Combination:
 
     encoders: Mapping[str, Encoder]
     task: str = "single_label"
+    head: str = "linear"
     loss: str = "joint"
     loss_weight: float = 1.0
     is_pretrained: bool = False
@@ -114,6 +115,12 @@ REQUIREMENTS = (
         "choose that loss, or another method",
     ),
     Requirement(
+        "requires_head",
+        "head {}",
+        lambda row, names: "" if row.head in names else f"{row.head!r}",
+        "choose that head, or another method",
+    ),
+    Requirement(
         "weighs_heads",
         "`weight` of the loss at 1",
         lambda row, _: "" if row.loss_weight == 1 else str(row.loss_weight),
@@ -133,6 +140,7 @@ REQUIREMENTS = (
         "the optimizer in the row's own training",
     ),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
+    Requirement("uses_teachers", "the row's uni-modal runs, which are trained first", lambda *_: "", ""),
 )
 
 

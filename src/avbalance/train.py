@@ -28,7 +28,7 @@ from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, s
 from avbalance.model import Model, build_model
 from avbalance.progress import Progress
 from avbalance.training.epoch import check_finite, not_finite, train_epoch
-from avbalance.training.pretrained import load_pretrained
+from avbalance.training.pretrained import load_pretrained, load_trained
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
 
@@ -71,6 +71,21 @@ def build_balancer(settings: Mapping[str, Any], description: Mapping[str, Any], 
         if parameter.dim() == 4:  # channels last is faster for 2-D convolutions, but not for 3-D ones on a CPU
             parameter.data = parameter.data.to(memory_format=torch.channels_last)
     return balancer.to(device)
+
+
+def hand_over(
+    balancer: Balancer, inputs: Mapping[str, str], description: Mapping[str, Any], device: torch.device
+) -> None:
+    """Hand over what other runs have made: weights to start from, teachers and blend weights."""
+    load_pretrained(balancer.model, inputs)
+    prefix = "teacher_"
+    folders = {role.removeprefix(prefix): Path(path) for role, path in inputs.items() if role.startswith(prefix)}
+    if folders:
+        balancer.receive_teachers({name: load_trained(each, description, device) for name, each in folders.items()})
+    if "blend" in inputs:
+        blend = Path(inputs["blend"])
+        store.open_artifact(blend)
+        balancer.receive(json.loads((blend / "blend.json").read_text(encoding="utf-8")))
 
 
 def multiply_adds_per_clip(model: Model, split: Split) -> int:
@@ -134,11 +149,8 @@ def train_recipe(
     trials = read_trials(data / "trials.csv") if description.get("task") == "verification" else {}
     splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
     balancer = build_balancer(settings, description, device)
-    load_pretrained(balancer.model, recipe["inputs"])
-    if "blend" in recipe["inputs"]:
-        blend = Path(recipe["inputs"]["blend"])
-        store.open_artifact(blend)
-        balancer.receive(json.loads((blend / "blend.json").read_text(encoding="utf-8")))
+    balancer.expect(len(splits["train"]))
+    hand_over(balancer, recipe["inputs"], description, device)
     steps_per_epoch = len(Batches(splits["train"], training["batch_size"]))
     state = State(balancer, training, folder, steps_per_epoch, checkpoint_seconds)
     train(state, splits, trials, settings["seed"])

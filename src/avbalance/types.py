@@ -15,11 +15,14 @@ class Batch:
         inputs: {modality: [batch, *shape]}, float32.
         labels: [batch], int64; if a clip has several labels, [batch, num_classes], float32, of zeros and ones.
         index: [batch], int64, places of the clips in their split.
+        present: {modality: [batch], bool}, false where a clip is to be seen without this modality; None if all clips
+            are whole.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
     index: Tensor
+    present: dict[str, Tensor] | None = None
 
 
 @dataclass
@@ -57,6 +60,10 @@ class Loader(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
+
+    def of(self, places: Tensor) -> "Loader":
+        """Batches of the clips at these places [n], in this order; a place may occur again."""
+        ...
 
 
 @dataclass

@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from avbalance.balancers.base import Balancer
-from avbalance.configuration.signature import describe
-from avbalance.encoders.base import Encoder
-from avbalance.model import Model
-from avbalance.registry import load, locate
-from avbalance.types import Batch, Loaders
+from affine import DIMS, build, random_batch, train_one_step
+from avbalance.registry import locate
+from avbalance.types import Loaders
 from registered import names
 
 every_balancer = pytest.mark.parametrize("name", names("balancer"))
-DIMS = {"visual": 6, "audio": 4}
 # What a balancer may import of the package: nothing that can open a split.
 IMPORTABLE = (
     "balancers",
@@ -32,49 +28,6 @@ IMPORTABLE = (
     "ranges",
     "types",
 )
-
-
-class Affine(Encoder):
-    """One linear layer, which is also an auxiliary branch."""
-
-    branch_layer = "linear"
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.feature_dim = self.branch_dim = dim
-        self.linear = nn.Linear(dim, dim)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        features: Tensor = self.linear(inputs)
-        return features
-
-
-def build(name: str, loss: str | None = None) -> Balancer:
-    """With a loss the method can be trained with, if none is given, and with its blend."""
-    torch.manual_seed(0)
-    required = describe("balancer", name).attributes["requires_loss"]
-    fusion = load("fusion", "concat", DIMS)
-    encoders = {modality: Affine(dim) for modality, dim in DIMS.items()}
-    model = Model(encoders, fusion, load("head", "linear", fusion.streams, 3))
-    chosen = loss or (required[0] if required else "joint")
-    balancer: Balancer = load("balancer", name, model, load("loss", chosen, DIMS, 3))
-    if balancer.uses_blend:
-        values = {"joint": 0.5, "visual": 0.25, "audio": 0.25}
-        balancer.receive({"weights": values, "ogr": values, "fallback": False})
-    return balancer
-
-
-def random_batch() -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    inputs = {modality: torch.randn(8, dim, generator=generator) for modality, dim in DIMS.items()}
-    return Batch(inputs, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]), torch.arange(8))
-
-
-def train_one_step(balancer: Balancer, batch: Batch, epoch: int = 0) -> dict[str, Tensor]:
-    balancer.train()
-    optimizer = torch.optim.SGD(balancer.parameters(), lr=0.1)
-    balancer.start_epoch(epoch, Loaders([batch], [batch], [batch]), optimizer)
-    return balancer.step(batch, optimizer)
 
 
 @every_balancer

@@ -64,7 +64,7 @@ def runs_of(made: Plan) -> list[Artifact]:
         ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a dataset or model"),
         ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a dataset with 'audio'"),
         ("training: {momentum: 0.9}", "accuracy", "training: momentum needs optimizer: sgd, found adam"),
-        ("training: {optimizer: adamw}", "accuracy", "training.optimizer: found 'adamw'; input should be 'adam', 'sgd' or 'adagrad'"),
+        ("training: {optimizer: rmsprop}", "accuracy", "training.optimizer: found 'rmsprop'; input should be 'adam', 'adamw', 'sgd' or 'adagrad'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(planned: Callable[..., Plan], row: str, column: str, expected: str) -> None:

@@ -51,6 +51,7 @@ def test_a_row_is_resolved_into_every_option_of_every_method_and_every_key_of_tr
             "optimizer": "adam",
             "momentum": 0.0,
             "weight_decay": 0.0,
+            "clip_norm": None,
             "decay_epochs": None,
             "decay_factor": 0.1,
             "select": "best",

@@ -82,6 +82,16 @@ def test_batches_of_a_subset_hold_its_clips_alone(tmp_path: Path) -> None:
     assert [batch.index.tolist() for batch in batches] == [[3, 7, 8], [20, 29]]
 
 
+def test_batches_of_places_keep_their_order_and_repeat_clips(tmp_path: Path) -> None:
+    places = torch.tensor([5, 2, 5, 0, 5])
+    batches = Batches(make_split(tmp_path, 8), 2, (0, 1)).of(places)
+    assert len(batches) == 3
+    for _ in range(2):
+        seen = list(batches)
+        assert [len(batch.labels) for batch in seen] == [2, 2, 1]
+        assert torch.equal(torch.cat([batch.index for batch in seen]), places)
+
+
 @pytest.mark.parametrize("seed", [None, (0, 0)])
 def test_a_batch_holds_the_clips_of_its_index_as_float32(tmp_path: Path, seed: tuple[int, ...] | None) -> None:
     for batch in Batches(make_split(tmp_path, 30), 8, seed):

@@ -4,14 +4,14 @@ from torch import Tensor, nn
 
 from avbalance.training import optimization
 
-TRAINING = {"learning_rate": 0.01, "weight_decay": 0.0}
+TRAINING = {"learning_rate": 0.01, "weight_decay": 0.0, "clip_norm": None}
 SGD = {**TRAINING, "optimizer": "sgd", "momentum": 0.9}
 
 
 def path(training: dict[str, object], factor: float) -> Tensor:
     """How far ten given gradients, each times a factor, move a weight that starts at 0."""
     weight = nn.Parameter(torch.zeros(50))
-    optimizer = optimization.make_optimizer([weight], training)
+    optimizer = optimization.make_optimizer([{"params": [weight]}], training)
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
         weight.grad = factor * torch.randn(50, generator=generator)
@@ -28,3 +28,25 @@ def test_sgd_goes_a_factor_further_and_adam_and_adagrad_do_not(factor: float) ->
         moved = path(training, 1.0)
         assert moved.abs().max() > 0.01
         torch.testing.assert_close(path(training, factor), moved, rtol=0, atol=1e-6)
+
+
+def test_a_group_with_a_scale_has_so_many_times_the_learning_rate() -> None:
+    training = {**SGD, "decay_epochs": 2, "decay_factor": 0.1}
+    groups = [{"params": [nn.Parameter(torch.zeros(2))]}, {"params": [nn.Parameter(torch.zeros(2))], "scale": 0.5}]
+    optimizer = optimization.make_optimizer(groups, training)
+    optimization.set_learning_rate(optimizer, training, 2)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.001, 0.0005])
+
+
+def test_adamw_shrinks_weights_without_gradient_and_adam_does_not() -> None:
+    # Loshchilov and Hutter, ICLR 2019: the decay stands beside Adam's step, w <- w (1 - lr decay).
+    weights = {}
+    for name in ("adam", "adamw"):
+        weight = nn.Parameter(torch.ones(2))
+        training = {**TRAINING, "optimizer": name, "weight_decay": 0.1}
+        optimizer = optimization.make_optimizer([{"params": [weight]}], training)
+        weight.grad = torch.tensor([1.0, 0.0])
+        optimizer.step()
+        weights[name] = weight.tolist()
+    assert weights["adamw"] == pytest.approx([0.999 - 0.01, 0.999])
+    assert weights["adam"] == pytest.approx([1 - 0.01, 1 - 0.01])  # the decay is part of the gradient, which is scaled

@@ -84,3 +84,14 @@ def test_nothing_is_saved_before_its_time(new_state: Callable[..., State], tmp_p
     finish_epochs(new_state(checkpoint_seconds=1e9), [1])
     assert not (tmp_path / "run").exists()
     assert new_state().epoch == 0
+
+
+def test_patience_counts_from_the_epoch_at_which_a_method_with_stages_may_stop(
+    new_state: Callable[..., State],
+) -> None:
+    state = new_state(patience=2, epochs=9)
+    state.balancer.earliest_stop = 4
+    finish_epochs(state, [1, 2, 3, 4, 5])
+    assert not state.is_finished
+    finish_epochs(state, [6])
+    assert (state.is_finished, state.chosen_epoch) == (True, 0)

@@ -34,11 +34,7 @@ class AuxiliaryBranch(Balancer):
         super().__init__(model, loss)
         self.weight = weight
         dims = {m: encoder.branch_dim for m, encoder in model.encoders.items() if hasattr(encoder, "branch_dim")}
-        positions = (1, 1) if model.fusion.reads_maps else ()
-        features = {m: torch.zeros(1, int(each.feature_dim), *positions) for m, each in model.encoders.items()}  # type: ignore[arg-type]
-        with torch.no_grad():
-            num_classes = model.decide(features).logits.shape[1]
-        self.heads = nn.ModuleDict({m: nn.Linear(int(dim), num_classes) for m, dim in dims.items()})  # type: ignore[arg-type]
+        self.heads = nn.ModuleDict({m: nn.Linear(int(dim), model.num_classes) for m, dim in dims.items()})  # type: ignore[arg-type]
         self._a: dict[str, Tensor] = {}
         for m in dims:
             model.encoders[m].get_submodule(str(model.encoders[m].branch_layer)).register_forward_hook(

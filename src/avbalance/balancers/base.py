@@ -20,6 +20,8 @@ class Balancer(nn.Module):
 
     Attributes:
         requires_loss: Losses this method can be trained with, by name; empty for any.
+        requires_head: Heads this method can be trained with, by name; empty for any. What changes a prediction is a
+            head, for evaluation sees the model alone.
         tasks: Tasks of datasets for which the method is defined.
         several_modalities: True if the method needs more than one modality.
         two_modalities: True if the method is defined for exactly two modalities.
@@ -28,11 +30,14 @@ class Balancer(nn.Module):
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
             its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
         uses_blend: True if the method receives blend weights, estimated on the row's own uni-modal and joint runs.
+        uses_teachers: True if the method receives the trained models of the row's own uni-modal runs.
         curve_names: Names of the curves that the method records besides its loss, for columns `curve_<name>`;
             `<modality>` stands for each modality, `<head>` also for `joint`. Not set if the method does not say.
+        earliest_stop: Number of epochs that are trained in any case; the patience of early stopping counts from there.
     """
 
     requires_loss: ClassVar[tuple[str, ...]] = ()
+    requires_head: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
     several_modalities: ClassVar[bool] = False
     two_modalities: ClassVar[bool] = False
@@ -40,7 +45,9 @@ class Balancer(nn.Module):
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False
     uses_blend: ClassVar[bool] = False
+    uses_teachers: ClassVar[bool] = False
     curve_names: ClassVar[tuple[str, ...]]
+    earliest_stop: int = 0
 
     def __init__(self, model: Model, loss: Loss) -> None:
         super().__init__()
@@ -49,6 +56,19 @@ class Balancer(nn.Module):
 
     def receive(self, blend: Mapping[str, Any]) -> None:
         """Take over the content of `blend.json` before training; called if `uses_blend`."""
+
+    def receive_teachers(self, teachers: dict[str, Model]) -> None:
+        """Take over {modality: model trained on it alone}, without gradients, before training; if `uses_teachers`.
+
+        A teacher is an input and no state: keep it in a dict, which no checkpoint holds.
+        """
+
+    def expect(self, num_clips: int) -> None:
+        """Register the buffers that have an entry for each training clip; called once, before training."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Groups of weights for the optimiser, which names the key `params`; `scale` multiplies the learning rate."""
+        return [{"params": list(self.parameters())}]
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Look at the whole data before epoch `epoch` (from 0); `optimizer` is the one that trains."""
@@ -59,8 +79,13 @@ class Balancer(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Feed-forward level."""
-        output: Output = self.model(batch.inputs)
-        return output
+        features = self.model.encode(batch.inputs)
+        if batch.present is not None:
+            features = {
+                modality: feature * batch.present[modality].view(-1, *[1] * (feature.dim() - 1))
+                for modality, feature in features.items()
+            }
+        return self.model.decide(features)
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Objective level: named, already weighted scalar terms; their sum is the objective.
@@ -81,8 +106,15 @@ class Balancer(nn.Module):
         output = self(batch)
         losses = self.losses(output, batch)
         self.backward(losses, output, batch)
-        optimizer.step()
+        self.update(optimizer)
         return {name: value.detach() for name, value in losses.items()}
+
+    def update(self, optimizer: Optimizer) -> None:
+        """Shorten the gradient as `training.clip_norm` says, and take the optimiser's step."""
+        limit = optimizer.param_groups[0].get("clip_norm")
+        if limit is not None:
+            nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], limit)
+        optimizer.step()
 
     def curves(self) -> dict[str, float]:
         """{name: value} to plot after an epoch; the same names in every epoch."""

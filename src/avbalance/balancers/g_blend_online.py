@@ -75,7 +75,8 @@ class GBlendOnline(GBlend):
         for head in self.heads:
             trial = Balancer(self.copy_of(head), Joint({}, 0)).train()
             settings = {**optimizer.defaults, "lr": optimizer.param_groups[0]["lr"]}
-            own_optimizer = type(optimizer)(trial.parameters(), **settings)
+            clip_norm = optimizer.param_groups[0].get("clip_norm")
+            own_optimizer = type(optimizer)([{"params": trial.parameters(), "clip_norm": clip_norm}], **settings)
             for _ in range(num_epochs):
                 for batch in loaders.train:
                     trial.step(batch, own_optimizer)

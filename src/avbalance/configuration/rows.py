@@ -147,9 +147,11 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool) -> C
         has_maps = bool(signature.describe("encoder", name).attributes.get("has_maps"))
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
     ((loss, loss_options),) = row.methods["loss"].items()
+    (head,) = row.methods["head"]
     return Combination(
         encoders,
         task=dataset.task,
+        head=head,
         loss=loss,
         loss_weight=loss_options.get("weight", 1),
         is_pretrained=bool(row.starts),

@@ -168,6 +168,8 @@ class Training(Strict):
         patience: Epochs without a lower validation loss after which training stops.
         precision: Precision of the encoders; fusion, head, logits and losses are always float32.
         optimizer: Name of the optimiser; `momentum` applies to sgd alone.
+        clip_norm: Largest length of the gradient of all weights together, to which a longer one is shortened; None for
+            any length.
         decay_epochs: Number of epochs after which, each time, the learning rate is multiplied by `decay_factor`.
         select: Epoch whose weights are kept: the `best`, with the lowest validation loss, or the `last`.
         snapshots: Numbers of optimiser steps, such as [0, 500], after which the weights are kept too, for probes.
@@ -180,9 +182,10 @@ class Training(Strict):
     learning_rate: Positive
     patience: Count
     precision: Literal["float32", "bfloat16"]
-    optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "adagrad"] = "adam"
     momentum: Rate = 0.0
     weight_decay: NotNegative = 0.0
+    clip_norm: Positive | None = None
     decay_epochs: Count | None = None
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     select: Literal["best", "last"] = "best"

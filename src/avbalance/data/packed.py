@@ -158,6 +158,7 @@ class Batches:
         seed: Seed of the shuffling, which differs in every pass; None for the order on disk.
         subset: Places of the clips; None for all.
         augmentation: Augmentation of pictures; its seed is that of the pass.
+        in_order: Keep the order of `subset`, and use the seed for augmentation alone.
     """
 
     def __init__(
@@ -167,22 +168,28 @@ class Batches:
         seed: tuple[int, ...] | None = None,
         subset: NDArray[np.int64] | None = None,
         augmentation: Augmentation | None = None,
+        in_order: bool = False,
     ) -> None:
         self.split, self.augmentation = split, augmentation
         self.places = np.arange(len(split)) if subset is None else subset
-        self.num_batches = -(-len(self.places) // batch_size)
-        self.seed = seed
+        self.batch_size, self.num_batches = batch_size, -(-len(self.places) // batch_size)
+        self.seed, self.in_order = seed, in_order
         self.num_passes = 0
 
     def __len__(self) -> int:
         return self.num_batches
+
+    def of(self, places: Tensor) -> "Batches":
+        """Batches of the clips at these places [n], in this order; a place may occur again."""
+        return Batches(self.split, self.batch_size, self.seed, places.cpu().numpy(), self.augmentation, in_order=True)
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.places.copy()
         draw = None
         if self.seed is not None:
             seed = (*self.seed, self.num_passes) if self.num_passes else self.seed
-            np.random.default_rng(seed).shuffle(order)
+            if not self.in_order:
+                np.random.default_rng(seed).shuffle(order)
             draw = partial(self.augmentation, seed) if self.augmentation else None
         self.num_passes += 1
         for index in np.array_split(order, self.num_batches):

@@ -12,7 +12,15 @@ class Head(nn.Module):
 
     A subclass takes `streams`, {stream: dim}, and `num_classes` as its first arguments; its options
     follow by keyword.
+
+    Attributes:
+        dims: {stream: dim}.
+        num_classes: Number of logits.
     """
+
+    def __init__(self, streams: dict[str, int], num_classes: int) -> None:
+        super().__init__()
+        self.dims, self.num_classes = dict(streams), num_classes
 
     def forward(self, streams: dict[str, Tensor]) -> Tensor:
         """{stream: [batch, dim]} -> logits [batch, num_classes], float32."""

@@ -27,9 +27,8 @@ class Cosine(Head):
     """
 
     def __init__(self, streams: dict[str, int], num_classes: int, scale: Positive = 10.0) -> None:
-        super().__init__()
+        super().__init__(streams, num_classes)
         self.scale = scale
-        self.dims = dict(streams)
         self.linear = nn.Linear(sum(streams.values()), num_classes, bias=False)
 
     @property

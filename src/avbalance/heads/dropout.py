@@ -35,10 +35,9 @@ class Dropout(Head):
         head: str | dict[str, dict[str, Any]] = "linear",
         probability: Rate = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(streams, num_classes)
         if not 0 <= probability < 1:
             raise UserError(f"head Dropout has probability {probability}; allowed: from 0 to less than 1")
-        self.dims = dict(streams)
         self.probability = probability
         self.head = registry.load("head", head, streams, num_classes)
 

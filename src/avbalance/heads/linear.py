@@ -18,8 +18,7 @@ class Linear(Head):
     """
 
     def __init__(self, streams: dict[str, int], num_classes: int) -> None:
-        super().__init__()
-        self.dims = dict(streams)
+        super().__init__(streams, num_classes)
         self.linear = nn.Linear(sum(streams.values()), num_classes)
 
     @property

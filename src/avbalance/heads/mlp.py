@@ -21,8 +21,7 @@ class MLP(Head):
     """
 
     def __init__(self, streams: dict[str, int], num_classes: int, hidden: Count = 64) -> None:
-        super().__init__()
-        self.dims = dict(streams)
+        super().__init__(streams, num_classes)
         self.linear1 = nn.Linear(sum(streams.values()), hidden)
         self.linear2 = nn.Linear(hidden, num_classes)
 

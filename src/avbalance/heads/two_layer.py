@@ -24,10 +24,9 @@ class TwoLayer(Head):
     """
 
     def __init__(self, streams: dict[str, int], num_classes: int, hidden: Count = 512) -> None:
-        super().__init__()
+        super().__init__(streams, num_classes)
         if hidden < 1:
             raise UserError(f"head TwoLayer has hidden {hidden}; allowed: 1 or more")
-        self.dims = dict(streams)
         self.linear1 = nn.Linear(sum(streams.values()), hidden)
         self.linear2 = nn.Linear(hidden, hidden)
         self.linear3 = nn.Linear(hidden, num_classes)

@@ -1,6 +1,6 @@
 """Base class of losses."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -8,15 +8,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from avbalance.types import Output
 
 
-def objective(logits: Tensor, labels: Tensor) -> Tensor:
-    """Objective of the dataset's task, mean over clips; scalar.
+def objective(logits: Tensor, labels: Tensor, reduction: Literal["mean", "none"] = "mean") -> Tensor:
+    """Objective of the dataset's task: its mean over clips, scalar, or with `none` that of each clip, [batch].
 
     Cross-entropy for labels [batch], int64. Where a clip has several classes, labels are zeros and ones
     [batch, num_classes], float32, and it is binary cross-entropy, mean over classes.
     """
     if labels.dim() == 2:
-        return binary_cross_entropy_with_logits(logits, labels)
-    return cross_entropy(logits, labels)
+        losses = binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+        return losses if reduction == "mean" else losses.mean(dim=1)
+    return cross_entropy(logits, labels, reduction=reduction)
 
 
 class Loss(nn.Module):

@@ -26,8 +26,12 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
         weights = model_of(plan, start).path if isinstance(start, str) else run_of(plan, start, seed).weights
         inputs[f"pretrained_{part}"] = weights
     (balancer,) = row.methods["balancer"]
-    if signature.describe("balancer", balancer).attributes.get("uses_blend"):
+    declared = signature.describe("balancer", balancer).attributes
+    if declared.get("uses_blend"):
         inputs["blend"] = _blend(plan, row, seed).path
+    if declared.get("uses_teachers"):
+        alone = {modality: run_of(plan, row.alone(modality), seed) for modality in row.modalities}
+        inputs |= {f"teacher_{modality}": run.weights for modality, run in alone.items()}
     chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *row.methods.items()]
     if row.training["augment"] is not None:
         chosen.append(("augmentation", row.training["augment"]))

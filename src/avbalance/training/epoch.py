@@ -1,7 +1,8 @@
 """One epoch of training, and the checks that its numbers are finite."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ def train_epoch(state: State, splits: Mapping[str, Split], seed: int) -> dict[st
     """Train the next epoch. All its randomness follows from (seed, epoch), so a resumed run gives the same bits.
 
     Returns:
-        "epoch", counted from 1, and the values of `take_steps`.
+        "epoch", counted from 1; the values of `take_steps`; and "passes", the number of clips that an encoder was
+        trained on, mean over encoders, over the number of clips: 1 for joint training.
 
     Raises:
         UserError: A loss term is not finite.
@@ -39,7 +41,31 @@ def train_epoch(state: State, splits: Mapping[str, Split], seed: int) -> dict[st
         plain=Batches(splits["train"], batch_size),
         val=Batches(splits["val"], batch_size),
     )
-    return {"epoch": epoch + 1, **take_steps(state, loaders)}
+    model = state.balancer.model
+    with counted_clips(model) as counts:
+        record = take_steps(state, loaders)
+    passes = sum(counts.values()) / len(model.encoders) / len(splits["train"])
+    return {"epoch": epoch + 1, **record, "passes": passes}
+
+
+@contextmanager
+def counted_clips(model: Model) -> Iterator[dict[str, int]]:
+    """Count the clips that pass each encoder, or a copy made meanwhile, with gradients: {modality: clips}."""
+    counts = dict.fromkeys(model.encoders, 0)
+
+    def hook_of(modality: str) -> Callable[..., None]:
+        def hook(encoder: nn.Module, inputs: object, output: Tensor) -> None:
+            if output.requires_grad:
+                counts[modality] += len(output)
+
+        return hook
+
+    handles = [encoder.register_forward_hook(hook_of(modality)) for modality, encoder in model.encoders.items()]
+    try:
+        yield counts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
@@ -82,11 +108,12 @@ def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
 
 def _gradient_norms(model: Model) -> Tensor:
     """Length of the gradient that the last step left in each encoder, [modalities]."""
-    gradients = (
-        [weight.grad for weight in encoder.parameters() if weight.grad is not None]
-        for encoder in model.encoders.values()
-    )
-    return torch.stack([nn.utils.get_total_norm(each) for each in gradients])
+    norms = []
+    for encoder in model.encoders.values():
+        gradients = [weight.grad for weight in encoder.parameters() if weight.grad is not None]
+        nothing = next(encoder.parameters()).new_zeros(())
+        norms.append(nn.utils.get_total_norm(gradients) if gradients else nothing)
+    return torch.stack(norms)
 
 
 def _check_losses(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -10,7 +11,7 @@ from torch import nn
 
 from avbalance import store
 from avbalance.errors import UserError
-from avbalance.model import Model
+from avbalance.model import Model, build_model
 
 
 def load_pretrained(model: Model, inputs: Mapping[str, str]) -> None:
@@ -40,6 +41,19 @@ def load_pretrained(model: Model, inputs: Mapping[str, str]) -> None:
             reason = " ".join(str(error).split())
             target = "the head" if name == "head" else f"the encoder of {name!r}"
             raise UserError(f"{folder}: does not fit {target}: {reason}") from error
+
+
+def load_trained(folder: Path, description: Mapping[str, Any], device: torch.device) -> Model:
+    """Model of a finished run with its weights, in evaluation mode and without gradients.
+
+    Args:
+        folder: Weights of the run.
+        description: Description of the dataset that it was trained on.
+        device: Device of the model.
+    """
+    model = build_model(store.open_artifact(folder)["recipe"]["settings"], description)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval().requires_grad_(False).to(device)
 
 
 def _read_model(folder: Path, files: list[str]) -> dict[str, torch.Tensor]:

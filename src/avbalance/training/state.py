@@ -42,7 +42,7 @@ class State:
         checkpoint_seconds: float,
     ) -> None:
         self.balancer, self.training, self.folder = balancer, training, folder
-        self.optimizer = make_optimizer(balancer.parameters(), training)
+        self.optimizer = make_optimizer(balancer.groups(), training)
         self.history: list[dict[str, float]] = []
         self.norms: list[dict[str, Tensor]] = []
         self.best = _copy(balancer)
@@ -73,8 +73,11 @@ class State:
 
     @property
     def is_finished(self) -> bool:
-        """True after all epochs, or after `training.patience` epochs without a lower validation loss."""
-        num_waited = self.epoch - 1 - self.chosen_epoch
+        """True after all epochs, or after `training.patience` epochs without a lower validation loss.
+
+        Of a method with stages these epochs count from its `earliest_stop`.
+        """
+        num_waited = self.epoch - 1 - max(self.chosen_epoch, self.balancer.earliest_stop - 1)
         return bool(self.epoch >= self.training["epochs"] or num_waited >= self.training["patience"])
 
     def advance(self, record: dict[str, float]) -> None:
