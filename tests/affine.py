@@ -1,5 +1,7 @@
 """Balancers on encoders of one linear layer, for tests of methods."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,11 @@ from avbalance.registry import Spec, load, parse
 from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "fine_tuning": {"frozen_epochs": 0},  # frozen encoders have no gradient
+    "mslr": {"rates": {"audio": 0.5}},
+}
+"""Options with which a method does what it is for, where the default does not."""
 
 
 class Affine(Encoder):
@@ -18,10 +25,10 @@ class Affine(Encoder):
 
     branch_layer = "linear"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, feature_dim: int | None = None) -> None:
         super().__init__()
-        self.feature_dim = self.branch_dim = dim
-        self.linear = nn.Linear(dim, dim)
+        self.feature_dim = self.branch_dim = feature_dim or dim
+        self.linear = nn.Linear(dim, self.feature_dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
@@ -31,14 +38,17 @@ class Affine(Encoder):
 def build(spec: Spec, loss: Spec | None = None, head: Spec | None = None, num_classes: int = 3) -> Balancer:
     """A balancer with a loss and a head that it can be trained with, if none is given, and with its inputs."""
     torch.manual_seed(0)
-    declared = describe("balancer", parse(spec)[0]).attributes
+    name, options = parse(spec)
+    declared = describe("balancer", name).attributes
     required = declared["requires_loss"]
-    fusion = load("fusion", "concat", DIMS)
-    encoders = {modality: Affine(dim) for modality, dim in DIMS.items()}
     chosen = head or (*declared["requires_head"], "linear")[0]
+    is_equal = describe("head", parse(chosen)[0]).attributes["equal_dims"]
+    dims = dict.fromkeys(DIMS, 5) if is_equal else DIMS
+    fusion = load("fusion", "concat", dims)
+    encoders = {modality: Affine(dim, dims[modality]) for modality, dim in DIMS.items()}
     model = Model(encoders, fusion, load("head", chosen, fusion.streams, num_classes))
-    own_loss = load("loss", loss or (*required, "joint")[0], DIMS, num_classes)
-    balancer: Balancer = load("balancer", spec, model, own_loss)
+    own_loss = load("loss", loss or (*required, "joint")[0], dims, num_classes)
+    balancer: Balancer = load("balancer", {name: options or OPTIONS.get(name, {})}, model, own_loss)
     balancer.expect(num_clips=8)
     if balancer.uses_teachers:
         balancer.receive_teachers({modality: alone(modality, num_classes) for modality in DIMS})

@@ -1,6 +1,7 @@
 """A model: one encoder for each modality, a fusion and a head."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from itertools import combinations
 from typing import Any
@@ -52,23 +53,47 @@ class Model(nn.Module):
         With a larger size, logits of every group of so many modalities, {"audio+visual": [batch, num_classes]}.
 
         If the fusion keeps modalities apart and the head is a sum over streams, they are the exact share
-        W_m f_m + b / M of the logits (OGM-GE, Peng et al., CVPR 2022). Otherwise the features of the other modalities
-        are replaced by zeros, which is our generalisation.
+        W_m f_m + b / M of the logits (OGM-GE, Peng et al., CVPR 2022). Otherwise they are those of `zeroed`, which is
+        our generalisation. Fusion and head are in evaluation mode (`settled`).
         """
-        shares = None if self.fusion.mixes else self.head.split(output.streams)
-        groups = {"+".join(group): group for group in combinations(output.features, size)}
-        if shares is not None:
-            return {name: reduce(torch.add, [shares[m] for m in group]) for name, group in groups.items()}
-        return {
-            name: self.decide(
-                {m: feature if m in group else torch.zeros_like(feature) for m, feature in output.features.items()}
-            ).logits
-            for name, group in groups.items()
-        }
+        with self.settled(), torch.autocast(output.logits.device.type, enabled=False):
+            shares = None if self.fusion.mixes else self.head.split(output.streams)
+            if shares is not None:
+                groups = {"+".join(group): group for group in combinations(output.features, size)}
+                return {name: reduce(torch.add, [shares[m] for m in group]) for name, group in groups.items()}
+        return self.zeroed(output.features, size)
+
+    def zeroed(self, features: dict[str, Tensor], size: int = 1) -> dict[str, Tensor]:
+        """Logits of each group of `size` modalities if all other features are zeros, named as by `masked`.
+
+        Of a linear head they are W_m f_m + b, with the whole bias. Fusion and head are in evaluation mode (`settled`).
+        """
+        with self.settled():
+            return {
+                "+".join(group): self.decide(
+                    {m: feature if m in group else torch.zeros_like(feature) for m, feature in features.items()}
+                ).logits
+                for group in combinations(features, size)
+            }
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Fusion and head in evaluation mode: there is no dropout, and no running mean sees features of zeros."""
+        behind_encoders = nn.ModuleList([self.fusion, self.head]).eval()
+        yield
+        behind_encoders.train(self.training)
 
     def class_weights(self) -> dict[str, Tensor]:
         """W_s of a head that is linear in each stream, {stream: [num_classes, dim]}; empty for other heads."""
         return getattr(self.head, "weights", {})
+
+    def weight_gradients(self) -> dict[str, Tensor]:
+        """Views of the gradients of `class_weights`, {stream: [num_classes, dim]}."""
+        return {
+            stream: whole.grad.as_strided(W_s.shape, W_s.stride(), W_s.storage_offset())
+            for stream, W_s in self.class_weights().items()
+            if (whole := W_s._base) is not None and whole.grad is not None
+        }
 
     def angles(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Angle between each clip's stream and the weight of its class, in degrees, {stream: [batch]}.

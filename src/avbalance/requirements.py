@@ -27,11 +27,14 @@ class Combination:
 
     Attributes:
         encoders: {modality: encoder}.
+        mixes: True if a stream of the fusion depends on more than one modality.
         optimizer: None if the row names its optimiser itself, to show what a method does under it.
     """
 
     encoders: Mapping[str, Encoder]
     task: str = "single_label"
+    fusion: str = "concat"
+    mixes: bool = False
     head: str = "linear"
     loss: str = "joint"
     loss_weight: float = 1.0
@@ -113,6 +116,12 @@ REQUIREMENTS = (
         "loss {}",
         lambda row, names: "" if row.loss in names else f"{row.loss!r}",
         "choose that loss, or another method",
+    ),
+    Requirement(
+        "keeps_apart",
+        "a fusion that keeps modalities apart",
+        lambda row, _: f"{row.fusion!r}" if row.mixes else "",
+        "choose concat, or another method",
     ),
     Requirement(
         "requires_head",

@@ -1,11 +1,26 @@
 """How can training be balanced? Balancers by name: `name: module:Class`."""
 
 REGISTRY = {
+    "agm": "agm:AGM",
+    "arl": "arl:ARL",
     "auxiliary_branch": "auxiliary_branch:AuxiliaryBranch",
+    "cml": "cml:CML",
+    "dgl": "dgl:DGL",
+    "fine_tuning": "fine_tuning:FineTuning",
     "g_blend": "g_blend:GBlend",
     "g_blend_online": "g_blend_online:GBlendOnline",
     "joint": "base:Balancer",
+    "masked_losses": "masked_losses:MaskedLosses",
+    "mbsd": "mbsd:MBSD",
+    "mla": "mla:MLA",
+    "mlb": "mlb:MLB",
+    "mmpareto": "mmpareto:MMPareto",
     "modality_dropout": "modality_dropout:ModalityDropout",
+    "mslr": "mslr:MSLR",
     "ogm": "ogm:OGM",
     "ogm_ge": "ogm_ge:OGMGE",
+    "opm": "opm:OPM",
+    "pmr": "pmr:PMR",
+    "qmf": "qmf:QMF",
+    "umt": "umt:UMT",
 }

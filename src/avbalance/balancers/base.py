@@ -25,6 +25,7 @@ class Balancer(nn.Module):
         tasks: Tasks of datasets for which the method is defined.
         several_modalities: True if the method needs more than one modality.
         two_modalities: True if the method is defined for exactly two modalities.
+        keeps_apart: True if the fusion must keep modalities apart, so that each has a stream of its own.
         weighs_heads: True if the method weighs the heads' losses itself, so that the loss's own weight stays 1.
         needs_branch: True if an encoder must have an auxiliary branch, its option `branch`.
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
@@ -41,6 +42,7 @@ class Balancer(nn.Module):
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
     several_modalities: ClassVar[bool] = False
     two_modalities: ClassVar[bool] = False
+    keeps_apart: ClassVar[bool] = False
     weighs_heads: ClassVar[bool] = False
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False

@@ -1,17 +1,18 @@
 """OGM, on-the-fly gradient modulation."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from avbalance.balancers.base import Balancer
+from avbalance.balancers.coefficients import Coefficients
+from avbalance.balancers.scores import mean_of_others, true_probabilities
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.ranges import Positive, Whole
 from avbalance.types import Batch, Loaders, Output
 
 
-class OGM(Balancer):
+class OGM(Coefficients):
     """Slow down the encoder of the more confident modality.
 
     Peng et al., CVPR 2022, eqs. 5-9. In each step, for a batch of clips x_i with labels y_i,
@@ -38,22 +39,16 @@ class OGM(Balancer):
     tasks = ("single_label", "verification")
     several_modalities = True
     scales_gradients = True
-    curve_names = ("coefficient_<modality>",)
-    sum_k: Tensor
-    num_steps: Tensor
 
     def __init__(self, model: Model, loss: Loss, alpha: Positive = 0.8, start: Whole = 0, end: Whole = 51) -> None:
         super().__init__(model, loss)
         self.alpha, self.start, self.end = alpha, start, end
         self.modulates = False  # not read from a buffer in every step, which would wait for the device
-        self.register_buffer("sum_k", torch.zeros(len(model.encoders)))
-        self.register_buffer("num_steps", torch.tensor(0))
 
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Decide whether gradients are modulated in this epoch, and reset the curves."""
+        super().start_epoch(epoch, loaders, optimizer)
         self.modulates = self.start <= epoch < self.end
-        self.sum_k.zero_()
-        self.num_steps.zero_()
 
     def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
         """Compute the gradients of the objective and modulate them."""
@@ -63,19 +58,16 @@ class OGM(Balancer):
             for modality, k_m in k.items():
                 weights = [weight for weight in self.model.encoders[modality].parameters() if weight.dim() > 1]
                 self.modulate([weight.grad for weight in weights if weight.grad is not None], k_m)
-            self.sum_k += torch.stack(list(k.values()))
-            self.num_steps += 1
+            self.record(k)
 
     @torch.no_grad()
     def coefficients(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """k_m, {modality: scalar}."""
-        behind_encoders = nn.ModuleList([self.model.fusion, self.model.head]).eval()
-        z = self.model.masked(output)
-        behind_encoders.train(self.training)
-        s = {m: z_m.softmax(dim=1).gather(1, labels.unsqueeze(1)).sum() for m, z_m in z.items()}
+        p = true_probabilities(self.model.masked(output), labels)
+        s = {m: p_m.sum() for m, p_m in p.items()}
         k = {}
         for m, s_m in s.items():
-            s_n = torch.stack([other for n, other in s.items() if n != m]).mean()
+            s_n = mean_of_others(s, m)
             rho = s_m / s_n.clamp(min=torch.finfo(s_n.dtype).eps)
             k[m] = torch.where(rho > 1, 1 - torch.tanh(self.alpha * rho), torch.ones_like(rho))
         return k
@@ -84,10 +76,3 @@ class OGM(Balancer):
         """g <- k g, in place, for the gradients of one encoder's weights."""
         if gradients:
             torch._foreach_mul_(gradients, k)
-
-    def curves(self) -> dict[str, float]:
-        """Each modality's mean coefficient over the epoch, 1 where gradients are not modulated."""
-        num_steps = int(self.num_steps)
-        mean_k = self.sum_k / num_steps if num_steps else torch.ones_like(self.sum_k)
-        named = {f"coefficient_{m}": k for m, k in zip(self.model.encoders, mean_k.tolist(), strict=True)}
-        return {**super().curves(), **named}

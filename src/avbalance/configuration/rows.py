@@ -147,10 +147,12 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool) -> C
         has_maps = bool(signature.describe("encoder", name).attributes.get("has_maps"))
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
     ((loss, loss_options),) = row.methods["loss"].items()
-    (head,) = row.methods["head"]
+    (head,), (fusion,) = row.methods["head"], row.methods["fusion"]
     return Combination(
         encoders,
         task=dataset.task,
+        fusion=fusion,
+        mixes=bool(signature.describe("fusion", fusion).attributes["mixes"]),
         head=head,
         loss=loss,
         loss_weight=loss_options.get("weight", 1),

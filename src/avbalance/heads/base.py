@@ -1,6 +1,7 @@
 """Base class of heads."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,10 @@ class Head(nn.Module):
     Attributes:
         dims: {stream: dim}.
         num_classes: Number of logits.
+        equal_dims: True if all streams, and so all features, must have one length.
     """
+
+    equal_dims: ClassVar[bool] = False
 
     def __init__(self, streams: dict[str, int], num_classes: int) -> None:
         super().__init__()

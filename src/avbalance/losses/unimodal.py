@@ -43,8 +43,10 @@ class Unimodal(Loss):
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """{"joint": scalar, modality: scalar, ...}."""
-        terms = {"joint": objective(output.logits, labels)}
+        own = {modality: self.weight * objective(u_m, labels) for modality, u_m in self.logits(output).items()}
+        return {"joint": objective(output.logits, labels), **own}
+
+    def logits(self, output: Output) -> dict[str, Tensor]:
+        """Logits u_m of every modality's own head, {modality: [batch, num_classes]}."""
         vectors = output.vectors
-        for modality, head in self.heads.items():
-            terms[modality] = self.weight * objective(head({modality: vectors[modality]}), labels)
-        return terms
+        return {modality: head({modality: vectors[modality]}) for modality, head in self.heads.items()}

@@ -1,0 +1,94 @@
+"""MLA, alternating uni-modal adaptation."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from avbalance.balancers.base import Balancer
+from avbalance.heads.shared import Shared
+from avbalance.losses.base import Loss, objective
+from avbalance.model import Model
+from avbalance.types import Batch, Loaders
+
+
+class MLA(Balancer):
+    """Train the modalities in turn within each step, through a head that they share.
+
+    After Zhang et al., CVPR 2024. For each batch, for each modality m in order,
+
+        L = CE(W f_m + b, y)        a step of encoder m and of the head
+        G <- G P^T                  G: the gradient of W
+        r = mean_i f_m;  k = P r;  P <- P - k k^T / (alpha_t + r^T k);  alpha_t = 0.1^(1 + batch / batches)
+
+    P starts as I, and the first step of all leaves G as it is. P keeps directions of W that earlier features have used
+    from being changed; the released code looks for a weight by a name that it never has, so G stays as it is, which
+    made its numbers: `modify` is off by default. With its option `combine: entropy` the head predicts as in the paper.
+    Features of all modalities are computed before the first of these steps. Terms are named by modality.
+
+    Args:
+        model: The model to train.
+        loss: Not used: every modality has its cross-entropy.
+        modify: Change G by P, as the paper, and do not leave it, as the code.
+        normalise: Divide P by its Frobenius norm where it changes G.
+    """
+
+    requires_head = ("shared",)
+    requires_loss = ("joint",)
+    several_modalities = True
+    keeps_apart = True
+    P: Tensor
+    num_steps: Tensor
+
+    def __init__(self, model: Model, loss: Loss, modify: bool = False, normalise: bool = False) -> None:
+        super().__init__(model, loss)
+        self.modify, self.normalise = modify, normalise
+        dim = next(iter(self.head.dims.values()))
+        self.register_buffer("P", torch.eye(dim))
+        self.register_buffer("num_steps", torch.tensor(0))
+        self.num_batches = 1
+
+    @property
+    def head(self) -> Shared:
+        """The head that all modalities share."""
+        return cast(Shared, self.model.head)
+
+    def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
+        """Count the batches of an epoch."""
+        self.num_batches = len(loaders.train)
+
+    def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
+        """One update for each modality; every encoder keeps its gradient."""
+        optimizer.zero_grad(set_to_none=True)
+        streams = self.model.fusion({m: f_m.float() for m, f_m in self.model.encode(batch.inputs).items()})
+        aside: list[tuple[nn.Parameter, Tensor]] = []
+        terms = {}
+        for m in self.model.encoders:
+            for weight in self.model.head.parameters():
+                weight.grad = None
+            with torch.autocast(batch.labels.device.type, enabled=False):
+                terms[m] = objective(self.head.each({m: streams[m]})[m], batch.labels)
+            terms[m].backward()
+            if self.modify:
+                self.modify_gradient(streams[m].detach().mean(dim=0))
+            self.update(optimizer)
+            for weight in self.model.encoders[m].parameters():
+                if weight.grad is not None:
+                    aside.append((weight, weight.grad))
+                    weight.grad = None
+        for weight, gradient in aside:
+            weight.grad = gradient
+        return {m: term.detach() for m, term in terms.items()}
+
+    @torch.no_grad()
+    def modify_gradient(self, r: Tensor) -> None:
+        """Renew P by the mean feature r, [dim], and change the gradient of W by it."""
+        batch = self.num_steps // len(self.model.encoders) % self.num_batches
+        k = self.P @ r
+        self.P -= torch.outer(k, k) / (0.1 ** (1 + batch / self.num_batches) + r @ k)
+        P = self.P / self.P.norm() if self.normalise else self.P
+        W = next(self.head.parameters())
+        if W.grad is not None:
+            W.grad = torch.where(self.num_steps > 0, W.grad @ P.T, W.grad)
+        self.num_steps += 1

@@ -1,0 +1,177 @@
+"""Numbers of every method, worked by hand from its equations."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from affine import build, random_batch, train_one_step
+from avbalance.balancers.agm import _ratios
+from avbalance.balancers.arl import asymmetry
+from avbalance.balancers.cml import rise_of_confidence
+from avbalance.balancers.mbsd import distillation
+from avbalance.balancers.mmpareto import weight_of_joint
+from avbalance.balancers.qmf import rank
+from avbalance.balancers.scores import true_probabilities
+from avbalance.heads.confidence import confidence
+from avbalance.registry import load
+
+Numbers = list[float]
+
+
+def t(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def pair(a: float, v: float) -> dict[str, Tensor]:
+    return {"audio": t(a).squeeze(), "visual": t(v).squeeze()}
+
+
+def agm(s: Numbers, alpha: float) -> Numbers:
+    """Coefficients of the first step, at which tau = 1, from cross-entropies."""
+    return torch.exp(alpha * (1 - _ratios(t(*s)))).tolist()
+
+
+def opm(s: Numbers) -> Numbers:
+    balancer = build("opm")
+    return [q.item() for q in balancer.shares({m: p.expand(2) for m, p in pair(*s).items()}).values()]
+
+
+def pmr_distance() -> Numbers:
+    near = -torch.cdist(torch.zeros(1, 2), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    return [*near.softmax(dim=1)[0].tolist(), torch.nn.functional.cross_entropy(near, torch.tensor([0])).item()]
+
+
+def pmr_weights(rho: float, hard: bool) -> Numbers:
+    """Weights of audio and visual where s_audio / s_visual = rho."""
+    balancer = build({"pmr": {"hard": hard}})
+    p = {"audio": 0.5, "visual": 0.5 / rho}
+    near = {m: torch.log(torch.tensor([[each, 1 - each]])) for m, each in p.items()}
+    w = balancer.weights(near, torch.tensor([0]))
+    return [w["audio"].item(), w["visual"].item()]
+
+
+def mmpareto(g: Numbers, h: Numbers, gamma: float) -> Numbers:
+    balancer = build({"mmpareto": {"gamma": gamma}})
+    (d,) = balancer.direction([t(*g)], [t(*h)], 0)
+    return d.tolist()
+
+
+def mlb(s: Numbers) -> Numbers:
+    """Coefficients of audio and visual."""
+    balancer = build("mlb")
+    logits = {m: torch.log(torch.stack([s_m, 1 - s_m]))[None] for m, s_m in pair(*s).items()}
+    balancer.loss.logits = lambda output: logits
+    k = balancer.coefficients(balancer(random_batch()), torch.tensor([0]))
+    return [k["audio"].item(), k["visual"].item()]
+
+
+def mslr(rate: float, accuracy: float, before: float) -> Numbers:
+    balancer = build({"mslr": {"rates": {"audio": rate}}})
+    balancer.accuracies[-1] = before
+    balancer.validate = lambda loaders: t(accuracy, accuracy)
+    train_one_step(balancer, random_batch(), epoch=1)
+    return [balancer.curves()["coefficient_audio"]]
+
+
+def arl() -> Numbers:
+    return [omega.item() for omega in asymmetry(pair(0.4, 0.6), pair(0.4, 0.6), T=8.0).values()]
+
+
+def mla(normalise: bool) -> Numbers:
+    """P's diagonal, and the gradient (1, 1) that it changes, at r = (1, 0) and alpha_t = 0.1."""
+    balancer = build({"mla": {"modify": True, "normalise": normalise}})
+    balancer.P = torch.eye(2)
+    balancer.num_steps += 2 * balancer.num_batches  # not the first step of all; batch 0 again
+    (W, *_) = balancer.head.parameters()
+    W.data = torch.zeros(1, 2)
+    W.grad = torch.ones(1, 2)
+    balancer.modify_gradient(t(1, 0))
+    return [*balancer.P.diag().tolist(), *W.grad[0].tolist()]
+
+
+def shared_entropy() -> Numbers:
+    """Weights and logits of z_a = (2, 0), z_v = (0, 1)."""
+    head = load("head", {"shared": {"combine": "entropy"}}, {"audio": 2, "visual": 2}, 2)
+    head.classifier = torch.nn.Identity()
+    streams = {"audio": torch.tensor([[2.0, 0.0]]), "visual": torch.tensor([[0.0, 1.0]])}
+    shares = head.split(streams)
+    return [shares["audio"][0, 0].item() / 2, shares["visual"][0, 1].item(), *head(streams)[0].tolist()]
+
+
+def umt() -> Numbers:
+    """lam times the mean square of (1, 2) - (0.5, 1), and 1 times."""
+    return [lam * (t(1, 2) - t(0.5, 1)).square().mean().item() for lam in (1, build("umt").lam)]
+
+
+def mbsd() -> Numbers:
+    log_p = [torch.log(torch.tensor([p])) for p in ([0.7, 0.2, 0.1], [0.5, 0.3, 0.2])]
+    return [distillation(*log_p, torch.tensor([0])).item()]
+
+
+def cml(rises: Numbers, spares_right: bool = False) -> Numbers:
+    """Mean of relu over clips whose confidence is 0.6 with all modalities."""
+
+    def logits(confidences: Numbers) -> Tensor:
+        return torch.log(torch.tensor([[c, 1 - c] for c in confidences]))
+
+    larger, smaller = logits([0.6] * len(rises)), logits([0.6 + rise for rise in rises])
+    return [rise_of_confidence(larger, smaller, torch.zeros(len(rises), dtype=torch.int64), spares_right).item()]
+
+
+def qmf(margin: bool) -> Numbers:
+    """R of one pair: of two clips the other direction gives the same, as both t and the differences turn round."""
+    return [rank(t(0.9, 0.2), t(0.8, 0.3), margin).item()]
+
+
+def energies() -> Numbers:
+    return confidence(torch.tensor([[2.0, 0.0], [0.0, 1.0]])).tolist()
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        (lambda: _ratios(t(0.5, 1.2)).tolist(), [2.01375, 0.49659]),
+        (lambda: agm([0.5, 1.2], 1.0), [0.36285, 1.65436]),
+        (lambda: agm([0.5, 1.2], 1.5), [0.21857, 2.12787]),
+        (lambda: opm([0.6, 0.3]), [0.69040, 0.0]),
+        (pmr_distance, [0.73106, 0.26894, 0.31326]),
+        (lambda: pmr_weights(1.4, hard=False), [0.0, 0.4]),
+        (lambda: pmr_weights(1.4, hard=True), [0.0, 1.0]),
+        (lambda: [weight_of_joint(t(-0.5), t(1.0), t(1.25)).item()], [0.53846]),
+        (lambda: mmpareto([1, 0], [-0.5, 1], 1.0), [0.62017, 0.93026]),
+        (lambda: mmpareto([1, 0], [-0.5, 1], 1.5), [0.93026, 1.39539]),
+        (lambda: mmpareto([1, 0], [1, 1], 1.5), [3.0, 1.5]),
+        (lambda: mmpareto([1, 0], [-1, 0], 1.5), [0.0, 0.0]),
+        (lambda: mlb([0.6, 0.3]), [0.62005, 1.66404]),
+        (lambda: mslr(0.9, 0.62, 0.60), [0.93]),
+        (arl, [0.83202, 0.16798]),
+        (lambda: mla(normalise=False), [0.0909091, 1.0, 0.0909091, 1.0]),
+        (lambda: mla(normalise=True), [0.0909091, 1.0, 0.0905357, 0.9958932]),
+        (shared_entropy, [0.55401, 0.44599, 1.10801, 0.44599]),
+        (umt, [0.625, 6.25]),
+        (mbsd, [0.0170246 + 0.004]),
+        (lambda: cml([0.3]), [0.3]),
+        (lambda: cml([0.3, -0.1]), [0.15]),
+        (lambda: qmf(margin=False), [0.2]),
+        (lambda: qmf(margin=True), [1.2]),
+        (energies, [0.21269, 0.13133]),
+    ],
+)
+def test_numbers_are_those_worked_by_hand(compute: Callable[[], Numbers], expected: Numbers) -> None:
+    assert compute() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_smaller_subset_that_alone_is_right_is_spared() -> None:
+    larger, smaller = torch.log(torch.tensor([[0.4, 0.6]])), torch.log(torch.tensor([[0.9, 0.1]]))
+    labels = torch.tensor([0])
+    assert rise_of_confidence(larger, smaller, labels, spares_right=True).item() == 0
+    assert rise_of_confidence(larger, smaller, labels, spares_right=False).item() == pytest.approx(0.3)
+
+
+def test_a_modality_that_is_never_right_has_the_probability_zero_and_finite_coefficients() -> None:
+    z = {"audio": torch.tensor([[-1000.0, 0.0]]), "visual": torch.tensor([[0.0, 0.0]])}
+    assert true_probabilities(z, torch.tensor([0]))["audio"].item() == 0
+    for k in build("agm").coefficients(z, torch.tensor([0])).values():
+        assert k.isfinite()
