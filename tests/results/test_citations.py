@@ -12,7 +12,13 @@ from avbalance.results import citations, page
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "avbalance"
 KINDS = ["encoder", "fusion", "head", "loss", "balancer", "view", "detector", "formula"]
-FOLKLORE = {("balancer", "joint"), ("view", "frames"), ("view", "waveform"), ("detector", "given")}
+FOLKLORE = {
+    ("balancer", "joint"),
+    ("balancer", "masked_losses"),
+    ("view", "frames"),
+    ("view", "waveform"),
+    ("detector", "given"),
+}
 NAMES = r"(?:[A-Z][\w'-]+(?: [A-Z][\w-]+)*)"
 # Written anew, of the form alone: names that end in "et al." or have an "and" before the last, up to the year.
 CITATION = re.compile(rf"{NAMES}(?: et al\.|(?:, {NAMES})* (?:and|&) {NAMES})[,:][^();]{{1,120}}?\b(?:19|20)\d\d\b")

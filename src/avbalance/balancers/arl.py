@@ -15,7 +15,7 @@ from avbalance.types import Batch, Loaders, Output
 class ARL(Coefficients):
     """Add uni-modal losses, and speed up the encoder whose own predictions vary less and whose partner weighs more.
 
-    After Wei et al., ICCV 2025. With z_m the logits if all features but f_m are zeros, from epoch `start` on,
+    After [wei2025arl], ICCV 2025. With z_m the logits if all features but f_m are zeros, from epoch `start` on,
 
         L     = CE(z, y) + gamma sum_m CE(z_m, y)
         h_m   = max(H_m / sum_n H_n, 0.3);   w_m = (1 / h_m) / sum_n (1 / h_n)       H_m: mean entropy of softmax(z_m)

@@ -17,7 +17,7 @@ from avbalance.types import Batch, Output
 class DGL(Balancer):
     """Train the encoders by uni-modal losses alone, and fusion and head by the joint loss alone.
 
-    After Wei et al., ICCV 2025. With f' = detach(f), and z_m the logits if all features but f_m are zeros,
+    After [wei2025dgl], ICCV 2025. With f' = detach(f), and z_m the logits if all features but f_m are zeros,
 
         L = CE(z(f'), y) + alpha sum_m CE(z_m(f), y)
 
