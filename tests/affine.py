@@ -16,6 +16,7 @@ DIMS = {"visual": 6, "audio": 4}
 OPTIONS: dict[str, dict[str, Any]] = {
     "fine_tuning": {"frozen_epochs": 0},  # frozen encoders have no gradient
     "mslr": {"rates": {"audio": 0.5}},
+    "reconboost": {"first": 1, "second": 1},
 }
 """Options with which a method does what it is for, where the default does not."""
 

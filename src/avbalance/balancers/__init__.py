@@ -2,14 +2,19 @@
 
 REGISTRY = {
     "agm": "agm:AGM",
+    "amco": "amco:AMCo",
+    "amss": "amss:AMSS",
     "arl": "arl:ARL",
     "auxiliary_branch": "auxiliary_branch:AuxiliaryBranch",
+    "cggm": "cggm:CGGM",
     "cml": "cml:CML",
     "dgl": "dgl:DGL",
     "fine_tuning": "fine_tuning:FineTuning",
     "g_blend": "g_blend:GBlend",
     "g_blend_online": "g_blend_online:GBlendOnline",
+    "inforeg": "inforeg:InfoReg",
     "joint": "base:Balancer",
+    "lfm": "lfm:LFM",
     "masked_losses": "masked_losses:MaskedLosses",
     "mbsd": "mbsd:MBSD",
     "mla": "mla:MLA",
@@ -22,5 +27,8 @@ REGISTRY = {
     "opm": "opm:OPM",
     "pmr": "pmr:PMR",
     "qmf": "qmf:QMF",
+    "reconboost": "reconboost:ReconBoost",
+    "relearning": "relearning:Relearning",
     "umt": "umt:UMT",
+    "valuation": "valuation:Valuation",
 }
