@@ -152,6 +152,10 @@ class Plan:
         """Artifacts that an artifact is made from."""
         return [self._owners[path] for path in artifact.inputs.values()]
 
+    def is_generated(self, artifact: Artifact) -> bool:
+        """True if prepared data come from generated files, which are so few that one process is enough."""
+        return any("generator" in source.settings for source in self.inputs_of(artifact))
+
     @property
     def pages(self) -> dict[str, str]:
         """{page: name of its recipe} of the page that was asked for, if any."""
