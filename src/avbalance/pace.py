@@ -135,12 +135,9 @@ def projected(planned: Plan, artifacts: Iterable[Artifact]) -> dict[Artifact, fl
     """{artifact: seconds} of running steps that have done a part, if their other parts take as long."""
     seconds = {}
     for artifact in artifacts:
-        file = planned.project.root / "results" / "resume" / artifact.name / progress.FILE
-        if file.exists():
-            state = json.loads(file.read_text(encoding="utf-8"))
-            parts = state["done"] - state["first"]
-            if parts:
-                seconds[artifact] = (state["time"] - state["started"]) / parts * state["total"]
+        parts = progress.read(artifact.name, planned.project.root)
+        if parts is not None and parts.seconds is not None:
+            seconds[artifact] = parts.seconds * parts.total
     return seconds
 
 

@@ -166,7 +166,7 @@ def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
     said = copy.snakemake(check=False)
     assert "the loss term 'joint' is" in said  # the log of what failed is shown
     said = copy.run(*status, PYTHONPATH="src")
-    assert "failed   avmnist-concat-linear-s0." in said
+    assert "failed   runs/avmnist-concat-linear-s0." in said
     assert "see results/logs/runs/avmnist-concat-linear-s0." in said
     workflow = json.loads((copy.path / pace.WORKFLOW).read_text(encoding="utf-8"))
     assert workflow["cores"] == 2

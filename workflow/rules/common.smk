@@ -63,3 +63,6 @@ onstart:
             start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
+    from avbalance import display, status
+
+    display.start(lambda: status.draw(plan, status.survey(plan), "ellipsis"), workflow.output_settings.quiet)
