@@ -13,7 +13,7 @@ tables: .venv/ready
 
 # Lint, types, the tests, and a tiny workflow from generated data to the page.
 test: .venv/ready lint types
-	pytest -n 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+	pytest -n 2 --dist worksteal $(PYTEST_ARGUMENTS)
 
 lint: .venv/ready
 	ruff check src tests benchmarks
@@ -21,7 +21,7 @@ lint: .venv/ready
 	snakefmt --check Snakefile workflow
 
 types: .venv/ready
-	mypy
+	mypy --num-workers 2
 
 # uv installs the hash-pinned lock in a fifth of pip's time; where it cannot be had, pip does the same.
 .venv/ready: requirements.lock pyproject.toml

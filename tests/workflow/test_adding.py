@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from checkout import Checkout, copy_of
 
-pytestmark = pytest.mark.xdist_group("adding")
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

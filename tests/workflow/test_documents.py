@@ -16,7 +16,6 @@ import pytest
 import yaml
 from checkout import copy_of
 
-pytestmark = pytest.mark.xdist_group("documents")
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("python ", "snakemake", "avbalance ", "dvc ", "make ", "pip ")
