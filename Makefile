@@ -21,7 +21,7 @@ lint: .venv/ready
 	snakefmt --check Snakefile workflow
 
 types: .venv/ready
-	mypy --num-workers 2
+	mypy
 
 # uv installs the hash-pinned lock in a fifth of pip's time; where it cannot be had, pip does the same.
 .venv/ready: requirements.lock pyproject.toml

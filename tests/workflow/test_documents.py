@@ -147,7 +147,7 @@ def run(path: Path, command: str) -> str:
 
 @pytest.mark.timeout(1500)
 def test_each_command_does_as_it_stands(project: Path) -> None:
-    # One test, for a command finds what those before it have left.
+    """A minute for forty commands, each in a shell of its own; one test, for a command finds what others have left."""
     for command in commands():
         said = run(project, command)
         if "snakemake -n" in command:  # other seeds have another table under the same name, so that is built again

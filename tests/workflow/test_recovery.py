@@ -116,6 +116,7 @@ def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_cod
 
 
 def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Checkout, tmp_path: Path) -> None:
+    """Half a minute, for a run is killed, refused, unlocked, resumed, and trained anew beside it."""
     lengthen(copy)
     shutil.copytree(copy.path, tmp_path / "undisturbed", symlinks=True)
     undisturbed = Checkout(tmp_path / "undisturbed")
