@@ -18,7 +18,7 @@ tables: .venv/ready
 
 # Lint, types, the tests, and a tiny workflow from generated data to the page.
 test: .venv/ready lint types
-	pytest -n 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+	pytest -n 2 --dist worksteal $(PYTEST_ARGUMENTS)
 
 lint: .venv/ready
 	ruff check src tests benchmarks

@@ -185,7 +185,7 @@ def _at_once(planned: Plan, artifact: Artifact) -> int:
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
     gpus = plan.num_gpus(planned.project.settings.device)
-    if artifact.kind == "prep":
+    if artifact.kind == "prep" and not planned.is_generated(artifact):
         return gpus or 1
     if artifact.kind in ("runs", "blends", "probes"):
         return gpus or max(cores // planned.project.scale.threads, 1)

@@ -16,7 +16,6 @@ import pytest
 import yaml
 from checkout import copy_of
 
-pytestmark = pytest.mark.xdist_group("documents")
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("python ", "snakemake", "avbalance ", "dvc ", "make ", "pip ")
@@ -151,7 +150,7 @@ def run(path: Path, command: str) -> str:
 
 @pytest.mark.timeout(1500)
 def test_each_command_does_as_it_stands(project: Path) -> None:
-    # One test, for a command finds what those before it have left.
+    """A minute for forty commands, each in a shell of its own; one test, for a command finds what others have left."""
     for command in commands():
         said = run(project, command)
         if "snakemake -n" in command:  # other seeds have another table under the same name, so that is built again

@@ -1,3 +1,8 @@
+def prepared(wildcards):
+    """The prepared data of a job."""
+    return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
+
+
 # Raw files: downloaded and verified, taken from a mirror, or generated.
 rule download_raw:
     input:
@@ -13,7 +18,8 @@ rule download_raw:
         step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
 
-# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores.
+# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores; generated files are few,
+# so several datasets of them are packed at once.
 rule pack_clips:
     input:
         needs("results/prep/{name}.{key}"),
@@ -21,11 +27,11 @@ rule pack_clips:
         "results/prep/{name}.{key}/manifest.json",
     log:
         "results/logs/prep/{name}.{key}.log",
-    threads: workflow.cores
+    threads: lambda wildcards: 1 if plan.is_generated(prepared(wildcards)) else workflow.cores
     resources:
         gpu=min(gpus, 1),
     params:
-        step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"].step,
+        step=lambda wildcards: prepared(wildcards).step,
         device=plan.project.settings.device,
     shell:
         step(
