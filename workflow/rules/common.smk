@@ -41,6 +41,11 @@ def needs(path):
     return absent
 
 
+def prepared(wildcards):
+    """The prepared data of a job."""
+    return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():

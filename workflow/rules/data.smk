@@ -1,8 +1,3 @@
-def prepared(wildcards):
-    """The prepared data of a job."""
-    return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
-
-
 # Raw files: downloaded and verified, taken from a mirror, or generated.
 rule download_raw:
     input:
