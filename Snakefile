@@ -1,4 +1,5 @@
 # Regenerates every table: `snakemake --cores`; a part: `snakemake --cores --config scale=laptop tables=[avmnist_table1]`.
+import atexit
 import subprocess
 import sys
 
@@ -44,4 +45,4 @@ onerror:
 
 onsuccess:
     for page in plan.pages:
-        print(f"The page: {page}")
+        atexit.register(print, f"The page: {page}")  # the last line

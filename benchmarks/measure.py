@@ -25,6 +25,7 @@ class Usage:
 
     seconds: float
     user_seconds: float
+    system_seconds: float
     peak_bytes: int
 
 
@@ -61,7 +62,7 @@ def run_command(command: Sequence[str], folder: Path) -> Usage:
         if process.returncode != 0:
             said.seek(0)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{said.read()[-4000:]}")
-    return Usage(seconds, used.ru_utime, used.ru_maxrss * 1024)
+    return Usage(seconds, used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
 
 
 def copy_project(folder: Path) -> None:

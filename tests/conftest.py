@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name != "workflow")  # long tests first: workers then end together
     if registered.METHOD is not None:
         name = registered.METHOD[1]
         items[:] = [item for item in items if name in getattr(item, "callspec", NO_PARAMETERS).params.values()]

@@ -29,7 +29,7 @@ GRIDS = {"visual": (3, 4), "audio": (2, 3), "flow": (2, 2)}
 # A super-epoch takes trials, so they are short; frozen encoders have no gradient.
 BALANCER_OPTIONS: dict[str, dict[str, Any]] = {
     "fine_tuning": {"frozen_epochs": 0},
-    "g_blend_online": {"first": 2, "then": 1},
+    "g_blend_online": {"first": 1, "then": 1},
 }
 IN_TURN = ("mla", "reconboost")  # these train the modalities one after the other, in their order
 # Settings at which a method must be joint training with the same loss, bit for bit. g_blend_online has none: its
@@ -351,9 +351,10 @@ def test_modalities_in_another_order_give_the_same_in_that_order(
 
 @pytest.mark.parametrize(("loss", "balancer", "task"), DEFINED)
 def test_a_resumed_training_gives_the_same_bits(loss: str, balancer: str, task: str) -> None:
+    options = {"first": 2, "then": 1} if balancer == "g_blend_online" else None  # killed within a super-epoch
     for fusion in ("concat",) if BALANCERS[balancer].keeps_apart else ("concat", "mid_concat"):
         methods = Methods(fusion, heads_of(balancer)[-1], loss, balancer, task)
-        whole, killed, resumed = build(methods), build(methods), build(methods, seed=5)
+        whole, killed, resumed = (build(methods, seed, options) for seed in (0, 0, 5))
         curves = train(whole, task, range(4), adam(whole))
         optimizer = adam(killed)
         train(killed, task, range(1), optimizer)

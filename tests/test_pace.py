@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from avbalance import pace, plan, store
+from avbalance import pace, plan, progress, store
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.status import survey, time_left
 
@@ -131,8 +132,8 @@ def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_don
     name = planned.artifacts[paths(planned, "runs")[0]].name
     folder = planned.project.root / "results" / "resume" / name
     folder.mkdir(parents=True)
-    state = {"pid": os.getpid(), "host": socket.gethostname(), "started": 100.0, "first": 2, "time": 130.0}
-    (folder / "progress.json").write_text(json.dumps({**state, "done": 5, "total": 10}), encoding="utf-8")
+    parts = progress.Parts(os.getpid(), socket.gethostname(), "epoch", 100.0, 130.0, first=2, done=5, total=10)
+    (folder / "progress.json").write_text(json.dumps(asdict(parts)), encoding="utf-8")
     # Three parts in 30 s: ten take 100 s. Half of this run is left, and three others: 350 s on one core.
     pace.begin(planned.project.root, cores=1)
     assert time_left(planned, survey(planned)).startswith("about 6 min left, not counting raw, prep, probes, tables")
@@ -151,7 +152,7 @@ def test_a_step_that_snakemake_runs_is_running_though_it_has_written_nothing_but
     assert len(survey(planned)["tables/miniature"].failed) == 1  # no workflow runs
     pace.begin(root, cores=1)
     assert pace.running_jobs(root) == {f"{table}.key"}
-    assert survey(planned)["tables/miniature"].running == [(planned.artifacts[table], 0, 1)]
+    assert survey(planned)["tables/miniature"].running == [(planned.artifacts[table], None)]
 
 
 def test_a_workflow_that_has_ended_runs_no_more(tmp_path: Path) -> None:

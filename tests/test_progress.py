@@ -1,4 +1,3 @@
-import json
 import os
 import pty
 import re
@@ -8,27 +7,38 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import Any
 
+import pytest
+
+from avbalance import progress, store
 from avbalance.progress import FILE, Progress
 
 
-def read(folder: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return state
+def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    start = time.time()
+    step = Progress(store.RESUME / "run-0", 10, "epoch", done=4)
+    parts = progress.read("run-0")
+    assert parts is not None
+    assert start <= parts.started == parts.time <= time.time()
+    assert (parts.pid, parts.host, parts.unit) == (os.getpid(), socket.gethostname(), "epoch")
+    assert (parts.first, parts.done, parts.total, parts.seconds) == (4, 4, 10, None)
+    step.advance(val_loss=0.5)
+    step.advance(val_loss=0.25)
+    later = progress.read("run-0")
+    assert later is not None
+    assert (later.first, later.done, later.total) == (4, 6, 10)
+    assert later.seconds == (later.time - parts.started) / 2
+    step.close()
+    assert progress.read("run-0") is None
 
 
-def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path) -> None:
-    folder, start = tmp_path / "resume" / "run-0", time.time()
-    progress = Progress(folder, 10, "epoch", done=4)
-    state = read(folder)
-    assert start <= state.pop("started") <= state.pop("time") <= time.time()
-    assert state == {"pid": os.getpid(), "host": socket.gethostname(), "done": 4, "first": 4, "total": 10}
-    progress.advance(val_loss=0.5)
-    progress.advance(val_loss=0.25)
-    assert (read(folder)["done"], read(folder)["total"]) == (6, 10)
-    assert read(folder)["time"] >= start
-    progress.close()
+@pytest.mark.parametrize("content", ["", "{", "5", "{}"])
+def test_a_damaged_file_tells_nothing(tmp_path: Path, content: str) -> None:
+    file = tmp_path / store.RESUME / "run-0" / FILE
+    file.parent.mkdir(parents=True)
+    file.write_text(content, encoding="utf-8")
+    assert progress.read("run-0", tmp_path) is None
 
 
 def test_the_file_is_gone_and_nothing_else_is_touched_when_the_step_has_finished(tmp_path: Path) -> None:

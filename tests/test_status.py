@@ -1,4 +1,5 @@
 import copy
+import io
 import json
 import os
 import shutil
@@ -7,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from avbalance import pace, plan, status, store
+from avbalance import pace, plan, progress, status, store
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.status import SILENT_SECONDS, stale, survey, time_left
@@ -45,8 +47,9 @@ def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> No
     """What a step that has begun leaves: a log and how far it is."""
     folder = planned.project.root / "results" / "resume" / name
     folder.mkdir(parents=True)
-    state = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), "done": done, "total": total}
-    (folder / "progress.json").write_text(json.dumps({**state, **changes}), encoding="utf-8")
+    now = time.time()
+    parts = progress.Parts(os.getpid(), socket.gethostname(), "epoch", now - 3 * done, now, 0, done, total)
+    (folder / "progress.json").write_text(json.dumps(asdict(parts) | changes), encoding="utf-8")
     log(planned, name)
 
 
@@ -100,7 +103,8 @@ def test_before_anything_has_begun_all_is_left(planned: Plan) -> None:
 def test_half_way_every_artifact_is_in_its_place(half_way: Plan) -> None:
     runs, states = names(half_way, "runs"), survey(half_way)
     assert [artifact.name for artifact in states["runs"].done] == runs[:2]
-    assert states["runs"].running == [(find(half_way, runs[2]), 1, 4)]
+    ((running, parts),) = states["runs"].running
+    assert (running, parts and (parts.done, parts.total)) == (find(half_way, runs[2]), (1, 4))
     assert states["runs"].failed == [find(half_way, runs[3])]
     assert [artifact.name for artifact in states["probes"].left] == names(half_way, "probes")[1:]
     assert counts(half_way)["raw"] == counts(half_way)["prep"] == (1, 0, 0, 0)
@@ -227,10 +231,26 @@ def test_the_report_says_all_of_it(
     rows = {words[1]: words[3::2] for words in map(str.split, said.splitlines()) if len(words) == 13}
     assert rows["runs"] == ["2", "0", "1", "1", "0"]
     assert rows["probes"] == ["1", "0", "0", "0", "3"]
-    assert f"running  {runs[2]}: 1 of at most 4" in said
-    assert f"failed   {runs[3]}: see results/logs/runs/{runs[3]}.log" in said
-    assert "about 1 min left" in said  # 42.25 s
+    assert f"running  runs/{runs[2]}: epoch 1 of at most 4, 3.0 s each" in said
+    assert f"failed   runs/{runs[3]}: see results/logs/runs/{runs[3]}.log" in said
+    assert "5 of 13 done, about 1 min left" in said  # 42.25 s
     assert "all tables and figures are up to date" in said
+
+
+def test_a_failure_of_an_earlier_workflow_is_left_to_do(half_way: Plan) -> None:
+    before = time.time() - 60
+    file = half_way.project.root / find(half_way, names(half_way, "runs")[3]).log
+    os.utime(file, (before, before))
+    assert counts(half_way)["runs"] == (2, 1, 1, 0)
+    pace.begin(half_way.project.root, cores=1)
+    assert counts(half_way)["runs"] == (2, 1, 0, 1)
+
+
+def test_a_live_report_is_no_wider_than_its_terminal(half_way: Plan) -> None:
+    console = Console(width=60, file=io.StringIO(), soft_wrap=True)
+    with console.capture() as shown:
+        console.print(status.draw(half_way, survey(half_way), "ellipsis"))
+    assert max(map(len, shown.get().splitlines())) == 60  # longer lines are cut
 
 
 def test_watching_ends_when_nothing_is_left(

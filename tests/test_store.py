@@ -52,6 +52,26 @@ def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> No
         store.read_manifest(tmp_path / "a")
 
 
+def test_a_large_file_is_hashed_again_only_if_it_was_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with store.publish(Path("a"), {}) as out:
+        (out / "large").write_bytes(b"x" * store.LARGE)
+        (out / "small").write_bytes(b"y")
+    hashed: list[str] = []
+    sha256 = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda file: (hashed.append(file.name), sha256(file))[1])
+    store.open_artifact(Path("a"))
+    store.open_artifact(Path("a"))
+    assert hashed == ["large", "small", "small"]
+    store.open_artifact(Path("a"), read_again=True)
+    assert hashed[3:] == ["large", "small"]
+    times = (Path("a/large").stat().st_atime_ns, Path("a/large").stat().st_mtime_ns)
+    Path("a/large").write_bytes(b"z" * store.LARGE)
+    os.utime("a/large", ns=times)  # as if nothing had happened
+    with pytest.raises(UserError, match=r"large has other bytes"):
+        store.open_artifact(Path("a"))
+
+
 def test_a_file_of_the_same_size_but_other_bytes_is_refused(tmp_path: Path) -> None:
     (make(tmp_path / "a") / "numbers.txt").write_text("1 2 4", encoding="utf-8")
     store.read_manifest(tmp_path / "a")

@@ -21,7 +21,7 @@ from avbalance.configuration import signature
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
-from avbalance.train import TrainedRun, build_balancer, train, train_recipe
+from avbalance.train import TrainedRun, build_balancer, run, train, train_recipe
 from avbalance.training import checkpoint
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
@@ -100,11 +100,16 @@ def train_run(recipe: dict[str, Any], resume: Path) -> TrainedRun:
     return train_recipe(recipe, CPU, resume, checkpoint_seconds=0)
 
 
+def places(folder: Path) -> dict[str, Path]:
+    """The options of a step that keeps everything below `folder`."""
+    return {name: folder / name for name in ("out", "weights", "resume")}
+
+
 def step(recipe: dict[str, Any], folder: Path, *more: str) -> list[str]:
     """The command line of a training step that keeps everything below `folder`."""
     (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
-    places = [f"--{name}={folder / name}" for name in ("out", "weights", "resume")]
-    return [sys.executable, "-m", "avbalance.train", f"--recipe={folder / 'recipe.json'}", *places, *more]
+    options = [f"--{name}={path}" for name, path in places(folder).items()]
+    return [sys.executable, "-m", "avbalance.train", f"--recipe={folder / 'recipe.json'}", *options, *more]
 
 
 def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
@@ -171,11 +176,10 @@ def test_augmented_training_resumes_bit_for_bit_and_differs_from_plain(pictures:
 
 
 def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path: Path) -> None:
-    wanted = recipe(training={"epochs": 60, "patience": 60})
+    wanted = recipe(training={"epochs": 30, "patience": 30})
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir()
     killed.mkdir()
-    subprocess.run(step(wanted, whole), check=True, capture_output=True)
+    run(wanted, **places(whole))
     process = subprocess.Popen(step(wanted, killed, "--checkpoint-seconds=0"), stderr=subprocess.PIPE)
     resume = killed / "resume" / "run-0"
     while not list(resume.glob(checkpoint.FILES)) and process.poll() is None:
@@ -184,7 +188,7 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(recipe: Make, tmp_path:
     process.communicate()
     assert list(resume.glob(checkpoint.FILES))
     assert not (killed / "out").exists()
-    subprocess.run(step(wanted, killed), check=True, capture_output=True)
+    run(wanted, **places(killed))
     states = [load_file(folder / "weights" / "model.safetensors") for folder in (whole, killed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert (whole / "out" / "predictions.npz").read_bytes() == (killed / "out" / "predictions.npz").read_bytes()
@@ -450,8 +454,7 @@ def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path
 
 def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 0, "snapshots": [0]})
-    (tmp_path / "all").mkdir()
-    subprocess.run(step(wanted, tmp_path / "all"), check=True, capture_output=True)
+    run(wanted, **places(tmp_path / "all"))
     start = build_balancer(wanted["settings"], read_description(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
     for file in ("model.safetensors", snapshot_file(0)):
         for name, value in load_file(tmp_path / "all" / "weights" / file).items():

@@ -135,12 +135,9 @@ def projected(planned: Plan, artifacts: Iterable[Artifact]) -> dict[Artifact, fl
     """{artifact: seconds} of running steps that have done a part, if their other parts take as long."""
     seconds = {}
     for artifact in artifacts:
-        file = planned.project.root / "results" / "resume" / artifact.name / progress.FILE
-        if file.exists():
-            state = json.loads(file.read_text(encoding="utf-8"))
-            parts = state["done"] - state["first"]
-            if parts:
-                seconds[artifact] = (state["time"] - state["started"]) / parts * state["total"]
+        parts = progress.read(artifact.name, planned.project.root)
+        if parts is not None and parts.seconds is not None:
+            seconds[artifact] = parts.seconds * parts.total
     return seconds
 
 
@@ -188,7 +185,7 @@ def _at_once(planned: Plan, artifact: Artifact) -> int:
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
     gpus = plan.num_gpus(planned.project.settings.device)
-    if artifact.kind == "prep":
+    if artifact.kind == "prep" and not planned.is_generated(artifact):
         return gpus or 1
     if artifact.kind in ("runs", "blends", "probes"):
         return gpus or max(cores // planned.project.scale.threads, 1)

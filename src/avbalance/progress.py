@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,41 @@ from tqdm import tqdm
 from avbalance import store
 
 FILE = "progress.json"
+
+
+@dataclass
+class Parts:
+    """Parts of a step that are done; times are in seconds since 1970.
+
+    Attributes:
+        unit: Name of a part.
+        started: Start of this try.
+        time: End of the last part.
+        first: Number of parts that earlier tries have done.
+        total: Largest number of parts.
+    """
+
+    pid: int
+    host: str
+    unit: str
+    started: float
+    time: float
+    first: int
+    done: int
+    total: int
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean duration of the parts that this try has done; None before the first."""
+        return (self.time - self.started) / (self.done - self.first) if self.done > self.first else None
+
+
+def read(name: str, root: Path = Path()) -> Parts | None:
+    """Parts of the step that makes the artifact `name`; None without a file or with a damaged one."""
+    try:
+        return Parts(**json.loads((root / store.RESUME / name / FILE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 class Progress:
@@ -27,20 +63,21 @@ class Progress:
     def __init__(self, folder: Path, total: int, unit: str, done: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / FILE
-        self._total, self._unit, self._done, self._since = total, unit, done, time.monotonic()
-        self._begun = {"started": time.time(), "first": done}
+        self._since, now = time.monotonic(), time.time()
+        self._parts = Parts(os.getpid(), socket.gethostname(), unit, now, now, done, done, total)
         self._bar = tqdm(total=total, initial=done, unit=unit, desc=folder.name, disable=None)
         self._log(f"{folder.name}: {done} of at most {total} {unit}s are done")
         self._write()
 
     def advance(self, **values: float) -> None:
         """Count one part more; show the values beside the bar, or in the log with the seconds that the part took."""
-        self._done += 1
+        parts = self._parts
+        parts.done, parts.time = parts.done + 1, time.time()
         texts = {name: f"{value:.4g}" for name, value in values.items()}
         self._bar.set_postfix(texts, refresh=False)
         self._bar.update()
         seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        words = [f"{self._unit} {self._done} of {self._total}", *(f"{name} {text}" for name, text in texts.items())]
+        words = [f"{parts.unit} {parts.done} of {parts.total}", *(f"{name} {text}" for name, text in texts.items())]
         self._log(", ".join([*words, f"{seconds:.1f} s"]))
         self._write()
 
@@ -54,12 +91,4 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def _write(self) -> None:
-        state = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "time": time.time(),
-            "done": self._done,
-            "total": self._total,
-            **self._begun,
-        }
-        store.replace(self._file, json.dumps(state, allow_nan=False))
+        store.replace(self._file, json.dumps(asdict(self._parts), allow_nan=False))

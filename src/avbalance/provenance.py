@@ -19,6 +19,12 @@ PACKAGES = (
 
 
 @cache
+def environment() -> dict[str, Any]:
+    """Return {"commit", "python", "versions"} of this process; the warm process reads them once for all steps."""
+    versions = {name: version(name) for name in PACKAGES}
+    return {"commit": commit(), "python": platform.python_version(), "versions": versions}
+
+
 def commit() -> str:
     """Return the commit of the checkout that holds this code, with `-dirty` if tracked files differ from it."""
     root = Path(__file__).parent
@@ -63,9 +69,7 @@ class Provenance:
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             device, gpu_bytes = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated()
         return {
-            "commit": commit(),
-            "python": platform.python_version(),
-            "versions": {name: version(name) for name in PACKAGES},
+            **environment(),
             "device": device,
             "threads": torch.get_num_threads() if torch is not None else 1,
             "cores": os.cpu_count(),

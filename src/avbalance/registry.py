@@ -7,6 +7,7 @@ A name with a colon (`mypackage.module:MyMethod`) is a method from outside.
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -120,6 +121,7 @@ def registered(kind: str) -> dict[str, str]:
     return methods
 
 
+@cache
 def locate(kind: str, name: str) -> tuple[str, str]:
     """Module and class of a method."""
     if ":" in name:

@@ -30,6 +30,12 @@ def tree_of(module: str) -> ast.Module:
 
 
 @cache
+def nodes_of(module: str) -> list[ast.AST]:
+    """All nodes of a module's syntax tree."""
+    return list(ast.walk(tree_of(module)))
+
+
+@cache
 def check_names(module: str) -> None:
     """Check that every name that a module uses is built in, imported or defined somewhere in it.
 
@@ -38,7 +44,7 @@ def check_names(module: str) -> None:
     """
     known: set[str | None] = {*dir(builtins), "__file__", "__class__"}
     used = []
-    for node in ast.walk(tree_of(module)):
+    for node in nodes_of(module):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             used.append(node)
         elif isinstance(node, ast.alias):

@@ -6,7 +6,6 @@ avbalance status scale=laptop tables=[avmnist_table1]
 """
 
 import argparse
-import json
 import socket
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,7 @@ from rich.text import Text
 from avbalance import cli, pace, plan, progress, store
 from avbalance.planning import outdated
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.progress import Parts
 
 SILENT_SECONDS = 3600
 """A step on another host counts as failed if it has reported nothing for so long."""
@@ -34,12 +34,12 @@ class State:
 
     Attributes:
         not_needed: Absent, but everything that is made from them exists.
-        running: (artifact, parts done, parts in all).
+        running: (artifact, its parts that are done); None for a step that has not counted any yet.
     """
 
     done: list[Artifact] = field(default_factory=list)
     not_needed: list[Artifact] = field(default_factory=list)
-    running: list[tuple[Artifact, int, int]] = field(default_factory=list)
+    running: list[tuple[Artifact, Parts | None]] = field(default_factory=list)
     failed: list[Artifact] = field(default_factory=list)
     left: list[Artifact] = field(default_factory=list)
 
@@ -48,36 +48,33 @@ def survey(planned: Plan) -> dict[str, State]:
     """{folder: State} of a plan's artifacts, read from the disk."""
     root = planned.project.root
     states: dict[str, State] = {}
-    wanted, jobs = planned.wanted(), pace.running_jobs(root)
+    wanted, jobs, workflow = planned.wanted(), pace.running_jobs(root), pace.running_workflow(root)
     for path, artifact in planned.artifacts.items():
         state = states.setdefault(artifact.folder, State())
-        steps = _running(root / "results" / "resume" / artifact.name / progress.FILE)
-        if steps is None and (store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products.values())):
-            steps = (0, 1)
         if planned.is_there(artifact) or (path not in wanted and planned.exists(artifact.product)):
             state.done.append(artifact)
         elif path not in wanted:
             state.not_needed.append(artifact)
-        elif steps is not None:
-            state.running.append((artifact, *steps))
-        elif (root / artifact.log).exists() and planned.broken.isdisjoint(artifact.products.values()):
+        elif (parts := progress.read(artifact.name, root)) is not None and _is_alive(parts):
+            state.running.append((artifact, parts))
+        elif store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products.values()):
+            state.running.append((artifact, None))
+        elif _has_failed(root / artifact.log, workflow) and planned.broken.isdisjoint(artifact.products.values()):
             state.failed.append(artifact)
         else:
             state.left.append(artifact)
     return states
 
 
-def _running(file: Path) -> tuple[int, int] | None:
-    """(parts done, parts in all) of a step that is alive; None without a file or with a damaged one."""
-    try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if state["host"] == socket.gethostname():
-            alive = store.is_alive(state["pid"])
-        else:
-            alive = time.time() - state["time"] < SILENT_SECONDS
-        return (state["done"], state["total"]) if alive else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def _is_alive(parts: Parts) -> bool:
+    if parts.host == socket.gethostname():
+        return store.is_alive(parts.pid)
+    return time.time() - parts.time < SILENT_SECONDS
+
+
+def _has_failed(log: Path, workflow: pace.Workflow | None) -> bool:
+    """True if an absent artifact has a log; one that is older than the running workflow is left to do."""
+    return log.exists() and (workflow is None or log.stat().st_mtime >= workflow.started)
 
 
 def waiting(planned: Plan, states: Mapping[str, State]) -> dict[Artifact, float]:
@@ -86,7 +83,7 @@ def waiting(planned: Plan, states: Mapping[str, State]) -> dict[Artifact, float]
     shares: dict[Artifact, float] = {}
     for state in states.values():
         shares |= dict.fromkeys(state.left, 1.0)
-        shares |= {artifact: 1 - done / parts for artifact, done, parts in state.running}
+        shares |= {artifact: 1 - parts.done / parts.total if parts else 1.0 for artifact, parts in state.running}
         shares |= dict.fromkeys(state.failed if is_retried else (), 1.0)
     return shares
 
@@ -112,20 +109,32 @@ def stale(root: Path) -> dict[str, dict[str, list[str]]]:
     return outdated_tables
 
 
-def draw(planned: Plan, states: Mapping[str, State]) -> Group:
-    """Draw the report as `main` prints it."""
+def draw(planned: Plan, states: Mapping[str, State], overflow: OverflowMethod = "ignore") -> Group:
+    """Draw the report: counts, time left, running steps with their pace, failures.
+
+    Args:
+        overflow: `ellipsis` to cut lines that are longer than the terminal is wide.
+    """
     table = Table(title=f"scale {planned.project.settings.scale}", title_justify="left")
     for column in ("", "done", "not needed", "running", "failed", "left"):
         table.add_column(column, justify="left" if column == "" else "right")
-    lines = []
+    running, failed, num_done, num_all = [], [], 0, 0
     for folder, state in states.items():
-        counts = (state.done, state.not_needed, state.running, state.failed, state.left)
-        table.add_row(folder, *(str(len(each)) for each in counts))
-        for artifact, done, parts in state.running:
-            lines.append(f"running  {artifact.name}" + (f": {done} of at most {parts}" if parts > 1 else ""))
-        lines += [f"failed   {artifact.name}: see {artifact.log}" for artifact in state.failed]
-    lines += [*planned.notes(), *filter(None, [time_left(planned, states)])]
-    return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
+        counts = [len(each) for each in (state.done, state.not_needed, state.running, state.failed, state.left)]
+        table.add_row(folder, *map(str, counts))
+        num_done, num_all = num_done + counts[0], num_all + sum(counts) - counts[1]
+        running += [f"running  {folder}/{artifact.name}{_pace(parts)}" for artifact, parts in state.running]
+        failed += [f"failed   {folder}/{artifact.name}: see {artifact.log}" for artifact in state.failed]
+    total = ", ".join(filter(None, [f"{num_done} of {num_all} done", time_left(planned, states)]))
+    lines = [Text(line, no_wrap=True, overflow=overflow) for line in (total, *running, *failed, *planned.notes())]
+    return Group(table, *lines)
+
+
+def _pace(parts: Parts | None) -> str:
+    if parts is None:
+        return ""
+    seconds = f", {parts.seconds:.1f} s each" if parts.seconds is not None else ""
+    return f": {parts.unit} {parts.done} of at most {parts.total}{seconds}"
 
 
 def watch(planned: Plan, console: Console) -> None:
@@ -134,7 +143,7 @@ def watch(planned: Plan, console: Console) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             states = survey(planned)
-            live.update(draw(planned, states), refresh=True)
+            live.update(draw(planned, states, "ellipsis"), refresh=True)
             is_running = pace.running_workflow(planned.project.root) is not None
             if (was_running and not is_running) or not any(state.running or state.left for state in states.values()):
                 return

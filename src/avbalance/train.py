@@ -28,6 +28,7 @@ from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, s
 from avbalance.model import Model, build_model
 from avbalance.progress import Progress
 from avbalance.training.epoch import check_finite, not_finite, train_epoch
+from avbalance.training.memory import keep_memory
 from avbalance.training.pretrained import load_pretrained, load_trained
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
@@ -203,6 +204,7 @@ def run(
 ) -> None:
     """Train a recipe, and publish the run and its weights; parameters are those of `cli.OPTIONS`."""
     torch.set_num_threads(threads)
+    keep_memory()
     folder = resume / recipe["name"]
     with take_device(device, resume) as place, store.publish(out, recipe) as out_folder:
         trained = train_recipe(recipe, place, folder, checkpoint_seconds)

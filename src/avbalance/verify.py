@@ -7,6 +7,7 @@ avbalance verify
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,8 @@ def main() -> None:
         if any(path.iterdir())  # Snakemake leaves an empty folder where a step failed
     ]
     stamp_files = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
-    wrong = problems(track(folders, "verifying", transient=True), store.open_artifact) + problems(
-        stamp_files, stamps.read
-    )
+    open_again = partial(store.open_artifact, read_again=True)
+    wrong = problems(track(folders, "verifying", transient=True), open_again) + problems(stamp_files, stamps.read)
     whole: list[Path] = []
     older = 0
     if not wrong:

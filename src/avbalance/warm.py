@@ -3,7 +3,7 @@
 `start` starts it beside a workflow, and it ends with the workflow. `run` has it run a step with this process's
 arguments, working folder, environment and standard files; the exit code or signal of the step becomes that of this
 process. Where nobody answers, as on another machine, the caller runs the step itself. A client imports little: this
-module imports no other of the package.
+module imports no other of the package, and functions of the server import what they alone need.
 
     client -> server   the request's length and the standard files, then {"argv", "cwd", "env"} as JSON
     server -> client   the child's process number, then its wait status
@@ -12,26 +12,20 @@ A step ends with its client, whose connection closes; with the server, by the pa
 workflow, whose pipe to the server closes.
 """
 
-import atexit
-import ctypes
-import gc
 import json
 import os
-import select
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import subprocess
 
 ADDRESS = "AVBALANCE_WARM"
 """The variable that holds the path of the socket."""
@@ -54,6 +48,10 @@ PR_SET_PDEATHSIG = 1
 
 def start(modules: Iterable[str]) -> None:
     """Start the server, which imports the modules at once and ends when this process does."""
+    import atexit
+    import subprocess
+    import tempfile
+
     if sys.platform != "linux":
         return  # a child could outlive its server
     folder = tempfile.mkdtemp(prefix="avbalance-")  # open to this user alone
@@ -72,8 +70,10 @@ def start(modules: Iterable[str]) -> None:
     atexit.register(_stop, server, folder)
 
 
-def _stop(server: subprocess.Popen[bytes], folder: str) -> None:
+def _stop(server: "subprocess.Popen[bytes]", folder: str) -> None:
     """End the server, which may still be importing, and remove its folder."""
+    import shutil
+
     server.kill()
     server.wait()
     shutil.rmtree(folder, ignore_errors=True)
@@ -122,6 +122,8 @@ def _receive(connection: socket.socket) -> int | None:
 
 def serve(listening: socket.socket) -> list[str]:
     """Fork a child for every request; return in each child with its arguments, and never in this process."""
+    import select
+
     awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -170,6 +172,8 @@ def _accept(listening: socket.socket) -> tuple[socket.socket, dict[str, Any] | N
 
 def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int]) -> list[str]:
     """Make this fork what its client is."""
+    import ctypes
+
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     for number, file in enumerate(files):
@@ -194,12 +198,16 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], files: list[int]) ->
 
 def main() -> None:
     """Import modules, then fork: `python -m avbalance.warm FOLDER FILE MODULE...`."""
+    import gc
+    import shutil
+
     folder, file, *modules = sys.argv[1:]
     try:
         for module in modules:
             import_module(module)
-        if (threads := len(list(Path("/proc/self/task").iterdir()))) != 1:
+        if (threads := len(os.listdir("/proc/self/task"))) != 1:
             sys.exit(f"{threads} threads run after the imports, and a fork keeps one; every step imports for itself")
+        import_module("avbalance.provenance").environment()  # read once for all steps
         gc.freeze()  # so that collecting garbage in a child copies no page of what was imported
         sys.argv = serve(socket.socket(fileno=int(file)))
     except SystemExit:
@@ -211,6 +219,9 @@ def main() -> None:
 
 def end(main: Callable[[], None]) -> NoReturn:
     """Run a step and end at once: taking down all that was imported would cost more than most steps."""
+    import atexit
+    import traceback
+
     code = 0
     try:
         main()

@@ -30,6 +30,12 @@ def test_layers_are_those_of_the_paper() -> None:
     assert counts == [3_232, 51_264, 4_096_128, 0]
 
 
+def test_width_scales_the_channels_of_both_convolutions() -> None:
+    encoder = Conv1Net((320,), width=8)
+    assert (encoder.conv1.out_channels, encoder.conv2.out_channels, encoder.linear.in_features) == (8, 16, 16 * 20)
+    assert encoder(torch.zeros(2, 320)).shape == (2, 128)
+
+
 def test_a_convolution_starts_from_the_same_weights_as_the_plain_one() -> None:
     torch.manual_seed(0)
     ours = Conv1Net((160,)).conv1

@@ -38,10 +38,26 @@ def test_a_run_has_its_weights_in_a_folder_of_their_own(planned: Plan) -> None:
 def test_a_probe_waits_for_the_weights_of_its_run_and_not_for_the_run(planned: Plan) -> None:
     probe = one(planned, "probes")
     run, data = planned.inputs_of(probe)
-    assert planned.needs(probe.path) == [f"{data.path}/manifest.json", f"{run.weights}/manifest.json"]
     create(planned, run)
+    assert planned.needs(probe.path) == [f"{data.path}/manifest.json"]
+    (planned.project.root / run.weights / "manifest.json").unlink()
     create(planned, data)
+    assert planned.needs(probe.path) == [f"{run.weights}/manifest.json"]
+    create(planned, run)
     assert planned.needs(probe.path) == []
+
+
+def test_a_job_does_not_wait_for_what_its_inputs_wait_for(planned: Plan) -> None:
+    probe = one(planned, "probes")
+    run, data = planned.inputs_of(probe)
+    assert planned.needs(run.path) == [f"{data.path}/manifest.json"]
+    assert planned.needs(probe.path) == [f"{run.weights}/manifest.json"]
+    table = one(planned, "tables")
+    assert run in planned.inputs_of(table)
+    assert run.product not in planned.needs(table.path)
+    assert {probe.path, run.path, data.path} <= planned.wanted()
+    create(planned, probe)  # now the table alone waits for the run
+    assert run.product in planned.needs(table.path)
 
 
 def test_a_table_has_a_stamp_with_its_key(planned: Plan) -> None:

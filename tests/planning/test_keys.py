@@ -3,6 +3,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,10 +13,11 @@ from avbalance.planning import keys
 SOURCES = Path(keys.__file__).parents[1]
 
 
-def forget() -> None:
-    caches = (source.tree_of, keys._code_of, keys._statements, keys._origins, keys._is_code, keys._used, keys._text)
-    for cached in (*caches, keys._own_hash):
-        cached.cache_clear()
+def forget(*modules: ModuleType) -> None:
+    for module in modules or (source, keys):
+        for each in vars(module).values():
+            if hasattr(each, "cache_clear") and each.__module__ == module.__name__:
+                each.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +160,7 @@ def test_hashes_do_not_depend_on_the_python_version(package: Path) -> None:
     # The dump names fields that hold something; 3.12 gave functions and classes an empty `type_params`.
     before = code()
     tree = source.tree_of("pkg.deep")
-    for cached in (keys._code_of, keys._statements, keys._text, keys._own_hash, keys._used):
-        cached.cache_clear()
+    forget(keys)
     for statement in tree.body[1:]:
         statement.type_params = []  # type: ignore[attr-defined]
         statement._fields += ("type_params",)

@@ -1,10 +1,12 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import vl_convert
 from numpy.typing import NDArray
 
 from avbalance import stamps, store
@@ -20,6 +22,14 @@ def logits_of(num_right: int, num_classes: int = 3) -> NDArray[np.float16]:
     """Logits of the eight clips of which the first `num_right` are classified correctly."""
     said = np.where(np.arange(len(LABELS)) < num_right, LABELS, (LABELS + 1) % num_classes)
     return (2.0 * np.eye(num_classes)[said]).astype(np.float16)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bundle() -> Iterator[None]:
+    """The scripts of a page, two seconds of work that no content changes, are bundled once."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vl_convert, "javascript_bundle", cache(vl_convert.javascript_bundle))
+        yield
 
 
 @pytest.fixture

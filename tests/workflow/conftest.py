@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout, copy_of
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 SCALE = """
@@ -39,9 +40,20 @@ figure: {curves: {}}
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The project with a small scale and two tables of its own; built, pushed to its remote, committed."""
-    checkout = copy_of(ROOT, tmp_path_factory.mktemp("built") / "project")
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
+    """The project with a small scale and two tables of its own, which is built once for all workers of pytest-xdist."""
+    if worker_id == "master":
+        return build(tmp_path_factory.mktemp("built") / "project")
+    done = tmp_path_factory.getbasetemp().parent / "built"
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            done.write_text(str(build(tmp_path_factory.mktemp("built") / "project").path), encoding="utf-8")
+    return Checkout(Path(done.read_text(encoding="utf-8")))
+
+
+def build(path: Path) -> Checkout:
+    """Build the project, push it to its remote and commit it."""
+    checkout = copy_of(ROOT, path)
     config = checkout.path / "config"
     for table in (config / "tables").iterdir():
         table.unlink()

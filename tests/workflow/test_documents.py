@@ -16,7 +16,6 @@ import pytest
 import yaml
 from checkout import copy_of
 
-pytestmark = pytest.mark.xdist_group("documents")
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("python ", "snakemake", "avbalance ", "dvc ", "make ", "pip ")
@@ -28,6 +27,9 @@ NOT_RUN = {
     "avbalance check mine.head_first:HeadFirst": "needs the file that docs/adding.md shows; test_adding.py runs it",
     "snakemake --cores all --config tables=[head_first]": "needs a table of docs/adding.md, trains its rows",
     "snakemake --lint": "ends with 1, for it asks for an environment for each rule; test_conventions.py runs it",
+    "uv pip compile -q pyproject.toml --extra dev --extra slurm --torch-backend cpu --generate-hashes"
+    " -c requirements.lock -o cpu.lock": "needs PyTorch's own index",
+    "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
     "pip install -e '.[slurm]'": "needs a network",
     "pip install dvc-ssh": "needs a network",
     "pip install dvc-s3": "needs a network",
@@ -148,11 +150,14 @@ def run(path: Path, command: str) -> str:
 
 @pytest.mark.timeout(1500)
 def test_each_command_does_as_it_stands(project: Path) -> None:
-    # One test, for a command finds what those before it have left.
+    """A minute for forty commands, each in a shell of its own; one test, for a command finds what others have left."""
     for command in commands():
         said = run(project, command)
         if "snakemake -n" in command:  # other seeds have another table under the same name, so that is built again
             assert "train_run" not in said, command
+        if command == "make demo":
+            assert "The page: results/page/miniature--avmnist_mmcosine.html" in said.splitlines()
+            assert (project / "results/page/miniature--avmnist_mmcosine.html").exists()
         if "--report" in command:
             assert (project / "report.zip").stat().st_size > 100_000
 

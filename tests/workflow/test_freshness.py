@@ -5,10 +5,7 @@ import random
 import re
 from pathlib import Path
 
-import pytest
 from checkout import NOTHING, Checkout
-
-pytestmark = pytest.mark.xdist_group("workflow")
 
 
 def test_a_fresh_clone_has_nothing_to_do(clone: Checkout) -> None:

@@ -10,12 +10,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
 from checkout import NOTHING, Checkout, environment
 
 from avbalance import pace, plan
 
-pytestmark = pytest.mark.xdist_group("workflow")
 SNAKEMAKE = ["snakemake", "--config", "scale=small"]
 
 
@@ -118,6 +116,7 @@ def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_cod
 
 
 def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Checkout, tmp_path: Path) -> None:
+    """Half a minute, for a run is killed, refused, unlocked, resumed, and trained anew beside it."""
     lengthen(copy)
     shutil.copytree(copy.path, tmp_path / "undisturbed", symlinks=True)
     undisturbed = Checkout(tmp_path / "undisturbed")
@@ -132,7 +131,7 @@ def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Chec
     assert "unlock" in copy.snakemake(check=False)
     copy.snakemake("--unlock")
     copy.snakemake()
-    undisturbed.snakemake()
+    undisturbed.snakemake("--until", "train_run")
     (resumed,) = (run for run in copy.artifacts("runs") if "-ogm_ge-" in run.name and run not in before)
     whole = undisturbed.path / resumed.relative_to(copy.path)
     assert (resumed / "predictions.npz").read_bytes() == (whole / "predictions.npz").read_bytes()
@@ -166,7 +165,7 @@ def test_status_tells_done_running_failed_and_left(copy: Checkout) -> None:
     said = copy.snakemake(check=False)
     assert "the loss term 'joint' is" in said  # the log of what failed is shown
     said = copy.run(*status, PYTHONPATH="src")
-    assert "failed   avmnist-concat-linear-s0." in said
+    assert "failed   runs/avmnist-concat-linear-s0." in said
     assert "see results/logs/runs/avmnist-concat-linear-s0." in said
     workflow = json.loads((copy.path / pace.WORKFLOW).read_text(encoding="utf-8"))
     assert workflow["cores"] == 2

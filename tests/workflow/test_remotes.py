@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from checkout import NOTHING, Checkout
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 
 class Storage(SimpleHTTPRequestHandler):
     """A web server that takes files by PUT, as nginx does with its DAV module."""

@@ -24,7 +24,7 @@ def test_the_command_in_a_panel_makes_the_runs_of_its_row_and_nothing_else(copy:
     before = (run / "predictions.npz").read_bytes()
     assert NOTHING in copy.run("bash", "-c", command)
     said = copy.run("bash", "-c", f"{command} --force")
-    assert "1 of 1 steps (100%) done" in said
+    assert "1 of 1 jobs: train_run avmnist-concat-linear-ogm_ge-s0." in said
     assert (run / "predictions.npz").read_bytes() == before
 
 

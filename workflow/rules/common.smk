@@ -41,6 +41,11 @@ def needs(path):
     return absent
 
 
+def prepared(wildcards):
+    """The prepared data of a job."""
+    return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
@@ -63,3 +68,6 @@ onstart:
             start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
+    from avbalance import display, status
+
+    display.start(lambda: status.draw(plan, status.survey(plan), "ellipsis"), workflow.output_settings.quiet)

@@ -13,7 +13,8 @@ rule download_raw:
         step("prepare.download", "--out results/raw/{wildcards.name:q}.{wildcards.key} {params.mirror:q}")
 
 
-# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores.
+# Raw files to packed arrays (frames, faces, flow, spectrograms), with as many processes as cores; generated files are few,
+# so several datasets of them are packed at once.
 rule pack_clips:
     input:
         needs("results/prep/{name}.{key}"),
@@ -21,11 +22,11 @@ rule pack_clips:
         "results/prep/{name}.{key}/manifest.json",
     log:
         "results/logs/prep/{name}.{key}.log",
-    threads: workflow.cores
+    threads: lambda wildcards: 1 if plan.is_generated(prepared(wildcards)) else workflow.cores
     resources:
         gpu=min(gpus, 1),
     params:
-        step=lambda wildcards: plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"].step,
+        step=lambda wildcards: prepared(wildcards).step,
         device=plan.project.settings.device,
     shell:
         step(

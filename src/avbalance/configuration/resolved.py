@@ -24,6 +24,11 @@ class Scope:
         """Names of the modalities of all datasets."""
         return {modality for dataset in self.datasets.values() for modality in dataset.modalities}
 
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """Settings of training that the scale gives."""
+        return self.scale.training.model_dump(exclude_unset=True)
+
     def snapshot(self, dataset: str, step: int) -> int:
         """Snapshot that stands for one of a row on a dataset, both in optimiser steps."""
         changed = self.scale.datasets.get(dataset)

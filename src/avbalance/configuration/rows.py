@@ -9,7 +9,7 @@ from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope
-from avbalance.configuration.schema import Dataset, Scale, Training
+from avbalance.configuration.schema import Dataset, Training
 from avbalance.configuration.table_schema import HEAD, Row, Table
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
@@ -33,7 +33,7 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
         member(path, "defaults.dataset", "dataset", row.dataset, scope.datasets)
     if row.encoder:
         _encoders(row.encoder, [], scope, path, "defaults.encoder")
-    validate(Training, _given_training(row.training, row.dataset, scope.scale), path, "defaults.training")
+    validate(Training, _given_training(row.training, row.dataset, scope), path, "defaults.training")
     for kind in METHODS_OF_ROW:
         resolve_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
 
@@ -91,14 +91,14 @@ def _encoders(
     return {modality: resolved[modality] for modality in modalities}
 
 
-def _given_training(own: Mapping[str, Any], dataset: str, scale: Scale) -> dict[str, Any]:
+def _given_training(own: Mapping[str, Any], dataset: str, scope: Scope) -> dict[str, Any]:
     """Settings of training from the scale, then from the scale for the dataset, then from the row."""
-    changed = scale.datasets[dataset].training if dataset in scale.datasets else {}
-    return {**scale.training.model_dump(exclude_unset=True), **changed, **own}
+    changed = scope.scale.datasets[dataset].training if dataset in scope.scale.datasets else {}
+    return {**scope.training, **changed, **own}
 
 
 def _training(own: Mapping[str, Any], dataset: str, scope: Scope, path: Path, where: str) -> dict[str, Any]:
-    given = _given_training(own, dataset, scope.scale)
+    given = _given_training(own, dataset, scope)
     training = resolve_training(given, scope.datasets[dataset], path, where)
     return {**training, "snapshots": [scope.snapshot(dataset, step) for step in training["snapshots"]]}
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
-from avbalance.ranges import Rate
+from avbalance.ranges import Count, Rate
 
 STRIDE = 4
 
@@ -25,19 +25,20 @@ class Conv1Net(Encoder):
 
     Args:
         shape: (num_samples,) of one waveform; a multiple of 16.
+        width: Channels of the first convolution; the second has twice as many.
         dropout: Probability that a feature is dropped in training.
     """
 
     feature_dim = 128
     layer_names = ("conv{1,2}", "linear", "dropout")
 
-    def __init__(self, shape: Sequence[int], dropout: Rate = 0.5) -> None:
+    def __init__(self, shape: Sequence[int], width: Count = 32, dropout: Rate = 0.5) -> None:
         super().__init__()
         if len(shape) != 1 or shape[0] % STRIDE**2:
             raise UserError(f"encoder Conv1Net reads [num_samples], a multiple of {STRIDE**2}, found {list(shape)}")
-        self.conv1 = _StridedConv1d(1, 32, kernel_size=100)
-        self.conv2 = _StridedConv1d(32, 64, kernel_size=25)
-        self.linear = nn.Linear(64 * (shape[0] // STRIDE**2), self.feature_dim)
+        self.conv1 = _StridedConv1d(1, width, kernel_size=100)
+        self.conv2 = _StridedConv1d(width, 2 * width, kernel_size=25)
+        self.linear = nn.Linear(2 * width * (shape[0] // STRIDE**2), self.feature_dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -115,6 +115,8 @@ class ResNet(Residual):
         if self.is_video:
             inputs = inputs.transpose(1, 2)  # a frame is an image
         image = inputs.reshape(-1, self.num_channels, *inputs.shape[-2:])
+        if self.conv1.weight.is_contiguous(memory_format=torch.channels_last):
+            image = image.contiguous(memory_format=torch.channels_last)  # or conv1 would copy it in both directions
         maps = self.run_stages(self.maxpool(torch.relu(self.bn1(self.conv1(image)))))
         if self.is_cut:
             return maps.unflatten(0, (-1, self.num_frames)).transpose(1, 2) if self.is_video else maps

@@ -152,6 +152,10 @@ class Plan:
         """Artifacts that an artifact is made from."""
         return [self._owners[path] for path in artifact.inputs.values()]
 
+    def is_generated(self, artifact: Artifact) -> bool:
+        """True if prepared data come from generated files, which are so few that one process is enough."""
+        return any("generator" in source.settings for source in self.inputs_of(artifact))
+
     @property
     def pages(self) -> dict[str, str]:
         """{page: name of its recipe} of the page that was asked for, if any."""
@@ -197,12 +201,18 @@ class Plan:
         return sorted({line for path, lines in self.unrecorded.items() if path in paths for line in lines})
 
     def needs(self, path: str) -> list[str]:
-        """Files that a job has to wait for: the absent inputs of an absent artifact."""
+        """Files that a job has to wait for: absent inputs of an absent artifact, except those that others wait for."""
         artifact = self.artifacts[path]
         if self.is_there(artifact):
             return []
-        products = [self._owners[source].products[source] for source in sorted(set(artifact.inputs.values()))]
-        return [product for product in products if not self.exists(product)]
+        absent = self._absent_inputs(artifact)
+        behind = {owner for other in set(absent.values()) for owner in self._absent_inputs(other).values()}
+        return sorted(product for product, owner in absent.items() if owner not in behind)
+
+    def _absent_inputs(self, artifact: Artifact) -> dict[str, Artifact]:
+        """{product: its artifact} of the inputs that do not exist."""
+        owners = {self._owners[path].products[path]: self._owners[path] for path in artifact.inputs.values()}
+        return {product: owner for product, owner in owners.items() if not self.exists(product)}
 
     def is_there(self, artifact: Artifact) -> bool:
         """True if all products of an artifact exist, and the files of its stamp are whole."""
@@ -245,14 +255,15 @@ class Plan:
 
     def wanted(self) -> set[str]:
         """Paths of the absent artifacts that the targets need, and of the targets."""
-        by_product = {product: each for each in self.artifacts.values() for product in each.products.values()}
-        waiting = list(self.targets)
+        by_product = {artifact.product: artifact for artifact in self.artifacts.values()}
+        waiting = [by_product[target] for target in self.targets]
         wanted: set[str] = set()
         while waiting:
-            path = by_product[waiting.pop()].path
-            if path not in wanted:
-                wanted.add(path)
-                waiting += self.needs(path)
+            artifact = waiting.pop()
+            if artifact.path not in wanted:
+                wanted.add(artifact.path)
+                if not self.is_there(artifact):
+                    waiting += self._absent_inputs(artifact).values()
         return wanted
 
     def cached_elsewhere(self) -> list[str]:

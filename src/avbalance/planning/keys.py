@@ -13,13 +13,13 @@ only names methods.
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from avbalance.source import is_ours, origin_of, source_of, tree_of
+from avbalance.source import is_ours, nodes_of, origin_of, source_of, tree_of
 from avbalance.store import digest
 
 PLUMBING = {
@@ -67,6 +67,10 @@ class Definition:
 
     module: str
     name: str
+
+
+Part = str | tuple[list[Definition], str]
+"""Piece of a definition's text: plain, or the definitions that a dotted name stands for and the rest of that name."""
 
 
 def reach(places: Iterable[str]) -> set[Definition]:
@@ -118,7 +122,7 @@ def _is_start(statement: ast.stmt) -> bool:
 def _origins(module: str) -> dict[str, str]:
     """{name: dotted origin} of all names that a module imports."""
     origins = {}
-    for node in ast.walk(tree_of(module)):
+    for node in nodes_of(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 package = alias.name.split(".")[0]
@@ -161,19 +165,58 @@ def _resolve(module: str, name: str) -> tuple[list[Definition], str]:
 @cache
 def _used(definition: Definition) -> list[Definition]:
     """Definitions that a definition names, and the other statements of its module."""
-    used = [Definition(definition.module, "")]
-    for node in _names(_statements(definition.module)[definition.name]):
-        used += _resolve(definition.module, node)[0]
-    return used
+    named = [each for part in _parts(definition) if not isinstance(part, str) for each in part[0]]
+    return [Definition(definition.module, ""), *named]
 
 
-def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the dotted names in some nodes, each as long as it is written."""
-    for node in nodes:
+@cache
+def _text(definition: Definition) -> str:
+    """Text of a definition in which the name of another definition carries the hash of that one's own text."""
+    return _join(definition, _own_hash)
+
+
+@cache
+def _own_hash(definition: Definition) -> str:
+    return digest(_join(definition, lambda each: each.name))
+
+
+def _join(definition: Definition, write: Callable[[Definition], str]) -> str:
+    """Text of a definition; `write` gives the text of another one that it names."""
+    return "".join(
+        part if isinstance(part, str) else f"{'+'.join(sorted(map(write, part[0])))}.{part[1]}"
+        for part in _parts(definition)
+    )
+
+
+@cache
+def _parts(definition: Definition) -> list[Part]:
+    """Text of a definition, in which every name is a part of its own."""
+    parts: list[Part] = []
+    _dump(_statements(definition.module)[definition.name], definition.module, parts)
+    return parts
+
+
+def _dump(node: Any, module: str, parts: list[Part]) -> None:  # noqa: ANN401
+    """Append the parts of a node, of a list of nodes or of a plain value."""
+    if isinstance(node, ast.AST):
         if name := _dotted(node):
-            yield name
-        else:
-            yield from _names(_children(node))
+            parts.append(_resolve(module, name))
+            return
+        opening = f"{type(node).__name__}("
+        for key, value in _fields(node).items():
+            parts.append(f"{opening}{key}=")
+            _dump(value, module, parts)
+            opening = ","
+        parts.append(f"{opening})" if opening != "," else ")")
+    elif isinstance(node, list):
+        opening = "["
+        for each in node:
+            parts.append(opening)
+            _dump(each, module, parts)
+            opening = ","
+        parts.append("[]" if opening == "[" else "]")
+    else:
+        parts.append(repr(node))
 
 
 def _dotted(node: ast.AST) -> str:
@@ -185,44 +228,18 @@ def _dotted(node: ast.AST) -> str:
     return ""
 
 
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    for value in _fields(node).values():
-        yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, ast.AST))
-
-
 def _fields(node: ast.AST) -> dict[str, Any]:
     """Fields of a node that count; empty ones do not, because Python versions differ in them."""
-    fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
-    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-        fields = {"exc": node.exc.func}
+    values = ((name, getattr(node, name, None)) for name in node._fields)
+    fields = {name: value for name, value in values if value is not None and value != []}
     if isinstance(node, ast.arg):
         fields.pop("annotation", None)
+    if not isinstance(node, ast.stmt):
+        return fields
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        fields = {"exc": node.exc.func}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         fields.pop("returns", None)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         fields["body"] = [each for each in node.body if not _is_documentation(each)]
     return fields
-
-
-@cache
-def _text(definition: Definition) -> str:
-    """Text of a definition in which the name of another definition carries the hash of that one's own text."""
-    return _dump(_statements(definition.module)[definition.name], definition.module, deep=True)
-
-
-@cache
-def _own_hash(definition: Definition) -> str:
-    return digest(_dump(_statements(definition.module)[definition.name], definition.module, deep=False))
-
-
-def _dump(node: Any, module: str, deep: bool) -> str:  # noqa: ANN401
-    if isinstance(node, list):
-        return "[" + ",".join(_dump(each, module, deep) for each in node) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    if name := _dotted(node):
-        definitions, rest = _resolve(module, name)
-        named = sorted(_own_hash(each) if deep else each.name for each in definitions)
-        return f"{'+'.join(named)}.{rest}"
-    fields = _fields(node).items()
-    return f"{type(node).__name__}({','.join(f'{key}={_dump(value, module, deep)}' for key, value in fields)})"

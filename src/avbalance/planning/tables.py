@@ -42,11 +42,9 @@ def table_of(plan: Plan, name: str) -> Artifact:
     if table.compute is None:
         probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
         settings["rows"] = {
-            row_name: [_cell(plan, table, row_name, row, seed, probes[seed], inputs) for seed in seeds(project)]
-            for row_name, row in project.rows[name].items()
+            row_name: _cells(plan, table, row_name, row, probes, inputs) for row_name, row in project.rows[name].items()
         }
-        for row_name, row in project.rows[name].items():
-            settings["spec"]["rows"][row_name] = {"label": _label(project, name, row)}
+        settings["spec"]["rows"] |= {row: {"label": label} for row, label in _labels(project, name).items()}
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
@@ -75,46 +73,54 @@ def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
     """Titles of the datasets from a generator on which rows are trained or probed, or that they start from."""
     datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
     datasets |= {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
-    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in datasets}
+    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in sorted(datasets)}
     return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
 
 
-def _label(project: Project, table: str, row: ResolvedRow) -> str:
-    """Label of a row; in a table of several datasets it begins with the dataset."""
-    if len({each.dataset for each in project.rows[table].values()}) == 1:
-        return row.label
-    return f"{project.datasets[row.dataset].title}: {row.label}"
+def _labels(project: Project, table: str) -> dict[str, str]:
+    """{row: its label}; in a table of several datasets a label begins with the dataset."""
+    rows = project.rows[table]
+    if len({row.dataset for row in rows.values()}) == 1:
+        return {name: row.label for name, row in rows.items()}
+    return {name: f"{project.datasets[row.dataset].title}: {row.label}" for name, row in rows.items()}
 
 
-def _cell(
+def _cells(
     plan: Plan,
     table: Table,
     name: str,
     row: ResolvedRow,
-    seed: int,
-    probes: Mapping[str, Artifact],
+    probes: Mapping[int, Mapping[str, Artifact]],
     inputs: dict[str, str],
-) -> dict[str, Any]:
-    """Artifacts behind one row and seed; they are added to the table's inputs as `<row>.<seed>.<role>`."""
+) -> list[dict[str, Any]]:
+    """Artifacts behind one row with each seed; they are added to the table's inputs as `<row>.<seed>.<role>`.
+
+    Args:
+        probes: {seed: {row: its probes of layers}}.
+    """
     is_joint = len(row.modalities) > 1
-    run = run_of(plan, row, seed)
-    cell: dict[str, Any] = {"seed": seed, "run": run.path, "probe": None, "alone": {}}
     traits = traits_of(row, plan.project.datasets[row.dataset])
     reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
-    if "probe" in reads and is_joint:
-        cell["probe"] = probe_of(plan, run).path
-    if "alone" in reads and is_joint:
-        cell["alone"] = {modality: run_of(plan, row.alone(modality), seed).path for modality in row.modalities}
-    if row.probe is not None:
-        cell["layers"] = {"probe": probes[name].path, "layers": row.probe.layers, "snapshot": row.probe.snapshot}
-    behind = {
-        "run": run.path,
-        "probe": cell["probe"],
-        "layers": cell["layers"]["probe"] if "layers" in cell else None,
-        **{f"alone_{modality}": path for modality, path in cell["alone"].items()},
-    }
-    inputs |= {f"{name}.{seed}.{role}": path for role, path in behind.items() if path is not None}
-    return cell
+    alone = {modality: row.alone(modality) for modality in row.modalities if "alone" in reads and is_joint}
+    cells = []
+    for seed in probes:
+        run = run_of(plan, row, seed)
+        cell: dict[str, Any] = {"seed": seed, "run": run.path, "probe": None, "alone": {}}
+        if "probe" in reads and is_joint:
+            cell["probe"] = probe_of(plan, run).path
+        cell["alone"] = {modality: run_of(plan, each, seed).path for modality, each in alone.items()}
+        if row.probe is not None:
+            probe = probes[seed][name].path
+            cell["layers"] = {"probe": probe, "layers": row.probe.layers, "snapshot": row.probe.snapshot}
+        behind = {
+            "run": run.path,
+            "probe": cell["probe"],
+            "layers": cell["layers"]["probe"] if "layers" in cell else None,
+            **{f"alone_{modality}": path for modality, path in cell["alone"].items()},
+        }
+        inputs |= {f"{name}.{seed}.{role}": path for role, path in behind.items() if path is not None}
+        cells.append(cell)
+    return cells
 
 
 def _command(project: Project, name: str) -> str:
