@@ -21,7 +21,7 @@ from avbalance.configuration import signature
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
-from avbalance.train import TrainedRun, build_balancer, run, train, train_recipe
+from avbalance.train import TrainedRun, build_balancer, hand_over, run, train, train_recipe
 from avbalance.training import checkpoint
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
@@ -82,6 +82,7 @@ def completed(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
         for modality, encoder in wanted["settings"]["encoder"].items():
             settings = {**wanted["settings"], "encoder": {modality: encoder}, "head": "linear", "loss": "joint"}
             with store.publish(folder / f"teacher_{modality}", {"step": "train", "settings": settings}) as out:
+                torch.manual_seed(0)
                 save_file(build_model(settings, description).state_dict(), out / "model.safetensors")
             wanted["inputs"][f"teacher_{modality}"] = str(folder / f"teacher_{modality}")
     if declared["uses_blend"]:
@@ -228,8 +229,8 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     settings = wanted["settings"]
     splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
     built = build_balancer(settings, read_description(prepared), CPU)
-    if "blend" in wanted["inputs"]:
-        built.receive(json.loads((tmp_path / "blend" / "blend.json").read_text(encoding="utf-8")))
+    built.expect(len(splits["train"]))
+    hand_over(built, wanted["inputs"], read_description(prepared), CPU)
     train(State(built, settings["training"], tmp_path, 4, 1e9), splits, {}, 0)
     assert seen == {"train", "val"}
 
