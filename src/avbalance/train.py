@@ -82,7 +82,11 @@ def hand_over(
     prefix = "teacher_"
     folders = {role.removeprefix(prefix): Path(path) for role, path in inputs.items() if role.startswith(prefix)}
     if folders:
-        balancer.receive_teachers({name: load_trained(each, description, device) for name, each in folders.items()})
+        teachers = {name: load_trained(each, description, device) for name, each in folders.items()}
+        if balancer.model.fusion.reads_maps:
+            for name, teacher in teachers.items():
+                teacher.encoders[name].cut()  # its maps, for a comparison with the student's
+        balancer.receive_teachers(teachers)
     if "blend" in inputs:
         blend = Path(inputs["blend"])
         store.open_artifact(blend)
