@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,27 @@ def test_at_the_level_of_modalities_random_clips_keep_the_one_with_the_larger_ga
     assert {clip[1:] for clip in extra} == {(False, True)}
 
 
-def test_three_modalities_that_are_all_right_have_no_copy() -> None:
+def test_rounding_makes_no_copy() -> None:
+    modalities = ["visual", "audio", "flow", "text"]
+    groups = [frozenset(m for place, m in enumerate(modalities) if number >> place & 1) for number in range(1, 16)]
+    for phi_m in shapley({group: torch.tensor([float(len(group))]) for group in groups}, modalities).values():
+        assert num_copies(phi_m).tolist() == [0]  # all right: 1, but for a rounding error
+
+
+def test_copies_of_three_modalities_are_those_of_their_exact_values() -> None:
     modalities = ["visual", "audio", "flow"]
     groups = [frozenset(m for place, m in enumerate(modalities) if number >> place & 1) for number in range(1, 8)]
-    for phi_m in shapley({group: torch.tensor([float(len(group))]) for group in groups}, modalities).values():
-        assert num_copies(phi_m).tolist() == [0]
-    assert num_copies(torch.tensor([1.5, 1.0, 0.5, 0.0, -0.5, 2 / 3])).tolist() == [0, 0, 1, 2, 3, 1]
+    rights = list(product((0, 1), repeat=7))
+    v = {
+        group: len(group) * torch.tensor(of_group).float()
+        for group, of_group in zip(groups, zip(*rights, strict=True), strict=True)
+    }
+    exact = {group: (6 * each).int().tolist() for group, each in v.items()}
+    for m, phi_m in shapley(v, modalities).items():
+        n, k = (frozenset([other]) for other in modalities if other != m)
+        for place, number in enumerate(num_copies(phi_m).tolist()):
+            e = {group: values[place] for group, values in exact.items()}
+            m_ = frozenset([m])
+            sixths = (2 * e[m_] + e[m_ | n] - e[n] + e[m_ | k] - e[k] + 2 * (e[m_ | n | k] - e[n | k])) // 6  # 6 phi
+            assert number == min(max(-(-2 * (6 - sixths) // 6), 0), 3)
+    assert num_copies(torch.tensor([1.5, 1.0, 0.5, 0.0, -0.5])).tolist() == [0, 0, 1, 2, 3]

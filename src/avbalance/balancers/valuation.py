@@ -117,5 +117,5 @@ class Valuation(Balancer):
 
 
 def num_copies(phi_m: Tensor) -> Tensor:
-    """Copies of each clip, [clips]; of three modalities phi is a sum of thirds, so rounding errors make no copy."""
+    """Copies of each clip, [clips]; a rounding error of phi, as of four modalities, makes none."""
     return (2 * (1 - phi_m) - 1e-4).ceil().clamp(0, 3).long()
