@@ -41,6 +41,10 @@ def test_alpha_is_learned_on_clips_in_batches_of_any_size(tmp_path: Path) -> Non
     balancer.start_epoch(21, loaders, sgd(balancer))
     assert 1 - balancer.alpha.item() == pytest.approx(0.5 - 1e-4 / 2 * x, abs=1e-7)
     assert balancer.model.training
+    balancer.curvature = lambda inputs, labels: torch.tensor(100.0 * len(labels))
+    balancer.alpha.fill_(0.5)
+    balancer.start_epoch(21, loaders, sgd(balancer))
+    assert 1 - balancer.alpha.item() == pytest.approx(0.5 - 1e-4 / 2 * 1600)  # halved once
 
 
 def test_alpha_1_is_joint_training_with_twice_the_loss() -> None:
