@@ -226,7 +226,7 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
 def test_what_memory_or_disk_do_not_allow_is_told_with_numbers(
     probe: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"layer 'conv1' has 2048 features; .* takes 4 MiB, and --memory allows 2"):
+    with pytest.raises(UserError, match=r"layer 'conv1' has 2048 features; .* takes 6 MiB, and --memory allows 2"):
         probe(layers=["conv1"], reduction={"full": {}}, options=("--memory=2",))
     # 111 clips of 2048 + 1024 features of 4 bytes are 1.3 MiB
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))

@@ -30,12 +30,14 @@ from torch.nn.functional import softplus
 
 from avbalance.probing.features import CHUNK_BYTES, Features
 
-MAX_COMPONENTS, MAX_COUPLED = 512, 1500
+MAX_COMPONENTS, MAX_COUPLED = 1024, 1500
 """Number of principal components; number of weights in the Cholesky factor."""
 NUM_SAMPLED, NUM_UNDECIDED = 2048, 4096
 """Number of clips for the components, and for the factor."""
 FIRST_PASSES, MAX_ROUNDS = 12, 9
 """Number of passes with the first S; every further S, made where the search stands, is used for twice as many."""
+ROWS = 512
+"""Number of clips that are projected at once for the factor."""
 HISTORY = 10
 """Number of steps that L-BFGS remembers."""
 SMALL = 2**20
@@ -76,9 +78,12 @@ def least_bytes(num_clips: int, dim: int, num_classes: int) -> int:
     """Return the least memory for solving a problem, without features that are held in memory."""
     vectors = 8 * (2 * HISTORY + 14) * num_classes * (dim + 1)
     probabilities = 28 * num_clips * num_classes
-    coupled = max(1, MAX_COUPLED // num_classes) * num_classes
-    factor = 20 * min(coupled, num_classes * (dim + 1)) ** 2
-    return vectors + probabilities + factor + 12 * max(CHUNK_BYTES // 4, dim)
+    rows = 8 * min(ROWS, num_clips) * dim
+    return vectors + probabilities + rows + 12 * max(CHUNK_BYTES // 4, dim) + _bytes_of_factor(num_classes, num_clips)
+
+
+def _bytes_of_factor(num_coupled: int, num_clips: int) -> int:
+    return 20 * num_coupled**2 + 8 * num_coupled * min(NUM_UNDECIDED, num_clips)
 
 
 class Problem:
@@ -97,7 +102,10 @@ class Problem:
         self.labels = torch.from_numpy(np.ascontiguousarray(labels)).long()
         self.num_clips, self.dim = features.shape
         spare = max(0, max_bytes - least_bytes(self.num_clips, self.dim, num_classes))
-        self.num_sampled = max(1, min(NUM_SAMPLED, self.num_clips, spare // (16 * self.dim)))
+        self.num_sampled = max(1, min(NUM_SAMPLED, self.num_clips, spare // 2 // (16 * self.dim)))
+        self.num_coupled = MAX_COUPLED
+        while self.num_coupled > num_classes and _bytes_of_factor(self.num_coupled, self.num_clips) > spare // 2:
+            self.num_coupled //= 2
         self._components: tuple[Tensor, Tensor] | None = None
 
     def start(self) -> Tensor:
@@ -199,7 +207,7 @@ class Problem:
         """Return the function that multiplies [num_classes, dim + 1] by S, or by its transpose."""
         basis, variance = self._basis()
         shares = (p * (1 - p)).mean(dim=0)[:, None]
-        num = min(len(variance), max(0, MAX_COUPLED // self.num_classes - 1))
+        num = min(len(variance), max(0, self.num_coupled // self.num_classes - 1))
         factor = self._factor(p, basis[:, :num].float(), l2)
         single = (shares * variance[num:] + l2).rsqrt()
         last = variance[-1] if len(variance) else torch.zeros(())
@@ -220,7 +228,7 @@ class Problem:
         """Return the Cholesky factor of H in the span of some components and the bias, from the undecided clips."""
         places = (p * (1 - p)).sum(dim=1).topk(min(NUM_UNDECIDED, self.num_clips)).indices.sort().values
         p = p[places]
-        z = torch.cat([self.features.rows(part) @ basis for part in places.split(512)])
+        z = torch.cat([self.features.rows(part) @ basis for part in places.split(ROWS)])
         z = torch.cat([z, torch.ones(len(z), 1)], dim=1)
         size = z.shape[1]
         if self.several:
