@@ -143,7 +143,7 @@ class Problem:
 
             try:
                 options = {"maxcor": HISTORY, "maxiter": until, "maxfun": until, "ftol": 0, "gtol": 0}
-                minimize(look, np.zeros(start.numel()), jac=True, method="L-BFGS-B", options=options)
+                minimize(look, np.zeros(start.numel()), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
             except _EnoughError:
                 continue
             if best.gap >= origin.gap / 2:
@@ -220,7 +220,8 @@ class Problem:
             root, upper = (factor, False) if transposed else (factor.T, True)
             solved = solve_triangular(root, coupled, upper=upper).view(self.num_classes, -1)
             moved = torch.cat([solved[:, :-1], single * inside[:, num:]], dim=1) - rest * inside
-            return torch.cat([rest * v[:, :-1] + moved @ basis.T, solved[:, -1:]], dim=1)
+            scaled: Tensor = torch.cat([rest * v[:, :-1] + moved @ basis.T, solved[:, -1:]], dim=1)
+            return scaled
 
         return scale
 
@@ -242,4 +243,5 @@ class Problem:
             blocks[c, :, c].diagonal()[:-1].add_(l2 * self.num_clips)
         h = h.double() / self.num_clips
         h.diagonal().add_(1e-5 * float(h.diagonal().max()))  # for the rounding, and a bias that nothing holds
-        return torch.linalg.cholesky(h)
+        lower: Tensor = torch.linalg.cholesky(h)
+        return lower
