@@ -42,6 +42,8 @@ MODULES = (
     *("torch._dynamo", "scipy.stats", "matplotlib.pyplot", "matplotlib.backends.backend_svg"),
 )
 """Modules that the server of a workflow imports: the steps, and modules that they import late."""
+FEW = 3
+"""Number of jobs up to which a workflow starts no server: its imports cost as much as those of three steps."""
 NUMBER = struct.Struct("!q")
 PR_SET_PDEATHSIG = 1
 
