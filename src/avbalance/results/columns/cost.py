@@ -46,7 +46,10 @@ class TrainSeconds(Column):
 
     heading = "Training, one run"
     unit, digits = "s", 0
-    captions = ("Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",)
+    captions = (
+        "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from; of an "
+        "ensemble, the sum over its members, as of GFLOPs and parameters.",
+    )
 
     def value(self, run: Run) -> Values | None:
         """[1]."""
@@ -61,5 +64,7 @@ class PeakMemory(Column):
     captions = ("Peak memory: the most that was in use during training.",)
 
     def value(self, run: Run) -> Values | None:
-        """[1]."""
+        """[1]; None for an ensemble, which trains nothing."""
+        if run.manifest["recipe"]["step"] != "train":
+            return None
         return np.array([peak_memory_mib(run.manifest["provenance"])])
