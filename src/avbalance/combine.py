@@ -8,7 +8,7 @@ z_m of member m, its temperature T_m, 1 unless it is fitted, and its weight w_m,
     product:        p = softmax(sum_m z_m / T_m), the product of the members' probabilities, normalised
 
 The validation split alone decides, by the mean of -log p[y]: each T_m of its member by itself (Guo et al., ICML 2017),
-then the w_m of the mixture, which are at least 0 and sum to 1.
+then the w_m, which are positive and sum to 1.
 """
 
 import json
@@ -31,7 +31,7 @@ SUMMED = ("num_epochs", "num_parameters", "multiply_adds_per_clip", "train_secon
 TEMPERATURES = (0.01, 100.0)
 """Least and largest temperature; the best is 0 for a member that is always right and infinite for a useless one."""
 LEAST_WEIGHT = 1e-9
-"""Above 0, so that some members have a mixture of their own, whichever they are."""
+"""Above 0, so that any members by themselves have a mixture too."""
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

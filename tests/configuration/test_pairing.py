@@ -228,7 +228,7 @@ def test_an_ensemble_has_no_columns_of_weights_and_training(planned: Callable[..
 
 
 def test_an_ensemble_is_not_probed(planned: Callable[..., Plan]) -> None:
-    with pytest.raises(UserError, match="rows.mine: a row with combine has no encoder of its own to probe"):
+    with pytest.raises(UserError, match=r"rows.mine: a row with combine has no encoder of its own to probe"):
         planned("{combine: {members: 2}, probe: {layers: [output], modality: audio}}")
 
 
@@ -237,7 +237,7 @@ def test_a_figure_of_epochs_shows_no_ensemble(planned: Callable[..., Plan], tmp_
     file = tmp_path / "config" / "tables" / "mine.yaml"
     text = file.read_text(encoding="utf-8").replace("columns: [accuracy]", "figure: {curves: {}}")
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="rows.mine: 'curves' shows epochs; a row with combine has none"):
+    with pytest.raises(UserError, match=r"rows.mine: 'curves' shows epochs; a row with combine has none"):
         plan.make(tmp_path, {"tables": "mine"})
 
 
