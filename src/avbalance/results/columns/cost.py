@@ -56,6 +56,21 @@ class TrainSeconds(Column):
         return np.array([run.metrics["train_seconds"]])
 
 
+class Passes(Column):
+    """Passes over the training clips that training took."""
+
+    heading = "Passes"
+    digits = 1
+    captions = (
+        "Passes: how often an encoder was trained on each training clip, mean over the encoders: one an epoch of joint "
+        "training. Runs whose weights, teachers or blend it starts from are not counted.",
+    )
+
+    def value(self, run: Run) -> Values | None:
+        """[1]; None of a run whose history has no passes."""
+        return np.array([run.history["passes"].sum()]) if "passes" in run.history else None
+
+
 class PeakMemory(Column):
     """Largest memory in use during training."""
 
