@@ -177,6 +177,7 @@ def publish(folder: Path, predictions: Mapping[str, NDArray[Any]], encoder: str)
         np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
         facts = {"num_epochs": 3, "num_parameters": 1_500_000, "multiply_adds_per_clip": 10**9, "train_seconds": 2.5}
         (out / "metrics.json").write_text(json.dumps(facts), encoding="utf-8")
+        (out / "history.csv").write_text("epoch,passes\n1,1.0\n2,1.0\n3,0.5\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -204,11 +205,12 @@ def test_an_ensemble_has_the_columns_of_a_run_and_none_of_training(
     rows = {"ensemble": [{"seed": 0, "run": folder, "probe": None, "alone": recipe["inputs"]}]}
     training = ["best_epoch", "loss_fluctuation", "peak_memory", "acc_audio_probe", "curve_x", "norm_growth_audio"]
     shown = ["accuracy", "loss", "train_loss", "acc_audio_masked", "acc_audio_alone", "masked_gap", "shapley_audio"]
-    cells = measure(rows, [*shown, *training, "parameters", "gflops", "train_seconds"], runs)["ensemble"]
+    cells = measure(rows, [*shown, *training, "parameters", "gflops", "train_seconds", "passes"], runs)["ensemble"]
     assert [name for name in shown if cells[name].num_seeds != 1] == []
     assert [name for name in training if cells[name].num_seeds] == []
     assert cells["acc_audio_masked"].means() == cells["acc_audio_alone"].means() != cells["accuracy"].means()
     assert [cells[name].means().item() for name in ("parameters", "gflops", "train_seconds")] == [3.0, 2.0, 5.0]
+    assert cells["passes"].means() == 2.5  # each of the two encoders was trained as often
     logits, labels = (runs[folder].predictions[f"test_{name}"] for name in ("logits", "label"))
     assert cells["loss"].means().item() == pytest.approx(metrics.cross_entropy(logits, labels))
     assert runs[folder].metrics["test_loss"] == pytest.approx(metrics.cross_entropy(logits, labels))

@@ -169,17 +169,23 @@ def open_members(runs: Runs, folders: Mapping[str, str]) -> dict[str, Run]:
     return members
 
 
+def num_passes(run: Run) -> float:
+    """Return how often training passed the training clips through an encoder, summed over the run's encoders."""
+    return float(run.history.get("passes", np.zeros(0)).sum()) * len(run.settings["encoder"])  # no epoch: no pass
+
+
 def run(recipe: dict[str, Any], out: Path) -> None:
     """Publish an ensemble in the form of a run without epochs; parameters are those of `cli.OPTIONS`."""
-    members = open_members(Runs(), recipe["inputs"])
+    members, settings = open_members(Runs(), recipe["inputs"]), recipe["settings"]
     with store.publish(out, recipe) as folder:
-        ensemble = Ensemble({name: each.predictions for name, each in members.items()}, recipe["settings"]["combine"])
+        ensemble = Ensemble({name: each.predictions for name, each in members.items()}, settings["combine"])
         predictions, values = ensemble.predict()
         facts = {
             "members": {str(each.folder): each.manifest["provenance"]["seconds"] for each in members.values()},
             **{f"temperature_{name}": value for name, value in ensemble.temperatures.items()},
             **{f"weight_{name}": value for name, value in ensemble.weights.items()},
             **{name: sum(each.metrics[name] for each in members.values()) for name in SUMMED},
+            "passes": sum(map(num_passes, members.values())) / len(settings["encoder"]),
         }
         np.savez_compressed(folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
         (folder / "history.csv").write_text("epoch\n", encoding="utf-8")

@@ -63,11 +63,13 @@ class Passes(Column):
     digits = 1
     captions = (
         "Passes: how often an encoder was trained on each training clip, mean over the encoders: one an epoch of joint "
-        "training. Runs whose weights, teachers or blend it starts from are not counted.",
+        "training. Runs whose weights, teachers or blend it starts from are not counted; members of an ensemble are.",
     )
 
     def value(self, run: Run) -> Values | None:
         """[1]; None of a run whose history has no passes."""
+        if "passes" in run.metrics:  # of an ensemble
+            return np.array([run.metrics["passes"]])
         return np.array([run.history["passes"].sum()]) if "passes" in run.history else None
 
 
