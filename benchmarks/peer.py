@@ -186,7 +186,7 @@ def whole(command: list[str], server: int | None) -> tuple[float, str]:
         return seconds
 
     before = used()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return used() - before, done.stdout
