@@ -14,6 +14,7 @@ then the w_m, which are positive and sum to 1.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     z = logits.astype(np.float64)
     found = minimize_scalar(
         lambda log_t: metrics.cross_entropy(z / np.exp(log_t), labels),
-        bounds=np.log(TEMPERATURES),
+        bounds=(log(TEMPERATURES[0]), log(TEMPERATURES[1])),
         method="bounded",
         options={"xatol": 1e-6},
     )
@@ -68,7 +69,7 @@ def fit_weights(logits: Sequence[NDArray[np.floating]], labels: NDArray[np.integ
         mixture = w @ p
         return -float(np.log(mixture).mean()), -(p / mixture).mean(axis=1)
 
-    found = minimize(
+    found = minimize(  # type: ignore[call-overload]
         loss_and_gradient,
         np.full(len(p), 1 / len(p)),
         jac=True,
