@@ -60,6 +60,10 @@ def runs_of(made: Plan) -> list[Artifact]:
         ("balancer: auxiliary_branch", "accuracy", "balancer: 'auxiliary_branch' needs an encoder with an auxiliary branch ... option branch"),
         ("fusion: mid_concat", "accuracy", "fusion: 'mid_concat' needs encoders with feature maps, found 'conv1net' for audio"),
         (f"{GRID}, fusion: mid_concat, pretrained: true", "accuracy", "fusion: 'mid_concat' ... not `pretrained` ... leave pretrained out"),
+        ("fusion: mmtm", "accuracy", "fusion: 'mmtm' needs encoders with feature maps, found 'conv1net' for audio"),
+        (f"{GRID}, modalities: [audio, visual], fusion: mmtm, probe: {{modality: audio, layers: [output]}}", "accuracy", "fusion: 'mmtm' needs a row without probes, found probe ... leave probe out"),
+        (f"{GRID}, modalities: [audio, visual], balancer: greedy", "accuracy", "balancer: 'greedy' needs fusion `mmtm`, found 'concat'"),
+        (f"{GRID}, head: boosted, balancer: aug", "accuracy", "balancer: 'aug' ... exactly two modalities, found audio, flow, visual"),
         ("pretrained: {sound: mnist}", "accuracy", "pretrained: 'sound' is not a modality of this row; allowed: audio, visual"),
         ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a dataset or model"),
         ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a dataset with 'audio'"),
@@ -131,6 +135,12 @@ def test_encoders_start_from_the_weights_of_a_model(planned: Callable[..., Plan]
     made = planned("{pretrained: {visual: yunet}}")
     (joint,) = [run for run in runs_of(made) if len(run.settings["encoder"]) == 2]
     assert made.artifacts[joint.inputs["pretrained_visual"]].folder == "raw"
+
+
+@pytest.mark.parametrize(("fusion", "probed"), [("mmtm", False), ("concat", True)])
+def test_encoders_that_exchange_maps_are_not_probed(planned: Callable[..., Plan], fusion: str, probed: bool) -> None:
+    made = planned(f"{{{GRID}, modalities: [audio, visual], fusion: {fusion}}}", "acc_audio_probe")
+    assert any(artifact.folder == "probes" for artifact in made.artifacts.values()) == probed
 
 
 def test_a_key_of_training_at_its_default_changes_no_recipe(planned: Callable[..., Plan]) -> None:

@@ -59,7 +59,8 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
         probe=None,
     )
     resolved = replace(resolved, starts=_starts(resolved, row, scope, path, f"{where}.pretrained"))
-    combination = _combination(resolved, dataset, names_optimizer="optimizer" in own.get("training", {}))
+    names_optimizer = "optimizer" in own.get("training", {})
+    combination = _combination(resolved, dataset, names_optimizer, is_probed=row.probe is not None)
     for kind, method in resolved.methods.items():
         (chosen,) = method
         try:
@@ -154,7 +155,7 @@ def _starts(row: ResolvedRow, given: Row, scope: Scope, path: Path, where: str) 
     return starts
 
 
-def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool) -> Combination:
+def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool, is_probed: bool) -> Combination:
     """Facts about a row by which its methods are checked."""
     encoders = {}
     for modality, spec in row.encoders.items():
@@ -172,5 +173,6 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool) -> C
         loss=loss,
         loss_weight=loss_options.get("weight", 1),
         is_pretrained=bool(row.starts),
+        is_probed=is_probed,
         optimizer=None if names_optimizer else row.training["optimizer"],
     )

@@ -101,6 +101,8 @@ def _cells(
         probes: {seed: {row: its probes of layers}}.
     """
     is_joint = len(row.modalities) > 1
+    (fusion,) = row.methods["fusion"]
+    joins_stages = signature.describe("fusion", fusion).attributes["joins_stages"]  # no encoder stands alone
     traits = traits_of(row, plan.project.datasets[row.dataset])
     reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
     alone = {modality: row.alone(modality) for modality in row.modalities if "alone" in reads and is_joint}
@@ -110,7 +112,7 @@ def _cells(
     for seed in probes:
         run = run_of(plan, row, seed)
         cell: dict[str, Any] = {"seed": seed, "run": run.path, "probe": None, "alone": {}}
-        if "probe" in reads and is_joint:
+        if "probe" in reads and is_joint and not joins_stages:
             cell["probe"] = probe_of(plan, run).path
         cell["alone"] = {modality: run_of(plan, each, seed).path for modality, each in alone.items()}
         if row.probe is not None:
