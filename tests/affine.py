@@ -1,6 +1,7 @@
 """Balancers on encoders of one linear layer, for tests of methods."""
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from avbalance.types import Batch, Loaders
 
 DIMS = {"visual": 6, "audio": 4}
 OPTIONS: dict[str, dict[str, Any]] = {
+    "aug": {"every": 1, "train_added": True},
     "fine_tuning": {"frozen_epochs": 0},  # frozen encoders have no gradient
+    "greedy": {"start": 0},
     "mslr": {"rates": {"audio": 0.5}},
     "reconboost": {"first": 1, "second": 1},
 }
@@ -26,18 +29,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 class Affine(Encoder):
-    """One linear layer, which is also an auxiliary branch."""
+    """One linear layer, which is also an auxiliary branch and a stage with maps of one position."""
 
     branch_layer = "linear"
 
     def __init__(self, dim: int, feature_dim: int | None = None) -> None:
         super().__init__()
         self.feature_dim = self.branch_dim = feature_dim or dim
+        self.stage_dims = (self.feature_dim,)
         self.linear = nn.Linear(dim, self.feature_dim)
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
         return features
+
+    def stages(self, inputs: Tensor) -> Generator[Tensor, Tensor, None]:
+        maps = yield self.linear(inputs)[:, :, None]
+        yield maps.squeeze(2)
 
 
 def build(spec: Spec, loss: Spec | None = None, head: Spec | None = None, num_classes: int = 3) -> Balancer:
@@ -49,8 +57,10 @@ def build(spec: Spec, loss: Spec | None = None, head: Spec | None = None, num_cl
     chosen = head or (*declared["requires_head"], "linear")[0]
     is_equal = describe("head", parse(chosen)[0]).attributes["equal_dims"]
     dims = dict.fromkeys(DIMS, 5) if is_equal else DIMS
-    fusion = load("fusion", "concat", dims)
+    fusion = load("fusion", (*declared["requires_fusion"], "concat")[0], dims)
     encoders = {modality: Affine(dim, dims[modality]) for modality, dim in DIMS.items()}
+    if fusion.joins_stages:
+        fusion.join({modality: encoder.stage_dims for modality, encoder in encoders.items()})
     model = Model(encoders, fusion, load("head", chosen, fusion.streams, num_classes))
     own_loss = load("loss", loss or (*required, "joint")[0], dims, num_classes)
     balancer: Balancer = load("balancer", {name: options or OPTIONS.get(name, {})}, model, own_loss)

@@ -1,7 +1,7 @@
 """What holds for every registered fusion x head x loss x balancer that may be combined, as their classes declare."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
 from itertools import product
@@ -31,13 +31,14 @@ BALANCER_OPTIONS: dict[str, dict[str, Any]] = {
     "fine_tuning": {"frozen_epochs": 0},
     "g_blend_online": {"first": 1, "then": 1},
 }
-IN_TURN = ("mla", "reconboost")  # these train the modalities one after the other, in their order
+IN_TURN = ("aug", "mla", "reconboost")  # these train the modalities one after the other, in their order
 # Settings at which a method must be joint training with the same loss, bit for bit. g_blend_online has none: its
 # weights are measured, and sum to 1.
 NEUTRAL: dict[str, dict[str, Any]] = {
     "auxiliary_branch": {"weight": 0.0},
     "g_blend": {},  # all weights are 1
     "fine_tuning": {"frozen_epochs": 0, "scale": 1.0},
+    "greedy": {"start": 2},
     "joint": {},
     "masked_losses": {"gamma": 0.0},
     "modality_dropout": {"probability": 0.0},
@@ -76,6 +77,7 @@ class Affine(Encoder):
     def __init__(self, num_inputs: int, dim: int, grid: tuple[int, int]) -> None:
         super().__init__()
         self.feature_dim = self.branch_dim = dim
+        self.stage_dims = (dim,)
         self.linear = nn.Linear(num_inputs, dim)
         self.positions = torch.linspace(-1, 2, grid[0] * grid[1]).view(grid)
         self.is_cut = False
@@ -85,7 +87,14 @@ class Affine(Encoder):
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.linear(inputs)
-        return torch.tanh(features[:, :, None, None] * self.positions) if self.is_cut else features
+        return self.maps(features) if self.is_cut else features
+
+    def maps(self, features: Tensor) -> Tensor:
+        return torch.tanh(features[:, :, None, None] * self.positions)
+
+    def stages(self, inputs: Tensor) -> Generator[Tensor, Tensor, None]:
+        maps = yield self.maps(self.linear(inputs))
+        yield maps.mean(dim=(2, 3))
 
 
 class Methods(NamedTuple):
@@ -104,9 +113,15 @@ def heads_of(balancer: str) -> list[str]:
     return list(HEADS) if balancer == "joint" else [(*BALANCERS[balancer].requires_head, "linear")[0]]
 
 
+def fusions_of(balancer: str) -> list[str]:
+    """All fusions that a method can be trained with."""
+    method = BALANCERS[balancer]
+    return [f for f in method.requires_fusion or FUSIONS if not (method.keeps_apart and FUSIONS[f].mixes)]
+
+
 def combinations(fusion: str, balancer: str) -> list[Methods]:
     """Of two modalities all that are defined, and where three are, of three."""
-    if BALANCERS[balancer].keeps_apart and FUSIONS[fusion].mixes:
+    if fusion not in fusions_of(balancer):
         return []
     of_two = [
         Methods(fusion, head, loss, balancer, task)
@@ -139,6 +154,8 @@ def build(methods: Methods, seed: int = 0, options: Mapping[str, Any] | None = N
         for encoder in encoders.values():
             encoder.cut()
     fusion = registry.load("fusion", small("fusion", methods.fusion), dims)
+    if fusion.joins_stages:
+        fusion.join({m: encoder.stage_dims for m, encoder in encoders.items()})
     head = registry.load("head", small("head", methods.head), fusion.streams, NUM_CLASSES)
     loss = registry.load("loss", small("loss", methods.loss), dims, NUM_CLASSES)
     chosen = BALANCER_OPTIONS.get(methods.balancer, {}) if options is None else options
@@ -225,6 +242,8 @@ def test_every_combination_that_the_declarations_admit_is_tested() -> None:
             continue
         tasks = {"single_label", "multi_label"} & {*loss["tasks"]} & {*balancer["tasks"]}
         if balancer["keeps_apart"] and fusion["mixes"]:
+            continue
+        if balancer["requires_fusion"] and fusion["name"] not in balancer["requires_fusion"]:
             continue
         num_sizes = 1 if fusion["two_modalities"] or balancer["two_modalities"] else 2
         expected += (len(HEADS) if balancer["name"] == "joint" else 1) * len(tasks) * num_sizes
@@ -337,6 +356,8 @@ def test_modalities_in_another_order_give_the_same_in_that_order(
                 for draw in ("rand", "randn"):  # all the same, for they fall on modalities in their order
                     without_chance.setattr(torch, draw, lambda *size, device: torch.ones(*size))
                 without_chance.setattr(torch, "randperm", torch.arange)
+                if hasattr(built, "draw"):  # its own noise
+                    without_chance.setattr(built, "draw", lambda size, device: torch.ones(size))
                 optimizer = torch.optim.SGD(built.parameters(), lr=0.1)
                 built.start_epoch(0, Loaders([train], [train], [val]), optimizer)
                 built.step(train, optimizer)
@@ -352,7 +373,7 @@ def test_modalities_in_another_order_give_the_same_in_that_order(
 @pytest.mark.parametrize(("loss", "balancer", "task"), DEFINED)
 def test_a_resumed_training_gives_the_same_bits(loss: str, balancer: str, task: str) -> None:
     options = {"first": 2, "then": 1} if balancer == "g_blend_online" else None  # killed within a super-epoch
-    for fusion in ("concat",) if BALANCERS[balancer].keeps_apart else ("concat", "mid_concat"):
+    for fusion in {"concat", "mid_concat", "mmtm"} & {*fusions_of(balancer)}:
         methods = Methods(fusion, heads_of(balancer)[-1], loss, balancer, task)
         whole, killed, resumed = (build(methods, seed, options) for seed in (0, 0, 5))
         curves = train(whole, task, range(4), adam(whole))
@@ -371,7 +392,7 @@ def test_a_resumed_training_gives_the_same_bits(loss: str, balancer: str, task: 
 
 @pytest.mark.parametrize(("loss", "balancer", "task"), [case for case in DEFINED if case[1] in NEUTRAL])
 def test_neutral_settings_are_joint_training_bit_for_bit(loss: str, balancer: str, task: str) -> None:
-    for fusion in ("concat", "mid_concat"):
+    for fusion in {"concat", "mid_concat", "mmtm"} & {*fusions_of(balancer)}:
         methods = Methods(fusion, "linear", loss, balancer, task)
         neutral, joint = build(methods, options=NEUTRAL[balancer]), build(methods._replace(balancer="joint"))
         for built in (neutral, joint):

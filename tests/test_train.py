@@ -29,8 +29,12 @@ from avbalance.types import Batch, Output
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
-WITHOUT_BRANCH = [n for n in sorted(BALANCERS) if not signature.describe("balancer", n).attributes["needs_branch"]]
-"""These encoders have none; tests/test_combinations.py has all balancers."""
+WITHOUT_BRANCH = [
+    name
+    for name in sorted(BALANCERS)
+    if not any(signature.describe("balancer", name).attributes[each] for each in ("needs_branch", "requires_fusion"))
+]
+"""These encoders have neither a branch nor stages; tests/test_combinations.py has all balancers."""
 PATTERNS = {"visual": (1, 8, 8), "audio": (160,)}
 DESCRIPTION = {"num_classes": 3, "modalities": {modality: {"shape": shape} for modality, shape in PATTERNS.items()}}
 

@@ -100,7 +100,8 @@ def _gives(kind: str, name: str) -> Iterator[str]:
     if kind == "encoder" and (length := signature.feature_dim(name)):
         yield f"features of length {length} by default"
     if description.attributes.get("has_maps"):
-        yield f"feature maps, for {_names('fusion', 'reads_maps', True)}"
+        names = (_names("fusion", attribute, True) for attribute in ("joins_stages", "reads_maps"))
+        yield f"feature maps, for {', '.join(names)}"
     if description.attributes.get("mixes") is False:
         yield "one stream a modality, so that heads which split their logits tell what each says"
     if kind == "head" and description.methods["split"] != "Head":

@@ -32,8 +32,18 @@ class Model(nn.Module):
         return int(self.head.num_classes)
 
     def encode(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps if the fusion reads maps."""
-        return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}
+        """{modality: [batch, *shape]} -> {modality: [batch, feature_dim]}, or maps if the fusion reads maps.
+
+        If the fusion joins stages, the encoders wait for each other where they exchange maps.
+        """
+        if not self.fusion.joins_stages:
+            return {modality: encoder(inputs[modality]) for modality, encoder in self.encoders.items()}
+        passes = {modality: encoder.stages(inputs[modality]) for modality, encoder in self.encoders.items()}  # type: ignore[operator]
+        maps = {modality: next(each) for modality, each in passes.items()}
+        for junction in self.fusion.junctions:
+            exchanged = junction(maps)
+            maps = {modality: each.send(exchanged[modality]) for modality, each in passes.items()}
+        return maps
 
     def forward(self, inputs: dict[str, Tensor]) -> Output:
         """{modality: [batch, *shape]} -> Output with float32 logits."""
@@ -130,5 +140,7 @@ def build_model(settings: Mapping[str, Any], description: Mapping[str, Any]) -> 
             encoder.cut()
     dims = {modality: encoder.feature_dim for modality, encoder in encoders.items()}
     fusion = registry.load("fusion", settings["fusion"], dims)
+    if fusion.joins_stages:
+        fusion.join({modality: encoder.stage_dims for modality, encoder in encoders.items()})
     head = registry.load("head", settings["head"], fusion.streams, description["num_classes"])
     return Model(encoders, fusion, head)

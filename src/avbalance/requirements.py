@@ -39,6 +39,7 @@ class Combination:
     loss: str = "joint"
     loss_weight: float = 1.0
     is_pretrained: bool = False
+    is_probed: bool = False
     optimizer: str | None = None
 
 
@@ -110,6 +111,24 @@ REQUIREMENTS = (
         "encoders that are not `pretrained`",
         lambda row, _: "pretrained ones" if row.is_pretrained else "",
         "it cuts the encoders, so whole ones do not fit: leave pretrained out",
+    ),
+    Requirement(
+        "joins_stages",
+        "encoders with feature maps",
+        lambda row, _: _without_maps(row),
+        "choose encoders of the ResNet families, or another method",
+    ),
+    Requirement(
+        "joins_stages",
+        "a row without probes",
+        lambda row, _: "probe" if row.is_probed else "",
+        "its encoders exchange maps, so none is probed alone: leave probe out",
+    ),
+    Requirement(
+        "requires_fusion",
+        "fusion {}",
+        lambda row, names: "" if row.fusion in names else f"{row.fusion!r}",
+        "choose that fusion, or another method",
     ),
     Requirement(
         "requires_loss",

@@ -12,6 +12,7 @@ from avbalance.balancers.agm import _ratios
 from avbalance.balancers.amco import dependence, num_hidden
 from avbalance.balancers.amss import mask, shares_of
 from avbalance.balancers.arl import asymmetry
+from avbalance.balancers.aug import residual_loss
 from avbalance.balancers.cggm import balance
 from avbalance.balancers.cml import rise_of_confidence
 from avbalance.balancers.inforeg import relative_growth
@@ -192,9 +193,31 @@ def amco() -> Numbers:
     return [num_hidden(6, 0.1, 0.3), *(d_m.item() for d_m in d.values())]
 
 
+def aug() -> Numbers:
+    """p_prev[y] = 0.6 and p_last[y] = 0.5."""
+    z_prev, z_last = (torch.log(torch.tensor([[p, 1 - p]])) for p in (0.6, 0.5))
+    return [residual_loss(z_prev, z_last, torch.tensor([0])).item()]
+
+
+def greedy(epoch: int, epsilon: float) -> Numbers:
+    """Modality that each of seven steps leaves to be cared for, with mu of gates and encoders only in the first."""
+    balancer = build({"greedy": {"start": 2, "epsilon": epsilon}})
+    balancer.start_epoch(epoch, NO_DATA, NO_OPTIMIZER)
+    cared_for = []
+    for mu in [torch.tensor([[4e-3, 1e-3], [2e-3, 1e-3]])] + [torch.zeros(2, 2)] * 6:
+        balancer.decide(mu)
+        cared_for.append(balancer.fusion.care.item())
+    return cared_for
+
+
 @pytest.mark.parametrize(
     ("compute", "expected"),
     [
+        (aug, [0.48520]),
+        # log10(4) - log10(2) = 0.30103: five steps care for modality 0; the sixth is free, and its d the same.
+        (lambda: greedy(2, 0.30), [0, 0, 0, 0, 0, -1, 0]),
+        (lambda: greedy(2, 0.31), [-1] * 7),
+        (lambda: greedy(1, 0.30), [-1] * 7),
         (inforeg, [1.38910, 0.0]),
         (amss, [0.40131, 0.59869, 26, 39]),
         (lambda: cggm(1.0), [0.16667, 0.83333]),

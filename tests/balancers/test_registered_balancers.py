@@ -82,6 +82,22 @@ def test_the_state_holds_all_tensors_of_the_method(name: str) -> None:
 
 
 @every_balancer
+def test_no_step_waits_for_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    balancer, batch = build(name).train(), random_batch()
+    optimizer = torch.optim.SGD(balancer.parameters(), lr=0.1)
+
+    def wait(*_: object) -> None:
+        raise AssertionError("a GPU would have to finish before this number is known")
+
+    for epoch in range(3):
+        balancer.start_epoch(epoch, Loaders([batch], [batch], [batch]), optimizer)
+        with monkeypatch.context() as on_a_gpu:
+            for conversion in ("item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__float__", "__index__"):
+                on_a_gpu.setattr(Tensor, conversion, wait)
+            balancer.step(batch, optimizer)
+
+
+@every_balancer
 def test_a_balancer_cannot_open_a_split(name: str) -> None:
     source = Path(import_module(locate("balancer", name)[0]).__file__ or "").read_text(encoding="utf-8")
     imported = {

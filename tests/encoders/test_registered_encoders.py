@@ -158,6 +158,20 @@ def test_a_cut_encoder_gives_the_maps_that_its_last_stage_would_take(name: str, 
 
 
 @pytest.mark.parametrize(("name", "shape"), WITH_MAPS)
+def test_stages_whose_maps_come_back_give_the_features_of_a_whole_pass(name: str, shape: tuple[int, ...]) -> None:
+    encoder, inputs = build(name, shape).eval(), torch.randn(3, *shape)
+    stages = encoder.stages(inputs)
+    maps = next(stages)
+    for num_channels in encoder.stage_dims:
+        assert maps.shape[:2] == (3, num_channels)
+        assert maps.dim() == (5 if len(shape) == 4 else 4)
+        maps = stages.send(maps)
+    assert torch.equal(maps, encoder(inputs))
+    with pytest.raises(StopIteration):
+        next(stages)
+
+
+@pytest.mark.parametrize(("name", "shape"), WITH_MAPS)
 def test_a_cut_encoder_keeps_no_parameter_without_a_gradient(name: str, shape: tuple[int, ...]) -> None:
     encoder = build(name, shape)
     num_parameters = len(list(encoder.parameters()))

@@ -9,6 +9,7 @@ from torch import Tensor
 from avbalance.errors import UserError
 from avbalance.fusions.base import Fusion
 from avbalance.registry import load
+from avbalance.types import mean_over_positions
 from registered import names
 
 EQUAL = {"visual": 6, "audio": 6}
@@ -28,12 +29,22 @@ BY_ROLE = {  # {name: parts of the first and of the second modality}
 def build(name: str, dims: dict[str, int]) -> Fusion:
     torch.manual_seed(0)
     fusion: Fusion = load("fusion", name, dims)
+    if fusion.joins_stages:
+        fusion.join({modality: (dim,) for modality, dim in dims.items()})
     return fusion
+
+
+def fused(fusion: Fusion, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Streams of features; a fusion that joins stages has them as its maps first, with one junction."""
+    for junction in fusion.junctions:
+        features = mean_over_positions(junction(features))
+    return fusion(features)
 
 
 def random_features(name: str, dims: dict[str, int], num_clips: int = 5) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    positions = POSITIONS if build(name, dims).reads_maps else dict.fromkeys(dims, ())
+    fusion = build(name, dims)
+    positions = POSITIONS if fusion.reads_maps or fusion.joins_stages else dict.fromkeys(dims, ())
     return {
         modality: torch.randn(num_clips, dim, *positions[modality], generator=generator).requires_grad_()
         for modality, dim in dims.items()
@@ -80,7 +91,7 @@ CASES = [(name, dims) for name in names("fusion") for dims in admitted(name)]
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_streams_have_the_declared_names_and_shapes(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims)
-    streams = fusion(random_features(name, dims))
+    streams = fused(fusion, random_features(name, dims))
     assert {stream: tuple(value.shape) for stream, value in streams.items()} == {
         stream: (5, dim) for stream, dim in fusion.streams.items()
     }
@@ -93,7 +104,9 @@ def test_finite_gradients_reach_every_parameter_and_feature(name: str, dims: dic
     fusion = build(name, dims)
     features = random_features(name, dims)
     # The weights keep the sum of normalised features from being constant.
-    sum((value * torch.arange(value.numel()).view_as(value)).sum() for value in fusion(features).values()).backward()
+    sum(
+        (value * torch.arange(value.numel()).view_as(value)).sum() for value in fused(fusion, features).values()
+    ).backward()
     for key, value in [*fusion.named_parameters(), *features.items()]:
         assert value.grad is not None, key
         assert value.grad.isfinite().all(), key
@@ -104,21 +117,21 @@ def test_finite_gradients_reach_every_parameter_and_feature(name: str, dims: dic
 def test_the_order_of_the_features_does_not_matter(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims)
     features = random_features(name, dims)
-    torch.testing.assert_close(fusion(dict(reversed(features.items()))), fusion(features))
+    torch.testing.assert_close(fused(fusion, dict(reversed(features.items()))), fused(fusion, features))
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_a_clip_does_not_depend_on_its_batch(name: str, dims: dict[str, int]) -> None:
     fusion = build(name, dims).eval()
     features = random_features(name, dims)
-    alone = fusion({modality: feature[2:3] for modality, feature in features.items()})
-    torch.testing.assert_close(alone, {stream: value[2:3] for stream, value in fusion(features).items()})
+    alone = fused(fusion, {modality: feature[2:3] for modality, feature in features.items()})
+    torch.testing.assert_close(alone, {stream: value[2:3] for stream, value in fused(fusion, features).items()})
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_permuting_the_modalities_permutes_the_streams(name: str, dims: dict[str, int]) -> None:
     fusion, features = build(name, dims), random_features(name, dims)
-    expected = fusion(features)
+    expected = fused(fusion, features)
     if name == "gated_units":  # its joint stream holds the modalities' features one after another
         (joint,) = expected.values()
     for order in map(list, permutations(dims)):
@@ -126,13 +139,13 @@ def test_permuting_the_modalities_permutes_the_streams(name: str, dims: dict[str
         other.load_state_dict(permuted_parameters(name, fusion, dims, order))
         if name == "gated_units":
             expected = {"joint": side_by_side(joint, 1, dims, order)}
-        torch.testing.assert_close(other({modality: features[modality] for modality in order}), expected)
+        torch.testing.assert_close(fused(other, {modality: features[modality] for modality in order}), expected)
 
 
 @pytest.mark.parametrize(("name", "dims"), CASES)
 def test_a_batch_of_one_clip_trains(name: str, dims: dict[str, int]) -> None:
     fusion, features = build(name, dims), random_features(name, dims, num_clips=1)
-    streams = fusion(features)
+    streams = fused(fusion, features)
     sum(value.square().sum() for value in streams.values()).backward()
     for key, value in [*streams.items(), *((key, parameter.grad) for key, parameter in fusion.named_parameters())]:
         assert value is not None, key
@@ -144,7 +157,7 @@ def test_a_modality_that_is_zero_gives_finite_streams_and_gradients(name: str, d
     for constant in dims:
         fusion, features = build(name, dims), random_features(name, dims)
         features[constant] = torch.zeros_like(features[constant]).requires_grad_()
-        streams = fusion(features)
+        streams = fused(fusion, features)
         sum(value.square().sum() for value in streams.values()).backward()
         assert all(value.isfinite().all() for value in streams.values())
         for key, value in [*fusion.named_parameters(), *features.items()]:
@@ -156,7 +169,7 @@ def test_a_modality_that_is_zero_gives_finite_streams_and_gradients(name: str, d
 def test_it_mixes_exactly_if_it_says_so(name: str) -> None:
     fusion = build(name, EQUAL)
     features = random_features(name, EQUAL)
-    streams = fusion(features)
+    streams = fused(fusion, features)
     reached = {
         stream: {
             modality

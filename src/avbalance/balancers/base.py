@@ -19,6 +19,7 @@ class Balancer(nn.Module):
     that a checkpoint holds it. A subclass takes `model` and `loss` first; its options follow by keyword.
 
     Attributes:
+        requires_fusion: Fusions this method can be trained with, by name; empty for any.
         requires_loss: Losses this method can be trained with, by name; empty for any.
         requires_head: Heads this method can be trained with, by name; empty for any. What changes a prediction is a
             head, for evaluation sees the model alone.
@@ -37,6 +38,7 @@ class Balancer(nn.Module):
         earliest_stop: Number of epochs that are trained in any case; the patience of early stopping counts from there.
     """
 
+    requires_fusion: ClassVar[tuple[str, ...]] = ()
     requires_loss: ClassVar[tuple[str, ...]] = ()
     requires_head: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")

@@ -3,19 +3,19 @@
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from avbalance.balancers.base import Balancer
+from avbalance.balancers.alternating import Alternating
 from avbalance.errors import UserError
 from avbalance.heads.shared import Shared
 from avbalance.losses.base import Loss, objective
 from avbalance.model import Model
 from avbalance.ranges import Names
-from avbalance.types import Batch, Loaders
+from avbalance.types import Loaders
 
 
-class MLA(Balancer):
+class MLA(Alternating):
     """Train the modalities in turn within each step, through a head that they share.
 
     After Zhang et al., CVPR 2024. For each batch, for each modality m in order,
@@ -38,9 +38,7 @@ class MLA(Balancer):
     """
 
     requires_head = ("shared",)
-    requires_loss = ("joint",)
     several_modalities = True
-    keeps_apart = True
     P: Tensor
     num_steps: Tensor
 
@@ -53,7 +51,7 @@ class MLA(Balancer):
         order: Names | None = None,
     ) -> None:
         super().__init__(model, loss)
-        self.modify, self.normalise, self.order = modify, normalise, order or list(model.encoders)
+        self.modify, self.normalise, self.order = modify, normalise, order or self.order
         if sorted(self.order) != sorted(model.encoders):
             raise UserError(f"balancer MLA has the order {order}; allowed: all of {', '.join(model.encoders)}, once")
         dim = next(iter(self.head.dims.values()))
@@ -70,28 +68,14 @@ class MLA(Balancer):
         """Count the batches of an epoch."""
         self.num_batches = len(loaders.train)
 
-    def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
-        """One update for each modality; every encoder keeps its gradient."""
-        optimizer.zero_grad(set_to_none=True)
-        streams = self.model.fusion({m: f_m.float() for m, f_m in self.model.encode(batch.inputs).items()})
-        aside: list[tuple[nn.Parameter, Tensor]] = []
-        terms = {}
-        for m in self.order:
-            for weight in self.model.head.parameters():
-                weight.grad = None
-            with torch.autocast(batch.labels.device.type, enabled=False):
-                terms[m] = objective(self.head.each({m: streams[m]})[m], batch.labels)
-                terms[m].backward()
-                if self.modify:
-                    self.modify_gradient(streams[m].detach().mean(dim=0))
-            self.update(optimizer)
-            for weight in self.model.encoders[m].parameters():
-                if weight.grad is not None:
-                    aside.append((weight, weight.grad))
-                    weight.grad = None
-        for weight, gradient in aside:
-            weight.grad = gradient
-        return {m: term.detach() for m, term in terms.items()}
+    def term(self, m: str, stream: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the modality's logits."""
+        return objective(self.head.each({m: stream})[m], labels)
+
+    def change_gradients(self, m: str, stream: Tensor) -> None:
+        """Change the gradient of W, if asked to."""
+        if self.modify:
+            self.modify_gradient(stream.mean(dim=0))
 
     @torch.no_grad()
     def modify_gradient(self, r: Tensor) -> None:

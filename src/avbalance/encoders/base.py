@@ -1,5 +1,6 @@
 """Base class of encoders."""
 
+from collections.abc import Generator
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -15,12 +16,14 @@ class Encoder(nn.Module):
         feature_dim: Length of the feature vector.
         layer_names: Names of its modules at any of its options; `{a,b}` stands for either, `{0..3}` for a number.
             Probes of other layers are refused before anything runs. Empty if unknown.
-        has_maps: True if the encoder has `cut`, which fusions of feature maps need.
+        has_maps: True if the encoder has `cut` and `stages`, which fusions of feature maps need.
+        stage_dims: Channels of each of the maps that `stages` yields; only there with `has_maps`.
     """
 
     layer_names: ClassVar[tuple[str, ...]] = ()
     has_maps: ClassVar[bool] = False
     feature_dim: int
+    stage_dims: tuple[int, ...]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[batch, *shape] -> [batch, feature_dim]."""
@@ -35,5 +38,13 @@ class Encoder(nn.Module):
 
         `feature_dim` becomes their number of channels: [batch, *shape] -> [batch, feature_dim, *positions], positions
         being (height, width) of an image or spectrogram, or (frames, height, width) of a video.
+        """
+        raise NotImplementedError
+
+    def stages(self, inputs: Tensor) -> Generator[Tensor, Tensor, None]:
+        """Run `forward` in parts, so that a fusion can exchange maps between encoders.
+
+        Yields the maps after each of several stages, [batch, channels, *positions], each time goes on with the maps
+        that are sent, and yields the features last, [batch, feature_dim].
         """
         raise NotImplementedError

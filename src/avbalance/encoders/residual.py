@@ -1,6 +1,6 @@
 """Parts that residual networks of images and of videos share: stages, the cut before the last one, public weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ class Residual(Encoder):
             num_blocks: Number of blocks of each stage.
         """
         self.cut_dim, self.is_cut = 4 * width * expansion, False
+        self.stage_dims = (2 * width * expansion, self.cut_dim, 8 * width * expansion)
         in_channels = width
         for stage, num in enumerate(num_blocks):
             channels, stride = width * 2**stage, 2 if stage else 1
@@ -49,10 +50,32 @@ class Residual(Encoder):
             blocks += [block(in_channels, channels, 1) for _ in range(num - 1)]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
 
-    def run_stages(self, x: Tensor) -> Tensor:
-        """[batch, width, *positions] -> [batch, channels, *positions]."""
-        maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+    def enter(self, inputs: Tensor) -> Tensor:
+        """Clips [batch, *shape] -> input of layer1, [batch, width, *positions]."""
+        raise NotImplementedError
+
+    def leave(self, maps: Tensor) -> Tensor:
+        """Maps of layer4 -> features [batch, feature_dim]; once cut, maps of layer3 -> those maps by clip."""
+        raise NotImplementedError
+
+    def by_clip(self, maps: Tensor) -> Tensor:
+        """Maps of a layer -> maps of clips, [batch, channels, *positions]."""
         return maps
+
+    def by_frame(self, maps: Tensor) -> Tensor:
+        """Maps of clips -> maps that a layer takes."""
+        return maps
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[batch, *shape] -> [batch, feature_dim]; once cut, maps."""
+        return self.leave(self.layer4(self.layer3(self.layer2(self.layer1(self.enter(inputs))))))
+
+    def stages(self, inputs: Tensor) -> Generator[Tensor, Tensor, None]:
+        """As of `Encoder`; the maps are those of layer2, layer3 and layer4."""
+        x = self.layer1(self.enter(inputs))
+        for layer in (self.layer2, self.layer3, self.layer4):
+            x = self.by_frame((yield self.by_clip(layer(x))))
+        yield self.leave(x)
 
     def cut(self) -> None:
         """Drop layer4 and the mean over positions; `feature_dim` becomes the channels of layer3."""

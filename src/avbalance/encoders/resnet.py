@@ -110,17 +110,29 @@ class ResNet(Residual):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[batch, (channels, (frames,)) height, width] -> [batch, feature_dim]; once cut, maps."""
+    def enter(self, inputs: Tensor) -> Tensor:
+        """[batch, (channels, (frames,)) height, width] -> [images, width, *positions]; frames apart are images."""
         if self.is_video:
             inputs = inputs.transpose(1, 2)  # a frame is an image
         image = inputs.reshape(-1, self.num_channels, *inputs.shape[-2:])
         if self.conv1.weight.is_contiguous(memory_format=torch.channels_last):
             image = image.contiguous(memory_format=torch.channels_last)  # or conv1 would copy it in both directions
-        maps = self.run_stages(self.maxpool(torch.relu(self.bn1(self.conv1(image)))))
+        x: Tensor = self.maxpool(torch.relu(self.bn1(self.conv1(image))))
+        return x
+
+    def leave(self, maps: Tensor) -> Tensor:
+        """[images, channels, height, width] -> [batch, feature_dim]; once cut, maps by clip."""
         if self.is_cut:
-            return maps.unflatten(0, (-1, self.num_frames)).transpose(1, 2) if self.is_video else maps
+            return self.by_clip(maps)
         return maps.mean(dim=(2, 3)).view(-1, self.num_frames, maps.shape[1]).mean(dim=1)
+
+    def by_clip(self, maps: Tensor) -> Tensor:
+        """[images, channels, height, width] -> [batch, channels, frames, height, width] where frames are apart."""
+        return maps.unflatten(0, (-1, self.num_frames)).transpose(1, 2) if self.is_video else maps
+
+    def by_frame(self, maps: Tensor) -> Tensor:
+        """[batch, channels, frames, height, width] -> [images, channels, height, width] where frames are apart."""
+        return maps.transpose(1, 2).flatten(0, 1) if self.is_video else maps
 
 
 class ResNet18(ResNet):
@@ -157,9 +169,9 @@ class ResNet50(ResNet):
         self.feature_dim = feature_dim or 32 * width
         self.linear = nn.Linear(32 * width, feature_dim) if feature_dim else nn.Identity()
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[batch, (channels, (frames,)) height, width] -> [batch, feature_dim]; once cut, maps."""
-        features: Tensor = self.linear(super().forward(inputs))
+    def leave(self, maps: Tensor) -> Tensor:
+        """As of ResNet, then the linear layer."""
+        features: Tensor = self.linear(super().leave(maps))
         return features
 
     def cut(self) -> None:

@@ -70,9 +70,13 @@ class ResNet3D(Residual):
         """Layers in place of a 3x3x3 convolution; `entering` channels enter its block."""
         raise NotImplementedError
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[batch, channels, frames, height, width] -> [batch, feature_dim]; once cut, maps."""
-        maps = self.run_stages(self.stem(inputs))
+    def enter(self, inputs: Tensor) -> Tensor:
+        """[batch, channels, frames, height, width] -> [batch, width, *positions], by the stem."""
+        x: Tensor = self.stem(inputs)
+        return x
+
+    def leave(self, maps: Tensor) -> Tensor:
+        """[batch, channels, *positions] -> [batch, feature_dim], their mean; once cut, the maps."""
         return maps if self.is_cut else maps.mean(dim=(2, 3, 4))
 
 

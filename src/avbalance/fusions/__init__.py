@@ -12,6 +12,7 @@ REGISTRY = {
     "low_rank": "low_rank:LowRank",
     "maximum": "maximum:Maximum",
     "mid_concat": "mid_concat:MidConcat",
+    "mmtm": "mmtm:MMTM",
     "multiplication": "multiplication:Multiplication",
     "nl_gate": "nl_gate:NLGate",
     "se_gate": "se_gate:SEGate",

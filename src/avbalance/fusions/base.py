@@ -1,5 +1,6 @@
 """Base class of fusions."""
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ class Fusion(nn.Module):
         equal_dims: True if all features must have one length.
         reads_maps: True if features are feature maps [batch, feature_dim, *positions] of encoders without their last
             stage (see `Encoder.cut`).
+        joins_stages: True if the encoders exchange maps between their stages, through `junctions`.
+        junctions: A module for each of the maps that `Encoder.stages` yields, {modality: maps} -> the same shapes; none
+            unless `joins_stages`.
         mixes: True if a stream depends on more than one modality. Streams of a fusion that does not mix
             are named by their modality, which makes the exact split of the logits possible.
         streams: {stream: dim}, what `forward` returns: one stream a modality, or one named `joint`.
@@ -25,11 +29,13 @@ class Fusion(nn.Module):
     two_modalities: ClassVar[bool] = False
     equal_dims: ClassVar[bool] = False
     reads_maps: ClassVar[bool] = False
+    joins_stages: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
     streams: dict[str, int]
 
     def __init__(self, dims: dict[str, int]) -> None:
         super().__init__()
+        self.junctions = nn.ModuleList()
         declared = {"two_modalities": self.two_modalities, "equal_dims": self.equal_dims}
         row = Combination({modality: Encoder(modality, dim) for modality, dim in dims.items()})
         check("fusion", type(self).__name__, declared, row)
@@ -37,3 +43,6 @@ class Fusion(nn.Module):
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """{modality: [batch, feature_dim]} -> {stream: [batch, dim]}."""
         raise NotImplementedError
+
+    def join(self, stage_dims: Mapping[str, Sequence[int]]) -> None:
+        """Make `junctions` for encoders of these `stage_dims`, {modality: channels}; called once if `joins_stages`."""

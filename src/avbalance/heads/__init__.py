@@ -1,6 +1,7 @@
 """How do features become logits? Heads by name: `name: module:Class`."""
 
 REGISTRY = {
+    "boosted": "boosted:Boosted",
     "confidence": "confidence:Confidence",
     "cosine": "cosine:Cosine",
     "dropout": "dropout:Dropout",

@@ -53,14 +53,17 @@ def counted_clips(model: Model) -> Iterator[dict[str, int]]:
     """Count the clips that pass each encoder, or a copy made meanwhile, with gradients: {modality: clips}."""
     counts = dict.fromkeys(model.encoders, 0)
 
-    def hook_of(modality: str) -> Callable[..., None]:
-        def hook(encoder: nn.Module, inputs: object, output: Tensor) -> None:
+    def count(outputs: dict[str, Tensor]) -> None:
+        for modality, output in outputs.items():
             if output.requires_grad:
                 counts[modality] += len(output)
 
-        return hook
+    def hook_of(modality: str) -> Callable[..., None]:
+        return lambda encoder, inputs, output: count({modality: output})
 
     handles = [encoder.register_forward_hook(hook_of(modality)) for modality, encoder in model.encoders.items()]
+    for junction in model.fusion.junctions[-1:]:  # encoders that exchange maps run in parts, not as a whole
+        handles.append(junction.register_forward_hook(lambda junction, inputs, outputs: count(outputs)))
     try:
         yield counts
     finally:
