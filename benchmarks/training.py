@@ -159,6 +159,7 @@ def measure(name: str, ways: list[str], num_steps: int, repetitions: int) -> Non
         for way in ways:
             pipes[way], theirs = context.Pipe()
             context.Process(target=serve, args=(theirs, name, way, folder), daemon=True).start()
+            theirs.close()  # so that a process that dies ends the measurement
             first[way] = pipes[way].recv()
         for _ in range(repetitions):
             for way, pipe in pipes.items():

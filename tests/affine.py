@@ -1,13 +1,17 @@
 """Balancers on encoders of one linear layer, for tests of methods."""
 
+import json
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
+from avbalance.data.packed import Batches, Split
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
 from avbalance.registry import Spec, load, parse
@@ -76,10 +80,45 @@ def alone(modality: str, num_classes: int = 3) -> Model:
     return model.eval().requires_grad_(False)
 
 
-def random_batch() -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    inputs = {modality: torch.randn(8, dim, generator=generator) for modality, dim in DIMS.items()}
-    return Batch(inputs, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]), torch.arange(8))
+def random_batch(num_clips: int = 8, seed: int = 1) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = {modality: torch.randn(num_clips, dim, generator=generator) for modality, dim in DIMS.items()}
+    return Batch(inputs, torch.arange(num_clips) % 3, torch.arange(num_clips))
+
+
+def packed_loaders(folder: Path, num_clips: int = 20, batch_size: int = 6) -> Loaders:
+    """The loaders of a run's first epoch, over random clips on disk."""
+    folder.mkdir(exist_ok=True)
+    batch = random_batch(num_clips)
+    np.save(folder / "train_label.npy", batch.labels.numpy())
+    for modality, values in batch.inputs.items():
+        np.save(folder / f"train_{modality}.npy", values.numpy())
+    modalities = {modality: {"shape": [dim]} for modality, dim in DIMS.items()}
+    (folder / "dataset.json").write_text(json.dumps({"num_classes": 3, "modalities": modalities}), encoding="utf-8")
+    split = Split(folder, "train", list(DIMS), torch.device("cpu"))
+    plain = Batches(split, batch_size)
+    return Loaders(Batches(split, batch_size, (0, 0)), plain, plain)
+
+
+def sgd(balancer: Balancer, **options: float) -> torch.optim.SGD:
+    return torch.optim.SGD(balancer.groups(), **{"lr": 0.1, **options})
+
+
+def start(balancer: Balancer, batch: Batch, epoch: int = 0) -> Balancer:
+    """The balancer in training mode at the start of an epoch."""
+    balancer.train().start_epoch(epoch, Loaders([batch], [batch], [batch]), sgd(balancer))
+    return balancer
+
+
+def gradients(balancer: Balancer, batch: Batch) -> dict[str, Tensor]:
+    """Gradients that the next step descends, {weight: gradient}; zeros for weights without any."""
+    balancer.zero_grad(set_to_none=True)
+    output = balancer(batch)
+    balancer.backward(balancer.losses(output, batch), output, batch)
+    return {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
+        for name, weight in balancer.named_parameters()
+    }
 
 
 def train_one_step(balancer: Balancer, batch: Batch, epoch: int = 0) -> dict[str, Tensor]:

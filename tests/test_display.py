@@ -92,7 +92,9 @@ def test_a_terminal_shows_a_report_that_changes_and_the_failure_above_it(folder:
 
 
 def test_ctrl_c_leaves_a_clean_terminal(folder: Path) -> None:
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands ignore it
     shown = in_terminal(folder, pause=60, interrupted=True)
+    signal.signal(signal.SIGINT, inherited)
     assert "Terminating processes on user request" in shown
     assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
 

@@ -89,9 +89,14 @@ class Model(nn.Module):
     @contextmanager
     def settled(self) -> Iterator[None]:
         """Fusion and head in evaluation mode: there is no dropout, and no running mean sees features of zeros."""
-        behind_encoders = nn.ModuleList([self.fusion, self.head]).eval()
-        yield
-        behind_encoders.train(self.training)
+        modes = {module: module.training for module in (self.fusion, self.head)}
+        for module in modes:
+            module.eval()
+        try:
+            yield
+        finally:  # as before, for one of these may stand within another
+            for module, mode in modes.items():
+                module.train(mode)
 
     def class_weights(self) -> dict[str, Tensor]:
         """W_s of a head that is linear in each stream, {stream: [num_classes, dim]}; empty for other heads."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from avbalance import cli, registry, store
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.device import take_device
+from avbalance.encoders.base import Encoder
 from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, score_trials, validation_metrics
 from avbalance.model import Model, build_model
 from avbalance.progress import Progress
@@ -82,7 +83,11 @@ def hand_over(
     prefix = "teacher_"
     folders = {role.removeprefix(prefix): Path(path) for role, path in inputs.items() if role.startswith(prefix)}
     if folders:
-        balancer.receive_teachers({name: load_trained(each, description, device) for name, each in folders.items()})
+        teachers = {name: load_trained(each, description, device) for name, each in folders.items()}
+        if balancer.model.fusion.reads_maps:
+            for name, teacher in teachers.items():
+                cast(Encoder, teacher.encoders[name]).cut()  # whose maps are compared with the student's
+        balancer.receive_teachers(teachers)
     if "blend" in inputs:
         blend = Path(inputs["blend"])
         store.open_artifact(blend)

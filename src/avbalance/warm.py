@@ -32,7 +32,7 @@ ADDRESS = "AVBALANCE_WARM"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of the server: a fork keeps one thread and loses all others."""
 STEPS = (
-    *("train", "blend", "probe"),
+    *("train", "combine", "blend", "probe"),
     *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
     *(f"results.{step}" for step in ("tables", "figures", "page")),
 )
@@ -42,6 +42,8 @@ MODULES = (
     *("torch._dynamo", "scipy.stats", "matplotlib.pyplot", "matplotlib.backends.backend_svg"),
 )
 """Modules that the server of a workflow imports: the steps, and modules that they import late."""
+FEW = 3
+"""Number of jobs up to which a workflow starts no server: its imports cost as much as those of three steps."""
 NUMBER = struct.Struct("!q")
 PR_SET_PDEATHSIG = 1
 

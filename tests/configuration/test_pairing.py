@@ -68,6 +68,14 @@ def runs_of(made: Plan) -> list[Artifact]:
         ("pretrained: {audio: nowhere}", "accuracy", "pretrained.audio: 'nowhere' is not a dataset or model"),
         ("pretrained: {audio: ssw60_images}", "accuracy", "pretrained.audio: 'ssw60_images' is not a dataset with 'audio'"),
         ("training: {momentum: 0.9}", "accuracy", "training: momentum needs optimizer: sgd, found adam"),
+        ("combine: {members: alone}, modalities: [audio]", "accuracy", "combine.members: alone needs two modalities or more, found audio; give a number of seeds"),
+        ("combine: {members: 1}", "accuracy", "combine.members: found 1; give alone, or a number of seeds from 2 to 100"),
+        ("combine: {members: true}", "accuracy", "combine.members: found True; give alone, or a number"),
+        ("combine: {members: others}", "accuracy", "combine.members: found 'others'; give alone, or a number"),
+        ("combine: {member: alone}", "accuracy", "combine.member: is not a key here; did you mean 'members'?"),
+        ("combine: {members: 2, mean: median}", "accuracy", "combine.mean: found 'median'; input should be 'probabilities', 'logits' or 'product'"),
+        ("combine: {members: 2, mean: logits, weights: true}", "accuracy", "combine: weights needs mean: probabilities, found logits"),
+        ("combine: {members: 2}, dataset: mini_audioset, encoder: {resnet18: {width: 8}}", "map", "combine: needs single_label data, found multi_label data"),
         ("training: {optimizer: rmsprop}", "accuracy", "training.optimizer: found 'rmsprop'; input should be 'adam', 'adamw', 'sgd' or 'adagrad'"),
     ],
 )  # fmt: skip
@@ -174,6 +182,73 @@ def test_a_scales_unknown_option_is_refused(planned: Callable[..., Plan], tmp_pa
         UserError, match=r"paper.yaml: methods.encoder.resnet18: 'resnet18' has no option 'with'; did you"
     ):
         planned("{}", scale="paper")
+
+
+def ensembles_of(made: Plan) -> list[Artifact]:
+    return [artifact for artifact in made.artifacts.values() if artifact.folder == "combined"]
+
+
+def test_an_ensemble_of_uni_modal_runs_is_made_of_those_that_tables_show_anyway(planned: Callable[..., Plan]) -> None:
+    options = "combine: {members: alone, temperature: true}"
+    made = planned(f"{{fusion: film, loss: unimodal, {options}}}", "acc_audio_alone")
+    (ensemble,) = ensembles_of(made)
+    members = {name: made.artifacts[path] for name, path in ensemble.inputs.items()}
+    assert {name: list(run.settings["encoder"]) for name, run in members.items()} == {
+        "audio": ["audio"],
+        "visual": ["visual"],
+    }
+    assert len(runs_of(made)) == 2
+    assert made.needs(ensemble.path) == sorted(run.product for run in members.values())  # no data, no weights
+    (table,) = (artifact for artifact in made.artifacts.values() if artifact.kind == "tables")
+    assert table.settings["rows"]["mine"][0]["run"] == ensemble.path
+    assert (
+        ensembles_of(planned(f"{{{options}}}"))[0].path == ensemble.path
+    )  # uni-modal runs have no fusion and one loss
+    assert ensemble.settings["combine"] == {
+        "members": "alone",
+        "mean": "probabilities",
+        "temperature": True,
+        "weights": False,
+    }
+
+
+def test_an_ensemble_of_seeds_has_its_own_run_and_further_ones_of_the_same_row(planned: Callable[..., Plan]) -> None:
+    made = planned("{fusion: film, combine: {members: 3}}", seeds=[0, 1])
+    seeds = {
+        ensemble.settings["seed"]: [made.artifacts[path].settings["seed"] for path in ensemble.inputs.values()]
+        for ensemble in ensembles_of(made)
+    }
+    assert seeds == {0: [0, 1000, 2000], 1: [1, 1001, 2001]}
+    assert len(runs_of(made)) == 6
+    assert all(run.settings["fusion"] == {"film": {}} for run in runs_of(made))
+    own = next(run for run in runs_of(made) if run.settings["seed"] == 0)
+    assert [run.path for run in runs_of(planned("{fusion: film}"))] == [own.path]
+
+
+def test_ensembles_of_two_seeds_share_no_member(planned: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError, match="seeds: 1 and 2001 differ by a multiple of 1000"):
+        planned("{combine: {members: 2}}", seeds=[0, 1, 2001])
+    planned("{combine: {members: alone}}", seeds=[0, 1000])
+
+
+@pytest.mark.parametrize("column", ["acc_audio_probe", "probe_gap", "probe_error", "curve_coefficient_audio"])
+def test_an_ensemble_has_no_columns_of_weights_and_training(planned: Callable[..., Plan], column: str) -> None:
+    with pytest.raises(UserError, match=f"columns: '{column}' is not a column"):
+        planned("{balancer: ogm, training: {optimizer: sgd}, combine: {members: 2}}", column)
+
+
+def test_an_ensemble_is_not_probed(planned: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError, match=r"rows.mine: a row with combine has no encoder of its own to probe"):
+        planned("{combine: {members: 2}, probe: {layers: [output], modality: audio}}")
+
+
+def test_a_figure_of_epochs_shows_no_ensemble(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    planned("{combine: {members: 2}}")
+    file = tmp_path / "config" / "tables" / "mine.yaml"
+    text = file.read_text(encoding="utf-8").replace("columns: [accuracy]", "figure: {curves: {}}")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"rows.mine: 'curves' shows epochs; a row with combine has none"):
+        plan.make(tmp_path, {"tables": "mine"})
 
 
 def test_a_combined_row_names_rows_that_are_there(planned: Callable[..., Plan]) -> None:

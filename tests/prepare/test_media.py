@@ -412,6 +412,7 @@ def environment() -> dict[str, str]:
 
 
 def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, made: Path, tmp_path: Path) -> None:
+    """Half a minute, for workers start, die and start again."""
     recipe = recipe_of(raw, VIEWS, {"grid": {}})
     call = command(recipe, tmp_path, 2)
     process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, encoding="utf-8")

@@ -109,6 +109,17 @@ def test_costs_are_of_each_run() -> None:
     assert not seconds.exact
 
 
+@pytest.mark.usefixtures("here")
+def test_passes_are_summed_over_all_epochs() -> None:
+    rows = {
+        "staged": [entry(publish("staged", history="epoch,passes\n1,0.5\n2,0.5\n3,1\n", **CLIPS))],
+        "old": [entry(publish("old", **CLIPS))],
+    }
+    found = measure(rows, ["passes"], Runs())
+    assert means(found["staged"]["passes"]) == [2.0]
+    assert list(found["old"]["passes"].values) == []
+
+
 def test_loss_is_the_cross_entropy_of_each_clip(publish_run: Callable[..., str]) -> None:
     values = measure({"row": [entry(publish_run("run", test_logits=7))]}, ["loss"], Runs())["row"]["loss"].values[0]
     # Logits 2 for the class said and 0 for the other two: log(e^2 + 2) - 2 if right, log(e^2 + 2) if wrong.

@@ -38,6 +38,7 @@ def test_one_edited_row_plans_that_row_and_its_table(copy: Checkout) -> None:
 
 
 def test_an_edited_row_is_trained_and_edited_back_only_the_table_is_built(copy: Checkout) -> None:
+    """Half a minute, for two workflows train and build."""
     table = copy.path / "results" / "tables" / "small" / "two_rows.md"
     before = table.read_text(encoding="utf-8")
     copy.edit("config/tables/two_rows.yaml", "alpha: 0.5", "alpha: 0.6")
@@ -127,6 +128,7 @@ def test_a_second_run_does_nothing(copy: Checkout) -> None:
 
 
 def test_runs_that_are_cached_but_not_pulled_are_announced(clone: Checkout) -> None:
+    """Half a minute if it is the first to need the built project."""
     clone.edit("config/tables/two_rows.yaml", "title: Two rows", "title: Both rows")
     assert "6 artifacts are cached, not pulled: dvc pull" in clone.snakemake("-n")
     clone.run("dvc", "pull", "-q")

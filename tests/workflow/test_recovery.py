@@ -58,6 +58,7 @@ def test_a_damaged_artifact_is_refused_named_and_repaired(pulled: Checkout) -> N
 
 
 def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Checkout) -> None:
+    """Half a minute, for each damage has a workflow of its own."""
     file = pulled.artifacts("runs")[0] / "predictions.npz"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -76,6 +77,7 @@ def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Check
 
 
 def test_what_is_missing_or_changed_is_named_and_made_again(copy: Checkout) -> None:
+    """Half a minute, for each loss is planned, and all are made again."""
     results = copy.path / "results"
     names = ("page/small.html", "figures/small/one_figure.svg", "tables/small/two_rows.md", "audit/small/avmnist.html")
     before = {results / name: (results / name).read_bytes() for name in names}
@@ -97,6 +99,7 @@ def test_what_is_missing_or_changed_is_named_and_made_again(copy: Checkout) -> N
 def test_no_character_of_a_path_or_a_mirror_is_a_command_and_the_folders_own_code_runs(
     built: Checkout, tmp_path: Path
 ) -> None:
+    """Half a minute, for a whole table is built in a folder of its own."""
     checkout = Checkout(tmp_path / """it's "a" $(touch planted) `touch planted`; touch planted & {name} %s : ü""")
     shutil.copytree(built.path, checkout.path, symlinks=True)
     for folder in ("raw", "prep", "audit", "tables", "figures", "page"):
@@ -138,6 +141,7 @@ def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Chec
 
 
 def test_sigterm_leaves_no_lock(copy: Checkout) -> None:
+    """A quarter of a minute, for a workflow is stopped and run to its end."""
     lengthen(copy)
     process = start(copy)
     wait_for_training(copy)
@@ -148,6 +152,7 @@ def test_sigterm_leaves_no_lock(copy: Checkout) -> None:
 
 
 def test_a_second_snakemake_is_refused_and_the_first_is_not_disturbed(copy: Checkout) -> None:
+    """A quarter of a minute, for a workflow is trained to its end."""
     lengthen(copy)
     first = start(copy)
     wait_for_training(copy)

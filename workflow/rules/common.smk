@@ -9,7 +9,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from avbalance.errors import UserError
 from avbalance.pace import begin
 from avbalance.plan import for_snakemake, num_gpus
-from avbalance.warm import MODULES, start
+from avbalance.warm import FEW, MODULES, start
 
 plan = for_snakemake(config, f"{workflow.basedir}/src")
 
@@ -64,7 +64,8 @@ onstart:
     try:
         plan.write_recipes()
         begin(Path(), workflow.cores)
-        if workflow.local_exec:  # a job of a cluster keeps to the processors and the memory that it was given
+        # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
+        if workflow.local_exec and len(list(workflow.dag.needrun_jobs())) > FEW:
             start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")

@@ -20,6 +20,19 @@ rule train_run:
         )
 
 
+# One ensemble of a row with one seed, from the predictions of its members.
+rule combine_runs:
+    input:
+        needs("results/combined/{name}.{key}"),
+    output:
+        "results/combined/{name}.{key}/manifest.json",
+    log:
+        "results/logs/combined/{name}.{key}.log",
+    threads: 1
+    shell:
+        step("combine", "--out results/combined/{wildcards.name:q}.{wildcards.key}")
+
+
 # Blend weights from the uni-modal runs and the joint run of one row with one seed.
 rule blend_heads:
     input:

@@ -1,18 +1,17 @@
 """AGM, adaptive gradient modulation."""
 
 from dataclasses import replace
-from itertools import product
-from math import factorial
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from avbalance.balancers.coefficients import Coefficients
-from avbalance.balancers.scores import true_probabilities
+from avbalance.balancers.scores import logits_of_groups, shapley, true_probabilities
 from avbalance.losses.base import Loss
 from avbalance.model import Model
-from avbalance.ranges import Positive
-from avbalance.types import Batch, Output
+from avbalance.ranges import Positive, Whole
+from avbalance.types import Batch, Loaders, Output
 
 
 class AGM(Coefficients):
@@ -27,15 +26,18 @@ class AGM(Coefficients):
         z    <- z + sum_m (k^m - 1) (phi^m - detach(phi^m))                  the value of z stays
 
     The phi^m sum to z, so every gradient through phi^m is multiplied by k^m: with a linear head, those of encoder m and
-    of W_m by k^m, and that of the bias by the mean of all k. s_hat^m is the mean of s^m over the steps so far. Departs
-    from the authors' code, which puts zeros into the encoders where we put them behind, and which shortens gradients
-    longer than 1 (`training: {clip_norm: 1}`). Adam undoes the scaling, so rows are trained with SGD.
+    of W_m by k^m, and that of the bias by the mean of all k. s_hat^m is the mean of s^m over all steps so far, at
+    first 0. For z(S) of smaller groups fusion and head are in evaluation mode. Departs from the authors' code,
+    which puts zeros into the encoders where we put them behind, and which shortens gradients longer than 1
+    (`training: {clip_norm: 1}`). Adam undoes the scaling, so rows are trained with SGD.
 
     Args:
         model: The model to train.
         loss: Its objective.
         alpha: Strength of the modulation; 1.5 for CREMA-D.
         cap: Largest tau - r that counts; 7 for three modalities.
+        start: First epoch (from 0) with modulated gradients.
+        end: First epoch without them again; None for never.
     """
 
     tasks = ("single_label",)
@@ -44,32 +46,38 @@ class AGM(Coefficients):
     s_hat: Tensor
     t: Tensor
 
-    def __init__(self, model: Model, loss: Loss, alpha: Positive = 1.0, cap: Positive = 10.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        alpha: Positive = 1.0,
+        cap: Positive = 10.0,
+        start: Whole = 0,
+        end: Whole | None = None,
+    ) -> None:
         super().__init__(model, loss)
-        self.alpha, self.cap = alpha, cap
+        self.alpha, self.cap, self.start, self.end = alpha, cap, start, end
+        self.modulates = False
         self.register_buffer("s_hat", torch.zeros(len(model.encoders)))
         self.register_buffer("t", torch.tensor(0))
 
+    def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
+        """Decide whether gradients are modulated in this epoch."""
+        super().start_epoch(epoch, loaders, optimizer)
+        self.modulates = self.start <= epoch and (self.end is None or epoch < self.end)
+
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The terms of the loss, of the modulated logits."""
-        phi = self.shapley(output)
+        phi = shapley(logits_of_groups(self.model, output), list(output.features))
         k = self.coefficients(phi, batch.labels)
+        if not self.modulates:
+            return super().losses(output, batch)
+        if self.training:
+            self.record(k)
         z = output.logits
         for m, phi_m in phi.items():
             z = z + (k[m] - 1) * (phi_m - phi_m.detach())
         return super().losses(replace(output, logits=z), batch)
-
-    def shapley(self, output: Output) -> dict[str, Tensor]:
-        """phi^m, {modality: [batch, num_classes]}, with gradient; fusion and head in evaluation mode."""
-        modalities, M = list(output.features), len(output.features)
-        z = {frozenset[str](): torch.zeros_like(output.logits), frozenset(modalities): output.logits}
-        for size in range(1, M):
-            z |= {frozenset(name.split("+")): z_S for name, z_S in self.model.masked(output, size).items()}
-        phi = dict.fromkeys(modalities, torch.zeros_like(output.logits))
-        for m, (S, z_S) in product(modalities, z.items()):
-            if m not in S:
-                phi[m] = phi[m] + factorial(len(S)) * factorial(M - len(S) - 1) / factorial(M) * (z[S | {m}] - z_S)
-        return phi
 
     @torch.no_grad()
     def coefficients(self, phi: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -81,7 +89,6 @@ class AGM(Coefficients):
         if self.training:
             self.t += 1
             self.s_hat += (s - self.s_hat) / self.t
-            self.record(k)
         return k
 
 

@@ -25,8 +25,8 @@ class AMCo(Coefficients):
         L   = CE(z, y) + sum_m CE(z_m, y)
 
     The classes are drawn anew in each step. Departs from BalanceBenchmark, which lets l grow in every batch, so that N
-    is C after a few; and which adds a layer to the joint logits in training that it lacks in prediction. Terms are
-    those of the loss and `unimodal_<modality>`; the curves `coefficient_<modality>` are the mean d_m.
+    is C after a few; its layer over the joint logits is left out. Terms are those of the loss and
+    `unimodal_<modality>`; the curves `coefficient_<modality>` are the mean d_m.
 
     Args:
         model: The model to train.

@@ -20,11 +20,10 @@ class AMSS(Coefficients):
         keep_m = clamp(exp(t_n) / (exp(t_m) + exp(t_n)), 0.1, 0.9);   1/2 for both where a numerator is not positive
 
     Of the F filters of every convolution but the first of encoder m, ceil(keep_m F) are drawn without replacement, with
-    probabilities p_i in proportion to their squared gradients; all others keep their weights. With `plus`, the kept
-    gradients are divided by p_i + 1 / F, which makes them unbiased up to a constant (AMSS+). Departs from the code,
-    whose
-    H(Y) is the cross-entropy of label frequencies with themselves as logits; for more than two modalities keep_m is
-    1 - softmax_m(t). The curves `coefficient_<modality>` are the mean keep_m.
+    probabilities p_i in proportion to their squared gradients; the gradients of all others become 0. With `plus`, the
+    kept gradients are divided by p_i + 1 / F (AMSS+). Departs from the authors' code, whose H(Y) is the cross-entropy
+    of label frequencies with themselves as logits, and which spares the convolutions of shortcuts. For more than two
+    modalities keep_m is 1 - softmax_m(t). The curves `coefficient_<modality>` are the mean keep_m.
 
     Args:
         model: The model to train.
@@ -53,11 +52,12 @@ class AMSS(Coefficients):
 
     def shares(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """keep_m, {modality: scalar}."""
-        p_labels = torch.bincount(labels, minlength=self.model.num_classes).float() / len(labels)
+        counts = output.logits.new_zeros(self.model.num_classes)  # bincount would wait for the device
+        p_labels = counts.index_add_(0, labels, torch.ones_like(labels, dtype=counts.dtype)) / len(labels)
         H_labels = torch.special.entr(p_labels).sum()
         numerators, t = [], []
         for m, z_m in self.model.masked(output).items():
-            H_features = torch.special.entr(output.vectors[m].softmax(dim=1)).sum(dim=1).mean()
+            H_features = torch.special.entr(output.vectors[m].softmax(dim=1)).sum(dim=1).mean().clamp(min=1e-8)
             numerators.append(H_labels - cross_entropy(z_m, labels) + 0.5)
             t.append(numerators[-1] / H_features / self.T)
         keep = shares_of(torch.stack(t), torch.stack(numerators))

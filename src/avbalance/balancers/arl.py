@@ -33,7 +33,7 @@ class ARL(Coefficients):
         loss: Its objective.
         gamma: Weight of the uni-modal losses; 4 for CREMA-D.
         T: Sharpness of omega; 8 for CREMA-D.
-        start: First epoch (from 0) with gamma and omega.
+        start: First epoch (from 0) with gamma and omega; the authors' `start` is the epoch before.
         asymmetric: Use omega, as the paper, and not 1 / 2, as the code.
     """
 
@@ -47,7 +47,7 @@ class ARL(Coefficients):
         loss: Loss,
         gamma: NotNegative = 4.0,
         T: Positive = 8.0,
-        start: Whole = 5,
+        start: Whole = 6,
         asymmetric: bool = False,
     ) -> None:
         super().__init__(model, loss)
@@ -70,17 +70,17 @@ class ARL(Coefficients):
     def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
         """Compute the gradients of the objective and modulate them."""
         super().backward(losses, output, batch)
-        with torch.no_grad():
-            omega = self.weights(self.model.zeroed(output.features))
-        k = {m: 1 + omega_m for m, omega_m in omega.items()}
+        k = {m: 1 + omega_m for m, omega_m in self.weights(output).items()}
         for m, k_m in k.items():
             self.scale_encoder(m, k_m)
         self.record(k)
 
-    def weights(self, z: dict[str, Tensor]) -> dict[str, Tensor]:
-        """omega_m, {modality: scalar}, from {modality: [batch, num_classes]}."""
+    @torch.no_grad()
+    def weights(self, output: Output) -> dict[str, Tensor]:
+        """omega_m, {modality: scalar}."""
         if not (self.asymmetric and self.has_started):
-            return {m: z_m.new_tensor(0.5) for m, z_m in z.items()}
+            return {m: output.logits.new_full((), 0.5) for m in output.features}
+        z = self.model.zeroed(output.features)
         log_p = {m: z_m.log_softmax(dim=1) for m, z_m in z.items()}
         H = {m: -(each.exp() * each).sum(dim=1).mean() for m, each in log_p.items()}
         return asymmetry(H, {m: z_m.abs().mean(dim=0).sum() for m, z_m in z.items()}, self.T)

@@ -21,12 +21,12 @@ class CGGM(Coefficients):
 
         B_m  = clamp(sum over n other than m of Delta_n / sum_n Delta_n, -2, 2)
         g_m <- rho B_m g_m                                                  of encoder m
-        L    = CE(z, y) + sum_m CE(u_m, y) + lam / M sum_m (|B_m| - B_m cos(W_m, V_m))      B_m: of the step before
+        L    = CE(z, y) + sum_m CE(u_m, y) + lam / M sum_m (|B_m| - B_m cos(W_m, detach(V_m)))   B_m: of the step before
 
-    In the paper the cosine is that of gradients, which has no gradient itself; the authors' code takes that of weights,
-    as written here with the blocks W_m of the head. The bound on B_m is ours: the sum of changes may be near 0. B_m = 1
-    in the first step. rho is void under Adam, so rows are trained with SGD; published numbers are of Adam. Terms are
-    those of the loss, `classifier_<modality>` and `direction`.
+    In the paper the cosine is that of gradients, which has no gradient itself; the authors' code takes that of weights
+    and clears its gradient from the classifiers, as we do with the blocks W_m of the head. The bound on B_m is ours:
+    the sum of changes may be near 0. B_m = 1 in the first step. rho is void under Adam, so rows are trained with SGD;
+    published numbers are of Adam. Terms are those of the loss, `classifier_<modality>` and `direction`.
 
     Args:
         model: The model to train.
@@ -63,18 +63,17 @@ class CGGM(Coefficients):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The loss's terms, those of the classifiers and the direction."""
         terms = super().losses(output, batch)
-        with torch.autocast(output.logits.device.type, enabled=False):
-            u = self.logits(output)
-            terms |= {f"classifier_{m}": cross_entropy(u_m, batch.labels) for m, u_m in u.items()}
-            V = {m: cast(Tensor, classifier.weight) for m, classifier in self.heads.items()}
-            W = self.model.class_weights()
-            cosines = torch.stack([cosine_similarity(W[m].flatten(), V[m].flatten(), dim=0) for m in V])
-            terms["direction"] = self.lam * (self.B.abs() - self.B * cosines).mean()
+        terms |= {f"classifier_{m}": cross_entropy(u_m, batch.labels) for m, u_m in self.logits(output).items()}
+        V = {m: cast(Tensor, classifier.weight).detach() for m, classifier in self.heads.items()}
+        W = self.model.class_weights()
+        cosines = torch.stack([cosine_similarity(W[m].flatten(), V[m].flatten(), dim=0) for m in V])
+        terms["direction"] = self.lam * (self.B.abs() - self.B * cosines).mean()
         return terms
 
     def logits(self, output: Output) -> dict[str, Tensor]:
-        """u_m, {modality: [batch, num_classes]}."""
-        return {m: classifier(output.vectors[m].detach()) for m, classifier in self.heads.items()}
+        """u_m, {modality: [batch, num_classes]}, in float32 also under autocast."""
+        with torch.autocast(output.logits.device.type, enabled=False):
+            return {m: classifier(output.vectors[m].detach()) for m, classifier in self.heads.items()}
 
     def backward(self, losses: dict[str, Tensor], output: Output, batch: Batch) -> None:
         """Compute the gradients of the objective and modulate those of the encoders."""

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from avbalance.balancers.masked_losses import MaskedLosses
 from avbalance.balancers.scores import mean_of_others, true_probabilities
+from avbalance.errors import UserError
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.ranges import NotNegative, Real
@@ -28,9 +29,9 @@ class InfoReg(MaskedLosses):
 
     for the modality with the higher score s_m, the mean of softmax(z_m)[y], as long as its k(e) exceeds `threshold`
     and in the first epoch. Departs from the authors' code: s_m is a mean and not a sum over the batch, which saturates
-    tanh, and every modality has its own k, where the code looks at that of audio. With more than two modalities s_n is
-    the mean over the others. The curve `window_<modality>` is 1 while the modality is held back. Published runs on
-    CREMA-D have three frames a clip.
+    tanh; every modality has its own k, where the code looks at that of audio; and Tr is of gradients without the pull.
+    With more than two modalities s_n is the mean over the others. The curve `window_<modality>` is 1 while the window
+    of the modality is open. Published runs on CREMA-D have three frames a clip.
 
     Args:
         model: The model to train.
@@ -54,6 +55,8 @@ class InfoReg(MaskedLosses):
         threshold: Real = 0.05,
     ) -> None:
         super().__init__(model, loss, gamma)
+        if strange := set(b or {}) - set(model.encoders):
+            raise UserError(f"balancer InfoReg has b of {min(strange)!r}; allowed: {', '.join(model.encoders)}")
         self.b = {m: (b or {}).get(m, 0.95) for m in model.encoders}
         self.threshold = threshold
         self.register_buffer("traces", torch.full([len(model.encoders), WINDOW + 1], nan))
@@ -81,10 +84,10 @@ class InfoReg(MaskedLosses):
             layers = [module for module in encoder.modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)]
             squares = [layer.weight.grad.square().mean() for layer in layers if layer.weight.grad is not None]
             self.trace[place] += torch.stack(squares).sum() if squares else 0.0
-            weights = [(weight, start) for weight, start in zip(encoder.parameters(), self.start[m], strict=True)]
-            for weight, start in weights:
-                if weight.grad is not None:
-                    weight.grad += pulls[m] * (weight.detach() - start)
+            if self.in_window[m]:
+                for weight, start in zip(encoder.parameters(), self.start[m], strict=True):
+                    if weight.grad is not None:
+                        weight.grad += pulls[m] * (weight.detach() - start)
 
     def pulls(self, s: dict[str, Tensor]) -> dict[str, Tensor]:
         """Factor of theta - theta_start, {modality: scalar}; 0 if it does not lead or has left its window."""

@@ -1,6 +1,7 @@
 """LFM, learning the modality gap."""
 
 from itertools import combinations
+from math import log
 from typing import Literal
 
 import torch
@@ -74,30 +75,35 @@ class LFM(Balancer):
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Set alpha."""
         if self.schedule == "fitted":
-            self.alpha.fill_(fitted(epoch * 200 / self.epochs))
+            self.alpha.fill_(fitted(min(epoch * 200 / self.epochs, 199)))  # not fitted to later epochs
         elif epoch > 0:
             places = torch.linspace(0, self.num_clips - 1, min(NUM_HELD, self.num_clips)).long()
-            (held,) = loaders.plain.of(places)
+            held = list(loaders.plain.of(places))
+            inputs = {m: torch.cat([batch.inputs[m] for batch in held]) for m in self.model.encoders}
+            x = self.curvature(inputs, torch.cat([batch.labels for batch in held]))
             eta = 1e-4 / 2 ** (epoch // 20)
-            self.alpha.copy_(1 - (1 - self.alpha - eta * self.curvature(held)).clamp(0.05, 0.95))
+            self.alpha.copy_(1 - (1 - self.alpha - eta * x).clamp(0.05, 0.95))
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """{"joint": scalar, "gap": scalar}."""
-        with torch.autocast(output.logits.device.type, enabled=False):
-            o = {m: len(output.features) * z_m for m, z_m in self.model.masked(output).items()}
-            pairs = [divergence(o[m], o[n], self.swapped) for m, n in combinations(o, 2)]
-            joint = cross_entropy(output.logits, batch.labels)
-            return {"joint": 2 * self.alpha * joint, "gap": 2 * (1 - self.alpha) * torch.stack(pairs).mean()}
+        joint, gap = cross_entropy(output.logits, batch.labels), self.gap(output)
+        return {"joint": 2 * self.alpha * joint, "gap": 2 * (1 - self.alpha) * gap}
 
-    def curvature(self, held: Batch) -> Tensor:
-        """x, scalar, in evaluation mode and in float32."""
+    def gap(self, output: Output) -> Tensor:
+        """A, scalar."""
+        o = {m: len(output.features) * z_m for m, z_m in self.model.masked(output).items()}
+        return torch.stack([divergence(o[m], o[n], self.swapped) for m, n in combinations(o, 2)]).mean()
+
+    def curvature(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        """x, scalar, of clips as in `Batch`, in evaluation mode and in float32."""
         self.model.eval()
-        with torch.autocast(held.labels.device.type, enabled=False), torch.enable_grad():
-            weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-            output = self.model(held.inputs)
-            L = torch.stack(list(self.losses(output, held).values())).sum()
-            g = torch.autograd.grad(cross_entropy(output.logits, held.labels), weights, retain_graph=True)
-            slopes = torch.autograd.grad(L, weights, create_graph=True)
+        with torch.autocast(labels.device.type, enabled=False):
+            weights = list(self.model.parameters())
+            output = self.model(inputs)
+            joint = cross_entropy(output.logits, labels)
+            L = 2 * (self.alpha * joint + (1 - self.alpha) * self.gap(output))
+            g = torch.autograd.grad(joint, weights, retain_graph=True, materialize_grads=True)
+            slopes = torch.autograd.grad(L, weights, create_graph=True, materialize_grads=True)
             along_g = torch.stack([(slope * g_w).sum() for slope, g_w in zip(slopes, g, strict=True)]).sum()
             (first,) = torch.autograd.grad(along_g, weights[:1])
         self.model.train()
@@ -116,7 +122,7 @@ def fitted(epoch: float) -> float:
 def divergence(o_m: Tensor, o_n: Tensor, swapped: bool) -> Tensor:
     """D of logits [batch, num_classes], mean over clips; or the Jensen-Shannon divergence."""
     log_p, log_q = o_m.log_softmax(dim=1), o_n.log_softmax(dim=1)
-    mid = (log_p.exp() + log_q.exp()) / 2
+    log_mid = torch.logaddexp(log_p, log_q) - log(2)  # finite where both p and q round to 0
     if swapped:
-        return ((mid.log() - log_p) * mid + (mid.log() - log_q) * mid).sum(dim=1).mean() / 2
-    return ((log_p - mid.log()) * log_p.exp() + (log_q - mid.log()) * log_q.exp()).sum(dim=1).mean() / 2
+        return ((2 * log_mid - log_p - log_q) * log_mid.exp()).sum(dim=1).mean() / 2
+    return ((log_p - log_mid) * log_p.exp() + (log_q - log_mid) * log_q.exp()).sum(dim=1).mean() / 2

@@ -17,8 +17,8 @@ class MaskedLosses(Balancer):
 
         L = L(z, y) + gamma sum_m CE(z_m, y)
 
-    The loss `unimodal` is the same with a head for each modality. Terms are those of the loss and
-    `unimodal_<modality>`.
+    The loss `unimodal` is the same with a head for each modality. For z_m fusion and head are in evaluation mode, so
+    that no running mean sees zeros. Terms are those of the loss and `unimodal_<modality>`.
 
     Args:
         model: The model to train.

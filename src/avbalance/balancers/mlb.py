@@ -53,7 +53,9 @@ class MLB(Coefficients):
     @torch.no_grad()
     def coefficients(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """k_m, {modality: scalar}."""
-        s = {m: p_m.mean() for m, p_m in true_probabilities(self.loss.logits(output), labels).items()}
+        with torch.autocast(output.logits.device.type, enabled=False):
+            u = self.loss.logits(output)
+        s = {m: p_m.mean() for m, p_m in true_probabilities(u, labels).items()}
         k = {}
         for m, s_m in s.items():
             change = torch.tanh(self.alpha * (mean_of_others(s, m) / s_m.clamp(min=1e-8) - 1))

@@ -24,7 +24,8 @@ class MMPareto(Balancer):
         d <- gamma d max(1, |g + h| / |d|)
 
     Other weights get the gradient of the sum of losses. The paper restores the length of d over the whole encoder, the
-    authors' code for each weight, which made its numbers. gamma is void under Adam, so rows are trained with SGD.
+    authors' code for each weight, which made its numbers; then d may turn against g or h. gamma is void under Adam, so
+    rows are trained with SGD. Curves: the share of steps with cos(g, h) <= 0, and the mean cosine.
 
     Args:
         model: The model to train.
@@ -81,7 +82,7 @@ class MMPareto(Balancer):
             lengths = [each.norm().expand(len(d)) for each in lengths]
         factors = self.gamma * torch.where(lengths[0] > 0, lengths[1] / lengths[0], 1.0).clamp(min=1)
         torch._foreach_mul_(d, list(factors.unbind()))
-        cosine = dot / (g_squared * h_squared).sqrt().clamp(min=torch.finfo(dot.dtype).tiny)
+        cosine = dot / (g_squared.sqrt() * h_squared.sqrt()).clamp(min=torch.finfo(dot.dtype).tiny)
         self.sums[:, place] += torch.stack([(dot <= 0).to(dot.dtype), cosine])
         return list(d)
 

@@ -78,5 +78,5 @@ def quantiles() -> Tensor:
     """Means of N(0, 1) over 65,536 intervals of equal probability, scaled to a variance of 1; [65536], float32."""
     edges = torch.special.ndtri(torch.linspace(0, 1, 2**16 + 1, dtype=torch.float64))
     density = (-0.5 * edges.square()).exp() / math.sqrt(2 * math.pi)
-    means = -density.diff()
+    means: Tensor = -density.diff()
     return (means / means.std(correction=0)).float()

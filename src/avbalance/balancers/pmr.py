@@ -86,6 +86,8 @@ class PMR(Coefficients):
         """The loss's terms and, before `end`, those of the prototypes."""
         terms = super().losses(output, batch)
         if self.epoch >= self.end:
+            if self.training:
+                self.record(dict.fromkeys(output.features, output.logits.new_zeros(())))
             return terms
         with torch.autocast(output.logits.device.type, enabled=False):
             near = {m: -torch.cdist(f_m, self.get_buffer(f"prototypes_{m}")) for m, f_m in output.vectors.items()}

@@ -17,7 +17,7 @@ class QMF(Balancer):
     """Make each modality's confidence follow the losses that its clips have had.
 
     After Zhang et al., ICML 2023. With z_m and c_m of the head `confidence`, and the ledger h_m[i], the sum of
-    CE(z_m, y) over all times that clip i was seen before, scaled to 0 to 1 over the clips,
+    CE(z_m, y) over all times that clip i was seen, this step included, scaled to 0 to 1 over the clips,
 
         L = CE(z, y) + sum_m CE(z_m, y) + lam sum_m R_m
         R = mean_i relu(t (c_i - c_j) - |h_i - h_j|);   t = sign(h_i - h_j)         j: the next clip of the batch
@@ -58,15 +58,15 @@ class QMF(Balancer):
         """{"joint": scalar, modality: scalar, ..., "rank": scalar}; in training the ledger takes this step in."""
         terms = super().losses(output, batch)
         with torch.autocast(output.logits.device.type, enabled=False):
+            z = self.head.each(output.streams)
+            for m, ledger in zip(z, self.ledger, strict=True):
+                each = objective(z[m], batch.labels, reduction="none")
+                terms[m] = each.mean()
+                if self.training:
+                    ledger.index_add_(0, batch.index, each.detach())
             least, most = self.ledger.aminmax(dim=1, keepdim=True)
             h = torch.where(most > least, (self.ledger - least) / (most - least), 0.0)[:, batch.index]
-            ranks = []
-            for place, (m, z_m) in enumerate(self.head.each(output.streams).items()):
-                each = objective(z_m, batch.labels, reduction="none")
-                terms[m] = each.mean()
-                ranks.append(rank(confidence(z_m), h[place], self.margin))
-                if self.training:
-                    self.ledger[place].index_add_(0, batch.index, each.detach())
+            ranks = [rank(confidence(z_m), h_m, self.margin) for z_m, h_m in zip(z.values(), h, strict=True)]
             terms["rank"] = self.lam * torch.stack(ranks).sum()
         return terms
 

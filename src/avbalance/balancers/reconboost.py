@@ -24,9 +24,11 @@ class ReconBoost(Balancer):
         phase 2, all weights:           L = CE(sum_m z_m, y)
 
     The paper adds a term of agreement, of which the authors' code detaches both sides, so that it has no gradient: left
-    out. The division by the number of classes C is the code's, as is a fresh optimiser at the start of each phase. An
-    epoch of phase 1 trains one encoder of M, which the budget counts. Published runs start from uni-modal runs
-    (`pretrained: true`), and their head has a hidden layer (`head: {shared: {hidden: 256}}`).
+    out, as is the code's learned factor of sums of logits, which starts at 1. The division by the number of classes C
+    is the code's, as is a fresh optimiser at the start of each phase. In phase 1 the other encoders compute in training
+    mode, so that their running means move, as in the code, unless `rests` is set. An epoch of phase 1 trains one
+    encoder of M, which the budget counts. Published runs start from uni-modal runs (`pretrained: true`), and their head
+    has a hidden layer (`head: {shared: {hidden: 256}}`).
 
     Args:
         model: The model to train.
@@ -35,6 +37,7 @@ class ReconBoost(Balancer):
         second: T', epochs of phase 2.
         w1: Weight of a clip on which the others are wrong.
         w2: How much less it weighs the surer they are; not more than w1.
+        rests: Keep the encoders that are not boosted in evaluation mode in phase 1.
     """
 
     requires_head = ("shared",)
@@ -52,9 +55,10 @@ class ReconBoost(Balancer):
         second: Count = 4,
         w1: NotNegative = 5.0,
         w2: NotNegative = 1.0,
+        rests: bool = False,
     ) -> None:
         super().__init__(model, loss)
-        self.first, self.second, self.w1, self.w2 = first, second, w1, w2
+        self.first, self.second, self.w1, self.w2, self.rests = first, second, w1, w2, rests
         self.earliest_stop = (first + second) * len(model.encoders)
         self.boosted: str | None = None
 
@@ -70,6 +74,8 @@ class ReconBoost(Balancer):
         self.boosted = modalities[stage % len(modalities)] if place < self.first else None
         if place in (0, self.first):
             optimizer.state.clear()
+        for m, encoder in self.model.encoders.items():
+            encoder.train(not (self.rests and self.boosted not in (None, m)))
 
     def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
         """One update of the phase; returns its loss under the name `joint`, or that of the boosted modality."""

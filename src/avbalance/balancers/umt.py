@@ -19,8 +19,9 @@ class UMT(Balancer):
 
         L = L(z, y) + lam sum_m mean((f_m - t_m)^2)        mean over clips and elements
 
-    Teachers are the row's own uni-modal runs, frozen and in evaluation mode. Terms are those of the loss and
-    `distance_<modality>`. Costs a forward pass of every teacher a step, besides their training.
+    Teachers are the row's own uni-modal runs, frozen and in evaluation mode. If the fusion reads feature maps, f_m and
+    t_m are maps. Terms are those of the loss and `distance_<modality>`. Costs a forward pass of every teacher a step,
+    besides their training.
 
     Args:
         model: The model to train.

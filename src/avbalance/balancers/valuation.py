@@ -1,8 +1,6 @@
 """Sample-level modality valuation."""
 
 from collections.abc import Iterator
-from itertools import combinations
-from math import factorial
 from typing import Literal
 
 import torch
@@ -10,10 +8,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from avbalance.balancers.base import Balancer
+from avbalance.balancers.scores import logits_of_groups, shapley
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.ranges import NotNegative, Share, Whole
-from avbalance.types import Batch, Loader, Loaders, Output
+from avbalance.types import Batch, Loader, Loaders
 
 
 class Valuation(Balancer):
@@ -26,7 +25,7 @@ class Valuation(Balancer):
 
     and before each epoch from `warmup` on, an epoch has besides all clips
 
-        sample:    2 (1 - phi^m) copies, at most 3, of each clip that keep m alone:   none where phi^m is 1 or more
+        sample:    2 (1 - phi^m) copies, rounded up, at most 3, of each clip that keep m alone:   none if phi^m >= 1
         modality:  n (2 / 3) |gap_a - gap_v| alpha clips, drawn with replacement, that keep the modality of the larger
                    gap alone;   gap_m = 1 - mean of phi^m over a random share `part` of the clips
 
@@ -86,17 +85,12 @@ class Valuation(Balancer):
         parts: dict[str, list[Tensor]] = {m: [] for m in self.model.encoders}
         self.model.eval()
         for batch in loader:
-            for m, phi_m in shapley(self.right(self.model(batch.inputs), batch.labels), list(parts)).items():
+            z = logits_of_groups(self.model, self.model(batch.inputs))
+            v = {S: len(S) * (z_S.argmax(dim=1) == batch.labels).float() for S, z_S in z.items()}
+            for m, phi_m in shapley(v, list(parts)).items():
                 parts[m].append(phi_m.cpu())
         self.model.train()
         return {m: torch.cat(of_batches) for m, of_batches in parts.items()}
-
-    def right(self, output: Output, labels: Tensor) -> dict[frozenset[str], Tensor]:
-        """Whether each subset of the modalities alone is right, {subset: [batch]}."""
-        z = {frozenset(output.features): output.logits}
-        for size in range(1, len(output.features)):
-            z |= {frozenset(name.split("+")): z_S for name, z_S in self.model.masked(output, size).items()}
-        return {S: z_S.argmax(dim=1) == labels for S, z_S in z.items()}
 
     def batches(self, loader: Loader) -> Iterator[Batch]:
         """All clips and the extra ones, shuffled together."""
@@ -122,20 +116,6 @@ class Valuation(Balancer):
         return {**super().curves(), **extra}
 
 
-def shapley(right: dict[frozenset[str], Tensor], modalities: list[str]) -> dict[str, Tensor]:
-    """phi, {modality: [batch]}, from whether each subset is right, [batch]."""
-    M = len(modalities)
-    v = {S: len(S) * is_right.float() for S, is_right in right.items()}
-    v[frozenset()] = torch.zeros_like(next(iter(v.values())))
-    phi = {}
-    for m in modalities:
-        others = [n for n in modalities if n != m]
-        phi[m] = torch.zeros_like(v[frozenset()])
-        for S in (frozenset(each) for size in range(M) for each in combinations(others, size)):
-            phi[m] = phi[m] + factorial(len(S)) * factorial(M - len(S) - 1) / factorial(M) * (v[S | {m}] - v[S])
-    return phi
-
-
 def num_copies(phi_m: Tensor) -> Tensor:
-    """Copies of each clip, [clips]."""
-    return (2 * (1 - phi_m)).ceil().clamp(0, 3).long()
+    """Copies of each clip, [clips]; of three modalities phi is a sum of thirds, so rounding errors make no copy."""
+    return (2 * (1 - phi_m) - 1e-4).ceil().clamp(0, 3).long()

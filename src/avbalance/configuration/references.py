@@ -20,7 +20,12 @@ from avbalance.results.columns.base import Column, RowTraits, class_of, match_co
 def traits_of(row: ResolvedRow, dataset: Dataset) -> RowTraits:
     """Properties of a row that decide which columns it has."""
     return RowTraits(
-        dataset.task, tuple(row.modalities), dataset.prepare is not None, row.probe is not None, _curves(row)
+        task=dataset.task,
+        modalities=tuple(row.modalities),
+        has_videos=dataset.prepare is not None,
+        has_probe=row.probe is not None,
+        curves=_curves(row) if row.combine is None else (),
+        has_weights=row.combine is None,
     )
 
 
@@ -140,6 +145,9 @@ def _check_figure(
         raise UserError(
             f"{path}: figure: {kind!r} shows {' and '.join(declared['tasks'])} data; {_tasks(rows, datasets)}"
         )
+    for name, row in rows.items():
+        if declared["reads_history"] and row.combine is not None:
+            raise UserError(f"{path}: rows.{name}: {kind!r} shows epochs; a row with combine has none, so leave it out")
     baseline = options.get("baseline")
     if baseline is not None:
         member(path, "figure.baseline", "row", baseline, table.rows)

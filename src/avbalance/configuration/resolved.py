@@ -7,7 +7,7 @@ from typing import Any
 
 from avbalance.configuration import signature
 from avbalance.configuration.schema import Dataset, Scale, Weights
-from avbalance.configuration.table_schema import Row
+from avbalance.configuration.table_schema import Combining, Row
 from avbalance.registry import METHODS_OF_ROW, Method
 
 
@@ -63,6 +63,7 @@ class ResolvedRow:
         methods: {kind: method}, one of each kind in `METHODS_OF_ROW`.
         starts: {modality, or `head`: uni-modal row whose trained weights it starts from, or the name of a model}.
         training: Every key of `schema.Training`.
+        combine: Ensemble of runs of this row, or of its uni-modal ones, that takes the place of a run.
     """
 
     label: str
@@ -72,6 +73,7 @@ class ResolvedRow:
     starts: Mapping[str, "ResolvedRow | str"]
     training: dict[str, Any]
     probe: ResolvedProbe | None
+    combine: Combining | None = None
 
     @property
     def modalities(self) -> list[str]:
@@ -92,6 +94,7 @@ class ResolvedRow:
             methods={**methods, "head": head or methods["head"]},
             starts=starts,
             probe=None,
+            combine=None,
         )
 
 

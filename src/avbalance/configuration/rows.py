@@ -8,9 +8,9 @@ from typing import Any, cast
 from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
-from avbalance.configuration.resolved import ResolvedRow, Scope
+from avbalance.configuration.resolved import ResolvedRow, Scope, default
 from avbalance.configuration.schema import Dataset, Training
-from avbalance.configuration.table_schema import HEAD, Row, Table
+from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
 from avbalance.requirements import Combination, Encoder, check
@@ -67,12 +67,27 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
             check(kind, chosen, signature.describe(kind, chosen).attributes, combination)
         except UserError as error:
             raise UserError(f"{path}: {where}.{error}") from error
+    if row.combine is not None:
+        return _combined(resolved, row.combine, dataset, f"{path}: {where}.combine")
     if row.probe is None:
         return resolved
     probe = resolve_probe(row.probe, resolved, scope, path, f"{where}.probe")
     if table.figure is None:
         check_single_layer(probe, f"{path}: {where}.probe.layers")
     return replace(resolved, probe=probe)
+
+
+def _combined(row: ResolvedRow, combine: Combining, dataset: Dataset, where: str) -> ResolvedRow:
+    """The row as an ensemble; that of uni-modal runs has no other methods than encoders."""
+    if dataset.task != "single_label":
+        raise UserError(f"{where}: needs single_label data, found {dataset.task} data; leave it out")
+    if combine.members != "alone":
+        return replace(row, combine=combine)
+    if len(row.modalities) == 1:
+        raise UserError(
+            f"{where}.members: alone needs two modalities or more, found {row.modalities[0]}; give a number of seeds"
+        )
+    return replace(row, methods={kind: default(kind) for kind in METHODS_OF_ROW}, combine=combine)
 
 
 def _encoders(

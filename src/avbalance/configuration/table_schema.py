@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from avbalance.configuration.schema import Name, Strict
 from avbalance.ranges import Count, Names, NotNegative, Positive, Real, Text, Whole
@@ -43,10 +43,43 @@ class Probing(Strict):
     modality: str | None = None
 
 
+MOST_MEMBERS = 100
+
+
+def _check_members(given: Any) -> Any:  # noqa: ANN401
+    if given == "alone" or (type(given) is int and 2 <= given <= MOST_MEMBERS):
+        return given
+    raise ValueError(f"found {given!r}; give alone, or a number of seeds from 2 to {MOST_MEMBERS}")
+
+
+class Combining(Strict):
+    """Ensemble: predictions made of those of other runs (`avbalance.combine`), without training.
+
+    Attributes:
+        members: `alone` for the row's uni-modal runs; or a number of runs of the row that differ in their seeds.
+        mean: Mean of the members' probabilities or logits, or the product of their probabilities.
+        temperature: True to scale each member's logits by a temperature that is fitted on validation.
+        weights: True to weigh the members' probabilities by weights that are fitted on validation.
+    """
+
+    members: Annotated[Literal["alone"] | Annotated[int, Field(ge=2, le=MOST_MEMBERS)], BeforeValidator(_check_members)]
+    mean: Literal["probabilities", "logits", "product"] = "probabilities"
+    temperature: bool = False
+    weights: bool = False
+
+    @model_validator(mode="after")
+    def _weighs_probabilities(self) -> Self:
+        if self.weights and self.mean != "probabilities":
+            raise ValueError(f"weights needs mean: probabilities, found {self.mean}; leave one of the two out")
+        return self
+
+
 class Row(Strict):
     """Line of a table: data, methods and training.
 
     Attributes:
+        combine: Ensemble of runs, whose methods and training are those of the row; uni-modal ones have its encoders,
+            `pretrained` and training alone.
         probe: Linear probes on layers, for the columns `probe_...` and for figures.
         pretrained: True to start encoders from uni-modal runs on the same data; or {modality: another dataset, or a
             name in `config/models`, whose trained weights the encoder starts from}. With the key `head`, the head of a
@@ -64,6 +97,13 @@ class Row(Strict):
     pretrained: bool | dict[str, str] = False
     training: dict[str, Any] = {}
     probe: Probing | None = None
+    combine: Combining | None = None
+
+    @model_validator(mode="after")
+    def _probes_weights(self) -> Self:
+        if self.probe is not None and self.combine is not None:
+            raise ValueError("a row with combine has no encoder of its own to probe; leave probe or combine out")
+        return self
 
 
 class Claim(Strict):

@@ -1,26 +1,27 @@
-"""Recipes of runs, of the blend weights that they need, and of their probes."""
+"""Recipes of runs, of their ensembles, of the blend weights that they need, and of their probes."""
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
+from avbalance.configuration.table_schema import Combining
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import model_of, prepared_of
 from avbalance.registry import Method
 
+SEEDS_APART = 1000
+"""Distance between the seeds of the members of an ensemble."""
+
 
 def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
-    """Run of a row with a seed."""
-    settings = {
-        "dataset": row.dataset,
-        "encoder": row.encoders,
-        **row.methods,
-        "training": row.training,
-        "seed": seed,
-    }
+    """Run of a row with a seed; of a row with `combine`, the ensemble."""
+    if row.combine is not None:
+        return _ensemble(plan, row, row.combine, seed)
+    settings = _settings(row, seed)
     inputs = {"data": prepared_of(plan, row.dataset).path}
     for part, start in row.starts.items():
         weights = model_of(plan, start).path if isinstance(start, str) else run_of(plan, start, seed).weights
@@ -39,11 +40,38 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     return plan.add("runs", _slug(row, seed), "train", settings, inputs, places)
 
 
+def _settings(row: ResolvedRow, seed: int) -> dict[str, Any]:
+    return {
+        "dataset": row.dataset,
+        "encoder": row.encoders,
+        **row.methods,
+        "training": row.training,
+        "seed": seed,
+    }
+
+
+def _ensemble(plan: Plan, row: ResolvedRow, combine: Combining, seed: int) -> Artifact:
+    """Ensemble of the row's uni-modal runs, or of its runs with this seed and further ones.
+
+    The further seeds are seed + 1000 k, which no table uses: the ensembles of two seeds must share no member.
+    """
+    if combine.members == "alone":
+        members = {modality: run_of(plan, row.alone(modality), seed) for modality in row.modalities}
+    else:
+        seeds = [seed + SEEDS_APART * k for k in range(combine.members)]
+        members = {f"seed_{each}": run_of(plan, replace(row, combine=None), each) for each in seeds}
+    data = next(iter(members.values())).inputs["data"]
+    settings = {**_settings(row, seed), "combine": combine.model_dump(), "data": data}
+    inputs = {name: member.path for name, member in members.items()}
+    return plan.add("combined", _slug(row, seed), "combine", settings, inputs, ["avbalance.combine:run"])
+
+
 def _slug(row: ResolvedRow, seed: int) -> str:
     """Short readable name: the dataset, what distinguishes the row, the seed."""
     names = [name for method in row.methods.values() for name in method]
     parts = row.modalities if len(row.modalities) == 1 else [name for name in names if name != "joint"]
-    parts = [row.dataset, *parts, *["pretrained"] * bool(row.starts), f"s{seed}"]
+    combined = [] if row.combine is None else [f"ensemble_{row.combine.members}"]
+    parts = [row.dataset, *parts, *["pretrained"] * bool(row.starts), *combined, f"s{seed}"]
     return re.sub(r"[^a-z0-9_-]+", "_", "-".join(part.split(":")[-1].lower() for part in parts))
 
 

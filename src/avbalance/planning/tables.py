@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Collection, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from avbalance.configuration.project import Project
 from avbalance.configuration.references import columns_of, traits_of
 from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.table_schema import Table
+from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import prepared_of
-from avbalance.planning.runs import layer_probes, probe_of, run_of
+from avbalance.planning.runs import SEEDS_APART, layer_probes, probe_of, run_of
 from avbalance.results.columns.base import find_column, places_of
 
 
@@ -104,6 +106,8 @@ def _cells(
     traits = traits_of(row, plan.project.datasets[row.dataset])
     reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
     alone = {modality: row.alone(modality) for modality in row.modalities if "alone" in reads and is_joint}
+    if row.combine is not None and row.combine.members != "alone":
+        _check_apart(list(probes))
     cells = []
     for seed in probes:
         run = run_of(plan, row, seed)
@@ -123,6 +127,16 @@ def _cells(
         inputs |= {f"{name}.{seed}.{role}": path for role, path in behind.items() if path is not None}
         cells.append(cell)
     return cells
+
+
+def _check_apart(seeds: list[int]) -> None:
+    """Refuse seeds with which two ensembles of further seeds would share a member."""
+    for first, second in combinations(seeds, 2):
+        if (second - first) % SEEDS_APART == 0:
+            raise UserError(
+                f"seeds: {first} and {second} differ by a multiple of {SEEDS_APART}, and an ensemble takes such seeds "
+                "for its members; choose others"
+            )
 
 
 def _command(project: Project, name: str) -> str:

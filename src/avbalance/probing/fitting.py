@@ -18,10 +18,10 @@ from avbalance.reductions.base import Reduction
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4)
 """Penalties in the order of the search; each begins at the optimum of the one before."""
-TOLERANCE = 1e-6
-"""Bound on the distance of J from its minimum, as a share of J; losses are printed with fewer digits."""
-COARSE = 1e-3
-"""The same while penalties are compared."""
+GRADIENT_TOLERANCE = 1e-7
+"""Largest absolute entry of the gradient of J at the optimum."""
+COARSE = 1e-5
+"""The same while penalties are compared: validation losses are then exact to about three digits."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ def fit_probe(folder: Path, layer: str, labels: Mapping[str, NDArray[Any]], num_
             break  # from here on the probe learns the training clips by heart, which takes longest
         best = (loss, l2, weight)
     _, l2, weight = best
-    solution = problem.solve(l2, weight, TOLERANCE)
+    solution = problem.solve(l2, weight, GRADIENT_TOLERANCE)
     logits = {name: split.logits(solution.weight) for name, split in (("train", train), ("val", val), ("test", test))}
     return Probe(solution.weight, l2, solution.gradient_norm, logits)
 

@@ -2,19 +2,20 @@
 
     J(W, b) = mean_i CE(W x_i + b, y_i) + l2 / 2 |W|^2
 
-is minimised by L-BFGS in variables v in which the Hessian H is close to the identity:
+by Newton's method: each step is the solution of H s = -g by conjugate gradients. The gradient g is computed in float64,
+so that the optimum is exact. Products with the Hessian H are computed in float32, which suffices for a direction of
+descent.
 
-    (W, b) = (W_0, b_0) + S v,    S S^T ~ H^-1,
-    H = sum_i A_i (x) x_i x_i^T / n + l2,    A_i = diag(p_i) - p_i p_i^T.
+    H = sum_i A_i (x) x_i x_i^T / n + l2,    A_i = diag(p_i) - p_i p_i^T = sum_c a_ic a_ic^T,
+    a_ic = sqrt(p_ic) (e_c - p_i)
 
-S is built from the principal components of the features. In the span of the first ones and the bias it is the inverse
-Cholesky factor of H, with the coupling of the classes; in the span of the next ones H is replaced by the diagonal
-lambda_j mean_i p_ic (1 - p_ic) + l2, and in what is left by the same with the last of these lambda. Components and H
-are those of a part of the clips: S changes the number of passes, not the optimum. If clips have several classes, each
-class is a problem of its own, and A_i = diag(p_i (1 - p_i)).
+If clips have several classes, each class is a problem of its own, and a_ic = sqrt(p_ic (1 - p_ic)) e_c. Near the
+optimum few clips are undecided, so a few of the terms (a_ic (x) x_i) make up most of H. With the largest of them as
+rows of B,
 
-J is convex and W is penalised, so |g|^2 / (2 l2) bounds the distance of J from its minimum where the gradient of the
-bias vanishes: it is the duality gap. The search ends when this gap is small compared with J.
+    P = B^T B + l2,    P^-1 r = (r - B^T (B B^T + l2)^-1 B r) / l2,    B B^T = (X X^T) * (A A^T) elementwise,
+
+is a preconditioner that includes the coupling of the classes; one for each class, or one shared by all, does not.
 """
 
 from collections.abc import Callable
@@ -23,23 +24,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
-from torch.linalg import solve_triangular
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from avbalance.probing.features import CHUNK_BYTES, Features
 
-MAX_COMPONENTS, MAX_COUPLED = 512, 1500
-"""Number of principal components; number of weights in the Cholesky factor."""
-NUM_SAMPLED, NUM_UNDECIDED = 2048, 4096
-"""Number of clips for the components, and for the factor."""
-FIRST_PASSES, MAX_ROUNDS = 12, 9
-"""Number of passes with the first S; every further S, made where the search stands, is used for twice as many."""
-HISTORY = 10
-"""Number of steps that L-BFGS remembers."""
-SMALL = 2**20
-"""Number of features up to which products with them are in float64, which costs little then; others are in float32."""
+MIN_TERMS, MAX_TERMS = 32, 2048
+"""Number of terms of the Hessian in the preconditioner; the time of its inversion grows with the third power."""
+MAX_STEPS, MAX_PRODUCTS = 200, 1000
+"""Number of Newton steps, and of products with H in each."""
 RARE = 1e-8
 """Starting probability of a class without training clips, whose bias has no finite optimum."""
 
@@ -52,15 +45,13 @@ class Solution:
         weight: [num_classes, dim + 1], float64; the last column holds the bias.
         loss: J.
         gradient: [num_classes, dim + 1], of J.
-        gap: Bound on the distance of J from its minimum, as a share of J.
-        num_passes: Number of passes over the clips.
+        num_products: Number of products with the Hessian.
     """
 
     weight: Tensor
     loss: float
     gradient: Tensor
-    gap: float
-    num_passes: int = 0
+    num_products: int = 0
 
     @property
     def gradient_norm(self) -> float:
@@ -68,17 +59,23 @@ class Solution:
         return float(self.gradient.abs().max())
 
 
-class _EnoughError(Exception):
-    """Ends L-BFGS from within: the gap is small, or the round is over."""
-
-
 def least_bytes(num_clips: int, dim: int, num_classes: int) -> int:
     """Return the least memory for solving a problem, without features that are held in memory."""
-    vectors = 8 * (2 * HISTORY + 14) * num_classes * (dim + 1)
-    probabilities = 28 * num_clips * num_classes
-    coupled = max(1, MAX_COUPLED // num_classes) * num_classes
-    factor = 20 * min(coupled, num_classes * (dim + 1)) ** 2
-    return vectors + probabilities + factor + 12 * max(CHUNK_BYTES // 4, dim)
+    vectors = 72 * num_classes * (dim + 1)  # seven like the gradient in float64, four in float32
+    probabilities = 20 * num_clips * num_classes
+    return vectors + probabilities + 12 * max(CHUNK_BYTES // 4, dim) + _bytes_of_terms(MIN_TERMS, dim)
+
+
+def _bytes_of_terms(num: int, dim: int) -> int:
+    return 8 * num * (dim + 1) + 12 * num**2
+
+
+def _num_terms(num_clips: int, dim: int, num_classes: int, spare: int) -> int:
+    """Choose as many terms as can be inverted in a short time compared with a pass over the clips."""
+    wanted = min(MAX_TERMS, max(256, num_clips // 16), num_clips * num_classes)
+    while wanted > MIN_TERMS and _bytes_of_terms(wanted, dim) - _bytes_of_terms(MIN_TERMS, dim) > spare:
+        wanted //= 2
+    return wanted
 
 
 class Problem:
@@ -96,9 +93,8 @@ class Problem:
         self.several = labels.ndim == 2
         self.labels = torch.from_numpy(np.ascontiguousarray(labels)).long()
         self.num_clips, self.dim = features.shape
-        spare = max(0, max_bytes - least_bytes(self.num_clips, self.dim, num_classes))
-        self.num_sampled = max(1, min(NUM_SAMPLED, self.num_clips, spare // (16 * self.dim)))
-        self._components: tuple[Tensor, Tensor] | None = None
+        spare = max_bytes - least_bytes(self.num_clips, self.dim, num_classes)
+        self.num_terms = _num_terms(self.num_clips, self.dim, num_classes, max(0, spare))
 
     def start(self) -> Tensor:
         """Return the optimum without features: weights of zero, and biases from the frequencies of the classes."""
@@ -112,126 +108,106 @@ class Problem:
         return torch.cat([torch.zeros(self.num_classes, self.dim, dtype=torch.float64), bias[:, None]], dim=1)
 
     def solve(self, l2: float, start: Tensor, tolerance: float) -> Solution:
-        """Minimise J until its gap is at most the tolerance, or rounding lets J fall no further."""
-        best, p = self._look(start, l2)
-        num_passes = 1
-        for number in range(MAX_ROUNDS):
-            if best.gap <= tolerance:
+        """Minimise J until no entry of its gradient is above the tolerance, or J falls no further."""
+        here, p = self._look(start, l2)
+        num_products = 0
+        for _ in range(MAX_STEPS):
+            if here.gradient_norm <= tolerance:
                 break
-            origin, until = best, num_passes + FIRST_PASSES * 2**number
-            scale = self._scale(p, l2)
-
-            def look(v: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-                nonlocal best, p, num_passes
-                if num_passes >= until:  # noqa: B023
-                    raise _EnoughError
-                there, p_there = self._look(origin.weight + scale(torch.from_numpy(v), False), l2)  # noqa: B023
-                num_passes += 1
-                if there.loss < best.loss or there.gap < best.gap:
-                    best, p = there, p_there
-                if best.gap <= tolerance:
-                    raise _EnoughError
-                return there.loss, scale(there.gradient, True).numpy().ravel()  # noqa: B023
-
-            try:
-                options = {"maxcor": HISTORY, "maxiter": until, "maxfun": until, "ftol": 0, "gtol": 0}
-                minimize(look, np.zeros(start.numel()), jac=True, method="L-BFGS-B", options=options)
-            except _EnoughError:
-                continue
-            if best.gap >= origin.gap / 2:
+            step, count = self._newton_step(here.gradient, p, l2)
+            num_products += count
+            slope = float((here.gradient * step).sum())
+            size = 1.0
+            there, p_there = self._look(here.weight + step, l2)
+            while there.loss > here.loss + 1e-4 * size * slope and size > 1e-6:
+                size /= 2
+                there, p_there = self._look(here.weight + size * step, l2)
+            if there.loss > here.loss and there.gradient_norm >= here.gradient_norm:
                 break  # the rest is rounding
-        best.num_passes = num_passes
-        return best
+            here, p = there, p_there
+        here.num_products = num_products
+        return here
 
     def _look(self, weight: Tensor, l2: float) -> tuple[Solution, Tensor]:
-        """Compute J, its gradient, and the probabilities of the clips, [n, num_classes].
-
-        Products with many features are in float32, everything else is in float64.
-        """
-        num, width = self.num_classes, -(-self.num_classes // 16) * 16  # full registers are several times as fast
-        dtype = torch.float64 if self.num_clips * self.dim <= SMALL else torch.float32
-        wide, bias = torch.zeros(width, self.dim, dtype=dtype), torch.full((width,), -torch.inf, dtype=dtype)
-        wide[:num], bias[:num] = weight[:, :-1], weight[:, -1]
-        p = torch.empty(self.num_clips, num, dtype=torch.float64)
-        gradient = torch.zeros(width, self.dim + 1, dtype=torch.float64)
+        """Compute J and its gradient in float64, and the probabilities of the clips, [n, num_classes], float32."""
+        p = torch.empty(self.num_clips, self.num_classes)
+        gradient = torch.zeros_like(weight)
         loss = 0.0
         for rows, features in self.features.chunks():
-            x = features.to(dtype)
-            labels, logits = self.labels[rows], torch.addmm(bias, x, wide.T).double()
+            x, labels = features.double(), self.labels[rows]
+            logits = torch.addmm(weight[:, -1], x, weight[:, :-1].T)
             if self.several:
-                z = logits[:, :num]
-                loss += float((softplus(z) - labels * z).sum())
-                error = logits.sigmoid_()
-                p[rows] = error[:, :num]
-                error[:, :num] -= labels
+                targets, chances = labels.double(), logits.sigmoid()
+                loss += float(binary_cross_entropy_with_logits(logits, targets, reduction="sum"))
             else:
-                error, own = logits.log_softmax(dim=1), labels[:, None]
-                loss -= float(error.gather(1, own).sum())
-                error.exp_()
-                p[rows] = error[:, :num]
-                error.scatter_add_(1, own, error.new_full(own.shape, -1))
-            gradient[:, :-1] += error.T.to(dtype) @ x
-            gradient[:, -1] += error.sum(dim=0)
-        gradient = gradient[:num] / self.num_clips
+                targets, chances = one_hot(labels, self.num_classes).double(), logits.softmax(dim=1)
+                loss += float(cross_entropy(logits, labels, reduction="sum"))
+            p[rows] = chances.float()
+            error = (chances - targets).T
+            gradient[:, :-1].addmm_(error, x)
+            gradient[:, -1] += error.sum(dim=1)
+        gradient /= self.num_clips
         gradient[:, :-1] += l2 * weight[:, :-1]
         value = loss / self.num_clips + 0.5 * l2 * float(weight[:, :-1].square().sum())
-        gap = float(gradient.square().sum()) / (2 * l2 * value)
-        return Solution(weight, value, gradient, gap), p
+        return Solution(weight, value, gradient), p
 
-    def _basis(self) -> tuple[Tensor, Tensor]:
-        """Return the principal components [dim, num] of a sample of clips, and their variances, largest first."""
-        if self._components is None:
-            places = torch.arange(self.num_sampled) * self.num_clips // self.num_sampled
-            x = self.features.rows(places)
-            silent = ~x.any(dim=0)
-            if wide := self.dim > len(x):
-                x = x.T
-            variance, basis = torch.linalg.eigh(x.T @ x)
-            num = min(MAX_COMPONENTS, int((variance > 1e-6 * variance[-1]).sum()))
-            variance, basis = variance.flip(0)[:num], basis.flip(1)[:, :num]
-            if wide:
-                basis = (x @ basis) / variance.sqrt()
-            basis[silent] = 0  # exactly, so that a constant feature gets no weight
-            self._components = basis.double(), variance.double() / self.num_sampled
-        return self._components
+    def _product(self, p: Tensor, direction: Tensor, l2: float) -> Tensor:
+        """Multiply H by a direction [num_classes, dim + 1], float32."""
+        product = l2 * direction
+        product[:, -1] = 0
+        for rows, x in self.features.chunks():
+            moved = p[rows] * torch.addmm(direction[:, -1], x, direction[:, :-1].T)
+            moved -= p[rows] * (moved if self.several else moved.sum(dim=1, keepdim=True))
+            moved /= self.num_clips
+            product[:, :-1].addmm_(moved.T, x)
+            product[:, -1] += moved.sum(dim=0)
+        return product
 
-    def _scale(self, p: Tensor, l2: float) -> Callable[[Tensor, bool], Tensor]:
-        """Return the function that multiplies [num_classes, dim + 1] by S, or by its transpose."""
-        basis, variance = self._basis()
-        shares = (p * (1 - p)).mean(dim=0)[:, None]
-        num = min(len(variance), max(0, MAX_COUPLED // self.num_classes - 1))
-        factor = self._factor(p, basis[:, :num].float(), l2)
-        single = (shares * variance[num:] + l2).rsqrt()
-        last = variance[-1] if len(variance) else torch.zeros(())
-        rest = (shares * last + l2).rsqrt()
+    def _newton_step(self, gradient: Tensor, p: Tensor, l2: float) -> tuple[Tensor, int]:
+        """Approximate -H^-1 g, more closely the smaller g is, and count the products that it took."""
+        precondition = self._preconditioner(p, l2)
+        residual = -gradient.float()
+        enough = float(residual.norm()) * min(0.3, max(0.01, float(gradient.abs().max()) ** 0.5))
+        step = torch.zeros_like(residual)
+        preconditioned = precondition(residual)
+        direction, inner = preconditioned, float((residual * preconditioned).sum())
+        count = 0
+        while count < MAX_PRODUCTS and float(residual.norm()) > enough:
+            product = self._product(p, direction, l2)
+            count += 1
+            size = inner / float((direction * product).sum())
+            step += size * direction
+            residual = residual - size * product
+            preconditioned = precondition(residual)
+            before, inner = inner, float((residual * preconditioned).sum())
+            direction = preconditioned + inner / before * direction
+        return step.double(), count
 
-        def scale(v: Tensor, transposed: bool) -> Tensor:
-            v = v.view(self.num_classes, -1)
-            inside = v[:, :-1] @ basis
-            coupled = torch.cat([inside[:, :num], v[:, -1:]], dim=1).view(-1, 1)
-            root, upper = (factor, False) if transposed else (factor.T, True)
-            solved = solve_triangular(root, coupled, upper=upper).view(self.num_classes, -1)
-            moved = torch.cat([solved[:, :-1], single * inside[:, num:]], dim=1) - rest * inside
-            return torch.cat([rest * v[:, :-1] + moved @ basis.T, solved[:, -1:]], dim=1)
-
-        return scale
-
-    def _factor(self, p: Tensor, basis: Tensor, l2: float) -> Tensor:
-        """Return the Cholesky factor of H in the span of some components and the bias, from the undecided clips."""
-        places = (p * (1 - p)).sum(dim=1).topk(min(NUM_UNDECIDED, self.num_clips)).indices.sort().values
-        p = p[places]
-        z = torch.cat([self.features.rows(part) @ basis for part in places.split(512)])
-        z = torch.cat([z, torch.ones(len(z), 1)], dim=1)
-        size = z.shape[1]
+    def _preconditioner(self, p: Tensor, l2: float) -> Callable[[Tensor], Tensor]:
+        """Return the function r -> P^-1 r."""
         if self.several:
-            h = torch.zeros(self.num_classes * size, self.num_classes * size)
+            sizes = p * (1 - p)
         else:
-            terms = (p.float()[:, :, None] * z[:, None]).view(len(z), -1)
-            h = -(terms.T @ terms)
-        blocks = h.view(self.num_classes, size, self.num_classes, size)
-        for c, weight in enumerate((p * (1 - p)).float().T):  # before rounding: most p are nearly 0 or 1
-            blocks[c, :, c] = z.T @ (weight[:, None] * z)
-            blocks[c, :, c].diagonal()[:-1].add_(l2 * self.num_clips)
-        h = h.double() / self.num_clips
-        h.diagonal().add_(1e-5 * float(h.diagonal().max()))  # for the rounding, and a bias that nothing holds
-        return torch.linalg.cholesky(h)
+            squares = p.square()
+            sizes = p * ((1 - p).square() + squares.sum(dim=1, keepdim=True) - squares)
+        chosen = sizes.flatten().topk(self.num_terms).indices
+        clips, classes = chosen // self.num_classes, chosen % self.num_classes
+        terms = torch.arange(len(chosen))
+        x = torch.cat([self.features.rows(clips), torch.ones(len(chosen), 1)], dim=1)
+        if self.several:
+            a = torch.zeros(len(chosen), self.num_classes)
+            a[terms, classes] = sizes[clips, classes].sqrt()
+        else:
+            a = -p[clips]
+            a[terms, classes] += 1
+            a *= p[clips, classes].sqrt()[:, None]
+        a /= self.num_clips**0.5
+        gram = (x @ x.T).mul_(a @ a.T)
+        gram.diagonal().add_(l2)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+
+        def apply(r: Tensor) -> Tensor:
+            inside = inverse @ ((x @ r.T) * a).sum(dim=1)
+            return (r - (inside[:, None] * a).T @ x) / l2
+
+        return apply

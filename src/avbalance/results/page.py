@@ -28,7 +28,7 @@ def gather(paths: list[str]) -> dict[str, Any]:
     """
     papers: dict[str, dict[str, list[dict[str, Any]]]] = {}
     shown: list[dict[str, Any]] = []
-    problems = list_missing([path for path in paths if path.startswith("results/runs/")])
+    problems = list_missing([path for path in paths if path.startswith(("results/runs/", "results/combined/"))])
     by_kind = {
         kind: [path for path in sorted(map(Path, paths), key=_natural) if path.parts[1] == kind]
         for kind in ("tables", "figures", "audit")

@@ -64,7 +64,8 @@ class Run:
     @property
     def data(self) -> str:
         """The prepared dataset."""
-        return str(self.manifest["recipe"]["inputs"]["data"])
+        recipe = self.manifest["recipe"]
+        return str(recipe["inputs"].get("data") or recipe["settings"]["data"])  # an ensemble reads runs alone
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -138,15 +139,20 @@ class Runs:
         return self[folder] if folder in self.opened or Path(folder).exists() else None
 
     def provenance(self) -> dict[str, Any]:
-        """Number of runs, their seconds, commits, versions, devices and test clips, and the largest entry of a probe's
-        gradient at its solution (None without probes)."""
-        trained = [run for run in self.opened.values() if run.manifest["recipe"]["step"] == "train"]
+        """Number of runs, members of ensembles included, and their seconds; commits, versions, devices, test clips; and
+        the largest entry of a probe's gradient at its solution (None without probes)."""
+        seconds: dict[str, float] = {}
+        for folder, run in self.opened.items():
+            if run.manifest["recipe"]["step"] == "train":
+                seconds[folder] = run.manifest["provenance"]["seconds"]
+            elif run.manifest["recipe"]["step"] == "combine":
+                seconds |= run.metrics["members"]
         probes = [run for run in self.opened.values() if run.manifest["recipe"]["step"] == "probe"]
         gradients = [norm for probe in probes for norm in _gradient_norms(probe.metrics)]
         made = [run.manifest["provenance"] for run in self.opened.values()]
         return {
-            "num_runs": len(trained),
-            "seconds": round(sum(run.manifest["provenance"]["seconds"] for run in trained), 1),
+            "num_runs": len(seconds),
+            "seconds": round(sum(seconds.values()), 1),
             "num_clips": sum(len(test["test_label"]) for test in self._known.values()) or None,
             "probe_gradient": max(gradients, default=None),
             "commits": sorted({each["commit"] for each in made}),

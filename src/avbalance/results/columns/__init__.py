@@ -59,5 +59,6 @@ REGISTRY = {
     "gflops": "cost:Gflops",
     "parameters": "cost:Parameters",
     "train_seconds": "cost:TrainSeconds",
+    "passes": "cost:Passes",
     "peak_memory": "cost:PeakMemory",
 }

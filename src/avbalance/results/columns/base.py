@@ -48,6 +48,7 @@ class RowTraits(NamedTuple):
         has_videos: True if a clip is a window of a video.
         has_probe: True if the row probes layers.
         curves: Names of the curves that its balancer and loss record; None if one of them does not declare them.
+        has_weights: False if it combines the predictions of other runs.
     """
 
     task: str
@@ -55,6 +56,7 @@ class RowTraits(NamedTuple):
     has_videos: bool
     has_probe: bool
     curves: tuple[str, ...] | None
+    has_weights: bool = True
 
 
 class Column:
@@ -119,7 +121,7 @@ class Column:
     @classmethod
     def applies(cls, traits: RowTraits) -> bool:
         """Return True if such a row has the column, whatever the parts of its name."""
-        return traits.task in cls.tasks
+        return traits.task in cls.tasks and (traits.has_weights or cls.reads != "probe")
 
     def fits(self, traits: RowTraits) -> bool:
         """Return True if such a row has the column of this name."""

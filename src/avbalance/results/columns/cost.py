@@ -46,11 +46,31 @@ class TrainSeconds(Column):
 
     heading = "Training, one run"
     unit, digits = "s", 0
-    captions = ("Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from.",)
+    captions = (
+        "Training: wall-clock seconds of a run alone, without those whose weights or blend it starts from; of an "
+        "ensemble, the sum over its members, as of GFLOPs and parameters.",
+    )
 
     def value(self, run: Run) -> Values | None:
         """[1]."""
         return np.array([run.metrics["train_seconds"]])
+
+
+class Passes(Column):
+    """Passes over the training clips that training took."""
+
+    heading = "Passes"
+    digits = 1
+    captions = (
+        "Passes: how often an encoder was trained on each training clip, mean over the encoders: one an epoch of joint "
+        "training. Runs whose weights, teachers or blend it starts from are not counted; members of an ensemble are.",
+    )
+
+    def value(self, run: Run) -> Values | None:
+        """[1]; None of a run whose history has no passes."""
+        if "passes" in run.metrics:  # of an ensemble
+            return np.array([run.metrics["passes"]])
+        return np.array([run.history["passes"].sum()]) if "passes" in run.history else None
 
 
 class PeakMemory(Column):
@@ -61,5 +81,7 @@ class PeakMemory(Column):
     captions = ("Peak memory: the most that was in use during training.",)
 
     def value(self, run: Run) -> Values | None:
-        """[1]."""
+        """[1]; None for an ensemble, which trains nothing."""
+        if run.manifest["recipe"]["step"] != "train":
+            return None
         return np.array([peak_memory_mib(run.manifest["provenance"])])

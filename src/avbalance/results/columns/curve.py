@@ -21,5 +21,8 @@ class Curve(Column):
 
     def value(self, run: Run) -> Values | None:
         """[1]; None if the run has no such curve, or no epoch."""
-        curve, epoch = run.history.get(self.parts["curve"]), run.metrics["best_epoch"]
-        return None if curve is None or epoch < 1 else curve[epoch - 1 : epoch]
+        curve = run.history.get(self.parts["curve"])
+        if curve is None or not len(curve):
+            return None
+        epoch = run.metrics["best_epoch"]
+        return curve[epoch - 1 : epoch]

@@ -61,8 +61,8 @@ class LossFluctuation(Column):
     captions = ("Fluctuation: median over epochs e of |L(e − 1) − 2 L(e) + L(e + 1)|, L(e) the mean training loss.",)
 
     def value(self, run: Run) -> Values | None:
-        """[1]."""
-        return np.array([fluctuation(run.history["train_loss"])])
+        """[1]; None without epochs."""
+        return np.array([fluctuation(run.history["train_loss"])]) if "train_loss" in run.history else None
 
 
 def fluctuation(losses: NDArray[np.floating]) -> float:

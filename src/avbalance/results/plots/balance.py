@@ -33,6 +33,7 @@ class Balance(Plot):
     """
 
     several_rows: ClassVar[bool] = True
+    reads_history: ClassVar[bool] = True
 
     def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed of each row."""

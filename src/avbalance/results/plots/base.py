@@ -41,12 +41,14 @@ class Plot:
     Attributes:
         several_rows: True if the figure shows any number of rows; otherwise it shows exactly one.
         reads_data: True if the figure reads the prepared data of its rows besides their runs.
+        reads_history: True if the figure shows epochs of training.
         reads_probes: True if the figure shows the probes of its rows' layers, with options `column` and `branch`.
         tasks: Tasks of the datasets that the figure can show.
     """
 
     several_rows: ClassVar[bool] = False
     reads_data: ClassVar[bool] = False
+    reads_history: ClassVar[bool] = False
     reads_probes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)
 

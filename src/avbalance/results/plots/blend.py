@@ -1,6 +1,7 @@
 """Online G-Blend, super-epoch by super-epoch."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -24,6 +25,8 @@ class Blend(Plot):
 
     Departs from the paper: the heads are compared as they are. The paper trains a new classifier on each frozen trunk.
     """
+
+    reads_history: ClassVar[bool] = True
 
     def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Read the first seed."""

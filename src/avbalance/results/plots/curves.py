@@ -1,7 +1,7 @@
 """Training curves of one row."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,6 +21,8 @@ class Curves(Plot):
             an encoder's weights; `weight_norm`, the mean length of a class's weight; and what a balancer records in
             history.csv as `<name>_<modality>`, such as `coefficient`, `weight` and `ogr`.
     """
+
+    reads_history: ClassVar[bool] = True
 
     def __init__(self, also: Sequence[str] = ()) -> None:
         self.also = also

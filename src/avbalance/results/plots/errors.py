@@ -25,6 +25,7 @@ class Errors(Plot):
     """
 
     several_rows: ClassVar[bool] = True
+    reads_history: ClassVar[bool] = True
 
     def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
         """Group the rows by their data."""

@@ -50,7 +50,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
             "history": shorten_history(run.history),
             "norms": {stream: list(map(shorten, norms.mean(axis=1))) for stream, norms in run.weight_norms.items()},
             "cost": {name: run.metrics[name] for name in COSTS if name in run.metrics}
-            | {"peak_memory_mib": peak_memory_mib(provenance)},
+            | ({"peak_memory_mib": peak_memory_mib(provenance)} if run.manifest["recipe"]["step"] == "train" else {}),
             "provenance": {name: provenance[name] for name in PROVENANCE if name in provenance},
             "inputs": run.manifest["recipe"]["inputs"],
             "config": _settings(run),

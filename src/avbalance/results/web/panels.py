@@ -84,7 +84,7 @@ def _run_of(entry: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(path, dict):
             artifacts |= {f"{role} {name}": each for name, each in path.items() if isinstance(each, str)}
     folder = Path(entry["run"])
-    log = one_run.tail(one_run.LOGS / "runs" / f"{folder.name}.log")
+    log = one_run.tail(one_run.LOGS / folder.parent.name / f"{folder.name}.log")
     about = {"seed": entry["seed"], "artifacts": artifacts, "log": log}
     if not folder.exists():
         return about | {"problem": one_run.why_missing(folder)}

@@ -1,0 +1,123 @@
+"""What holds for every registered balancer on unusual batches, and in bfloat16."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from affine import DIMS, OPTIONS, build, random_batch, sgd, start
+from avbalance.balancers.base import Balancer
+from avbalance.registry import find
+from avbalance.types import Batch
+from registered import names
+
+every_balancer = pytest.mark.parametrize("name", names("balancer"))
+AT_WORK: dict[str, dict[str, Any]] = {
+    **OPTIONS,
+    "arl": {"asymmetric": True},
+    "mla": {"modify": True},
+    "opm": {"p_exe": 1.0},
+    "pmr": {"mu": 0.1},
+}
+"""Options with which a method decides or computes most."""
+LATE = 7
+"""An epoch in which all methods are at work."""
+
+
+def labelled(balancer: Balancer, batch: Batch, choose: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    """The clips with labels that follow from the model's logits, whose head is very sure."""
+    for weight in balancer.model.head.parameters():
+        weight.data *= 300
+    with torch.no_grad():
+        logits = balancer.model(batch.inputs).logits
+    return Batch(batch.inputs, choose(logits), batch.index)
+
+
+def one_clip(balancer: Balancer, batch: Batch) -> Batch:
+    return Batch({m: value[:1] for m, value in batch.inputs.items()}, batch.labels[:1], batch.index[:1])
+
+
+def one_class(balancer: Balancer, batch: Batch) -> Batch:
+    return Batch(batch.inputs, torch.zeros_like(batch.labels), batch.index)
+
+
+def all_right(balancer: Balancer, batch: Batch) -> Batch:
+    return labelled(balancer, batch, lambda logits: logits.argmax(dim=1))
+
+
+def all_wrong(balancer: Balancer, batch: Batch) -> Batch:
+    return labelled(balancer, batch, lambda logits: logits.argmin(dim=1))
+
+
+@every_balancer
+@pytest.mark.parametrize("of", [one_clip, one_class, all_right, all_wrong])
+def test_every_number_stays_finite(name: str, of: Callable[[Balancer, Batch], Batch]) -> None:
+    balancer = build({name: AT_WORK.get(name, {})})
+    batch = of(balancer, random_batch())
+    balancer.expect(len(batch.labels))
+    optimizer = sgd(balancer, lr=1e-5)
+    for epoch in (0, LATE):
+        start(balancer, batch, epoch)
+        for _ in range(2):
+            terms = balancer.step(batch, optimizer)
+            assert all(value.isfinite() for value in terms.values()), terms
+            for key, weight in balancer.named_parameters():
+                assert weight.isfinite().all(), key
+                assert weight.grad is None or weight.grad.isfinite().all(), key
+        assert all(abs(value) < float("inf") for value in balancer.curves().values())
+
+
+DECIDING = [
+    name for name in names("balancer") if "coefficient_<modality>" in getattr(find("balancer", name), "curve_names", ())
+]
+
+
+@pytest.mark.parametrize("name", [*DECIDING, "inforeg", "mmpareto"])
+def test_decisions_in_bfloat16_are_those_in_float32(name: str) -> None:
+    curves = []
+    for enabled in (False, True):
+        balancer, batches = build({name: AT_WORK.get(name, {})}), [random_batch(30, seed) for seed in (3, 4)]
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            start(balancer, batches[0], LATE)
+            for batch in batches:
+                balancer.step(batch, sgd(balancer, lr=1e-3))
+        curves.append(balancer.curves())
+        for key, value in balancer.state_dict().items():
+            assert value.dtype != torch.bfloat16, key
+    assert curves[1] == pytest.approx(curves[0], rel=0.05, abs=0.05)
+    for m in DIMS:
+        first, second = (each.get(f"coefficient_{m}", each.get(f"conflict_{m}", 0.0)) for each in curves)
+        assert (first < 1, first > 1) == (second < 1, second > 1)
+
+
+class Reads(TorchDispatchMode):
+    """Collect the operations that wait for a device, because they tell a number or a size to Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        name = str(func).removeprefix("aten.").partition(".")[0]
+        if name in ("_local_scalar_dense", "bincount", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2"):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@every_balancer
+def test_a_step_reads_nothing_from_the_device(name: str) -> None:
+    balancer, batch = build({name: AT_WORK.get(name, {})}), random_batch()
+    start(balancer, batch, LATE)
+    optimizer = sgd(balancer)
+    with Reads() as reads:
+        balancer.step(batch, optimizer)
+    assert not reads.found
