@@ -86,7 +86,7 @@ def test_files_that_are_renamed_moved_or_split_change_nothing(copy: Checkout) ->
     new = f"{imports}\nfrom avbalance.model import Model\n\n\n{model[start:]}"
     (sources / "construction.py").write_text(new, encoding="utf-8")
     both = "from avbalance.model import Model, build_model"
-    for name in ("train", "probe"):
+    for name in ("train", "probe", "training/pretrained"):
         split = "from avbalance.construction import build_model\nfrom avbalance.model import Model"
         copy.edit(f"src/avbalance/{name}.py", both, split)
     assert copy.planned() == {}
