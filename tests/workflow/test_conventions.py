@@ -23,6 +23,7 @@ def run(*command: str, check: bool = True) -> str:
 
 
 def test_lint_asks_for_nothing_but_an_environment_for_each_rule() -> None:
+    """A quarter of a minute, for Snakemake's lint reads every rule."""
     lints = re.findall(r"^    \* (.*):$", run("snakemake", "--lint", check=False), re.MULTILINE)
     assert set(lints) == {ENVIRONMENT}
 

@@ -9,6 +9,7 @@ ROWS = """rows:
 
 
 def test_an_ensemble_is_made_of_stored_predictions_alone(pulled: Checkout) -> None:
+    """Half a minute, for a table is built with the warm process, verified and planned."""
     pulled.edit("config/tables/two_rows.yaml", "rows:\n", ROWS)
     assert pulled.planned() == {"combine_runs": 1, "build_table": 1, "build_page": 1}
     pulled.snakemake()
