@@ -1,10 +1,11 @@
 """What does a balancing method cost over joint training?
 
-A step: forward, loss, backward and Adam on one batch in memory, float32, concatenation, linear head; of ResNet-18 at
-width 16 on GRID's log-mel and stacked frames (batch 32), of AV-MNIST's Conv1Net and Conv2Net (batch 64), and, where
-asked for, of ResNet-18 at width 64 on CREMA-D's spectrograms and two frames (batch 16; 2 s a step). Every registered
-balancer is trained with the loss it needs, else with the joint one, and joint training with every loss. Ratios are to
-joint training with the joint loss, and with the method's own loss: auxiliary heads cost what they cost without it.
+A step: forward, loss, backward and Adam on one batch in memory, float32, concatenation and a linear head, or what the
+method requires; of ResNet-18 at width 16 on GRID's log-mel and stacked frames (batch 32), of AV-MNIST's Conv1Net and
+Conv2Net (batch 64), and, where asked for, of ResNet-18 at width 64 on CREMA-D's spectrograms and two frames (batch 16;
+2 s a step). Every registered balancer that fits the encoders is trained with the loss it needs, else with the joint
+one, and joint training with every loss. Ratios are to joint training with the joint loss, and with the method's own
+loss: auxiliary heads cost what they cost without it. The step is of the second epoch, before warm-ups have ended.
 
 A super-epoch: `start_epoch` and 5 epochs, as in G-Blend after the first 10, as a ratio to the same epochs of
 joint training; there online G-Blend estimates its weights.
@@ -20,9 +21,9 @@ from measure import alternate, print_conditions, print_table, ratio
 from avbalance import cli
 from avbalance.balancers import REGISTRY
 from avbalance.balancers.base import Balancer
-from avbalance.configuration.signature import describe
+from avbalance.configuration.signature import describe, feature_dim
 from avbalance.losses import REGISTRY as LOSSES
-from avbalance.registry import Spec
+from avbalance.registry import Spec, parse
 from avbalance.train import build_balancer
 from avbalance.types import Batch, Loaders
 
@@ -42,9 +43,26 @@ MODELS: dict[str, tuple[dict[str, tuple[Spec, tuple[int, ...]]], int]] = {
 SUPER_EPOCH = ("joint", "g_blend", "g_blend_online")
 
 
+def chosen(name: str, kind: str, otherwise: str) -> str:
+    """The fusion, head or loss that a balancer requires, else another one."""
+    required: tuple[str, ...] = describe("balancer", name).attributes[f"requires_{kind}"]
+    return (*required, otherwise)[0]
+
+
 def loss_of(name: str) -> str:
-    required: tuple[str, ...] = describe("balancer", name).attributes["requires_loss"]
-    return required[0] if required else "joint"
+    return chosen(name, "loss", "joint")
+
+
+def fits(model: str, name: str) -> bool:
+    """True if the encoders have maps and equal lengths where the balancer's fusion and head need them."""
+    fusion, head = (chosen(name, kind, usual) for kind, usual in (("fusion", "concat"), ("head", "linear")))
+    encoders = [parse(encoder)[0] for encoder, _ in MODELS[model][0].values()]
+    has_maps = all(describe("encoder", each).attributes["has_maps"] for each in encoders)
+    needs_maps = describe("fusion", fusion).attributes["joins_stages"]
+    needs_branch = describe("balancer", name).attributes["needs_branch"]
+    has_equal = len({feature_dim(encoder) for encoder, _ in MODELS[model][0].values()}) == 1
+    needs_equal = describe("head", head).attributes["equal_dims"]
+    return (has_maps or not needs_maps) and (has_equal or not needs_equal) and not needs_branch
 
 
 def build(model: str, name: str, loss: str, device: torch.device, first: int = 10) -> Balancer:
@@ -52,8 +70,8 @@ def build(model: str, name: str, loss: str, device: torch.device, first: int = 1
     encoders = MODELS[model][0]
     settings = {
         "encoder": {modality: encoder for modality, (encoder, _) in encoders.items()},
-        "fusion": "concat",
-        "head": "linear",
+        "fusion": chosen(name, "fusion", "concat"),
+        "head": chosen(name, "head", "linear"),
         "loss": loss,
         "balancer": {name: {"first": first}} if name == "g_blend_online" else name,
         "seed": 0,
@@ -62,6 +80,15 @@ def build(model: str, name: str, loss: str, device: torch.device, first: int = 1
     balancer = build_balancer(settings, {"num_classes": NUM_CLASSES, "modalities": shapes}, device)
     values = dict.fromkeys(["joint", *encoders], 1 / 3)
     balancer.receive({"weights": values, "ogr": values, "fallback": False})
+    balancer.expect(MODELS[model][1])
+    if balancer.uses_teachers:
+        usual = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
+        alone = {m: {**settings, **usual, "encoder": {m: encoder}} for m, (encoder, _) in encoders.items()}
+        built = {
+            m: build_balancer(own, {"num_classes": NUM_CLASSES, "modalities": shapes}, device)
+            for m, own in alone.items()
+        }
+        balancer.receive_teachers({m: each.model.eval().requires_grad_(False) for m, each in built.items()})
     return balancer.train()
 
 
@@ -111,7 +138,9 @@ def super_epoch(
 
 
 def print_steps(model: str, num_steps: int, repetitions: int, device: torch.device) -> None:
-    methods = [("joint", loss) for loss in LOSSES] + [(name, loss_of(name)) for name in REGISTRY if name != "joint"]
+    methods = [("joint", loss) for loss in LOSSES] + [
+        (name, loss_of(name)) for name in REGISTRY if name != "joint" and fits(model, name)
+    ]
     rates = alternate({method: steps(model, *method, num_steps, device) for method in methods}, repetitions)
     rows = []
     for (name, loss), of in rates.items():

@@ -36,7 +36,7 @@ rule bad:
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "--keep-going"]
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 BLOCK = "jobid: "
-"""What Snakemake prints of each job."""
+"""Beginning of the block that Snakemake prints of each job."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def environment(pause: float) -> dict[str, str]:
 
 
 def in_log(folder: Path, *options: str) -> str:
-    """What a run leaves in a log, on a machine that asks for colours."""
+    """Log of a run, on a machine that asks for colours."""
     forced = {**environment(0), "FORCE_COLOR": "1"}
     command = [*COMMAND, *options]
     done = subprocess.run(command, cwd=folder, env=forced, capture_output=True, encoding="utf-8", check=False)
@@ -58,7 +58,7 @@ def in_log(folder: Path, *options: str) -> str:
 
 
 def in_terminal(folder: Path, pause: float, interrupted: bool = False) -> str:
-    """What a terminal receives from a run; Ctrl-C is pressed once a job has begun."""
+    """Text that a terminal receives from a run; Ctrl-C is pressed once a job has begun."""
     main, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 100))
     process = subprocess.Popen(

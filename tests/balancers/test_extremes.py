@@ -1,4 +1,4 @@
-"""What holds for every registered balancer on unusual batches, and in bfloat16."""
+"""Properties of every registered balancer on unusual batches, and in bfloat16."""
 
 from collections.abc import Callable
 from typing import Any

@@ -42,7 +42,6 @@ class AUG(Alternating):
     tasks = ("single_label",)
     two_modalities = True
     curve_names = ("layers_<modality>",)
-    sums: Tensor
 
     def __init__(self, model: Model, loss: Loss, every: Count = 20, train_added: bool = False) -> None:
         super().__init__(model, loss)

@@ -16,7 +16,7 @@ from avbalance.types import Batch, Loaders, Output
 
 
 class Greedy(Balancer):
-    """Where one modality's gates learn faster than the other's, hold them constant for some steps.
+    """Hold one modality's gates constant for some steps where they learn faster than the other's.
 
     After Wu et al., ICML 2022. The fusion is `mmtm`. For modality m, with sums over the steps so far,
 

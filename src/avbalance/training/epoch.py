@@ -111,11 +111,10 @@ def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
 
 def _gradient_norms(model: Model) -> Tensor:
     """Length of the gradient that the last step left in each encoder, [modalities]."""
-    norms = []
+    norms, device = [], next(model.parameters()).device
     for encoder in model.encoders.values():
         gradients = [weight.grad for weight in encoder.parameters() if weight.grad is not None]
-        nothing = next(encoder.parameters()).new_zeros(())
-        norms.append(nn.utils.get_total_norm(gradients) if gradients else nothing)
+        norms.append(nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=device))
     return torch.stack(norms)
 
 
