@@ -9,7 +9,7 @@ from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
-from avbalance.configuration.schema import Dataset, Training
+from avbalance.configuration.schema import Dataset, RowTraining
 from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
@@ -33,7 +33,7 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
         member(path, "defaults.dataset", "dataset", row.dataset, scope.datasets)
     if row.encoder:
         _encoders(row.encoder, [], scope, path, "defaults.encoder")
-    validate(Training, _given_training(row.training, row.dataset, scope), path, "defaults.training")
+    validate(RowTraining, _given_training(row.training, row.dataset, scope), path, "defaults.training")
     for kind in METHODS_OF_ROW:
         resolve_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
 
@@ -121,7 +121,7 @@ def _training(own: Mapping[str, Any], dataset: str, scope: Scope, path: Path, wh
 
 def resolve_training(given: Mapping[str, Any], dataset: Dataset, path: Path, where: str) -> dict[str, Any]:
     """Every key of training; augmentation needs pictures to cut."""
-    training = validate(Training, given, path, where)
+    training = validate(RowTraining, given, path, where).stretched()
     if training.augment is None:
         return training.model_dump()
     augment = resolve_method("augmentation", training.augment, f"{path}: {where}.augment")

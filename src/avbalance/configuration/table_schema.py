@@ -184,9 +184,11 @@ class Table(Strict):
     """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
-        rows_of: Another table, whose rows, defaults and `each` this one takes; or {table: all or some of its rows}.
-            `defaults`, `each` and fields of `rows` take the place of what is taken. Of several tables, row `concat` of
-            table `mine` becomes `mine_concat`.
+        rows_of: Another table, whose rows, defaults and `each` this one takes, and its columns and claims if this one
+            has neither columns nor a figure; or {table: all or some of its rows}. `defaults`, `each`, claims and fields
+            of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes
+            `mine_concat`.
+        columns: Names of columns. One with `*` is written out for every modality of the rows: `acc_*_alone`.
         combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
         each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
             `concat` becomes `<value>_concat`; `expected` is by value, then by row.
@@ -209,7 +211,8 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if not self.rows and self.rows_of is None:
             raise ValueError("rows is empty; give at least one, or rows_of")
-        if bool(self.columns) == (self.figure is not None):
+        takes_columns = self.rows_of is not None and not self.columns
+        if bool(self.columns) == (self.figure is not None) and not takes_columns:
             raise ValueError("give either columns (a table) or figure")
         if self.compute is not None and self.defaults:
             raise ValueError("defaults apply to rows that are trained; leave them out of a computed table")
