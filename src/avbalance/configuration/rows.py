@@ -10,7 +10,7 @@ from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
 from avbalance.configuration.schema import Dataset, RowTraining
-from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
+from avbalance.configuration.table_schema import HEAD, Combining, Row, Table, merge
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
 from avbalance.requirements import Combination, Encoder, check
@@ -40,7 +40,7 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
 
 def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     where, own = f"rows.{name}", table.rows[name]
-    row = validate(Row, {**table.defaults, **own}, path, where)
+    row = validate(Row, merge(table.defaults, own), path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:

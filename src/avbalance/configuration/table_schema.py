@@ -1,5 +1,6 @@
 """Schema of `config/tables/<name>.yaml`: a table, its rows, and the claims about it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -106,6 +107,14 @@ class Row(Strict):
         return self
 
 
+def merge(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a row over other fields of it; `training` is merged key by key."""
+    merged = {**given, **own}
+    if all(isinstance(fields.get("training"), Mapping) for fields in (given, own)):
+        merged["training"] = {**given["training"], **own["training"]}
+    return merged
+
+
 class Claim(Strict):
     """Sentence of the paper as a predicate over rows, judged by `results.claims.judge`.
 
@@ -184,6 +193,7 @@ class Table(Strict):
     """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
+        defaults: Fields of all rows, over which a row's own go; of `training` key by key.
         rows_of: Another table, whose rows, defaults and `each` this one takes, and its columns and claims if this one
             has neither columns nor a figure; or {table: all or some of its rows}. `defaults`, `each`, claims and fields
             of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes

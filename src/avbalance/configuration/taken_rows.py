@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avbalance.configuration.checks import member, validate
-from avbalance.configuration.table_schema import Table
+from avbalance.configuration.table_schema import Table, merge
 from avbalance.errors import UserError
 
 
@@ -60,18 +60,17 @@ def _complete(
         ((source, names),) = chosen.items()
         taken = complete[source]
         rows = _choose(taken, names, path, source)
-        own = {"defaults": {**taken.defaults, **table.defaults}, "each": table.each or taken.each}
+        own = {"defaults": merge(taken.defaults, table.defaults), "each": table.each or taken.each}
         if not table.columns and table.figure is None:
             own["columns"], own["claims"] = taken.columns, {**taken.claims, **table.claims}
     else:
         rows, own = {}, {}
         for source, names in chosen.items():
             taken = complete[source].spread()
-            defaults = {key: value for key, value in taken.defaults.items() if key not in table.defaults}
             for row, fields in _choose(taken, names, path, source).items():
-                rows[f"{source}_{row}"] = {**defaults, **fields}
+                rows[f"{source}_{row}"] = merge(merge(taken.defaults, table.defaults), fields)
     for row, fields in table.rows.items():
-        rows[row] = {**rows.get(row, {}), **fields}
+        rows[row] = merge(rows.get(row, {}), fields)
     content = table.model_dump(exclude_none=True, exclude={"rows_of"})
     complete[name] = part(name, validate(Table, {**content, **own, "rows": rows}, path))
 
