@@ -62,9 +62,10 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     names_optimizer = "optimizer" in own.get("training", {})
     combination = _combination(resolved, dataset, names_optimizer, is_probed=row.probe is not None)
     for kind, method in resolved.methods.items():
-        (chosen,) = method
+        ((chosen, options),) = method.items()
         try:
-            check(kind, chosen, signature.describe(kind, chosen).attributes, combination)
+            asked = replace(combination, options=options)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
         except UserError as error:
             raise UserError(f"{path}: {where}.{error}") from error
     if row.combine is not None:
