@@ -192,3 +192,14 @@ def test_stretch_multiplies_what_is_counted_in_epochs(read: Read) -> None:
     assert "stretch" not in training
     with pytest.raises(UserError, match=r"rows.twice.training.stretch"):
         read(mine="rows_of: base\nrows: {twice: {training: {stretch: 0}}}")
+
+
+def test_rows_without_which_a_table_takes_another_go_with_their_claims(project: Callable[..., Project]) -> None:
+    claim = "claims: {better: {text: It helps., metric: accuracy, relation: '>', left: cosine, right: joint}}\n"
+    base = BASE + "columns: [accuracy]\n" + claim
+    mine = project(base=base, mine="rows_of: base\nwithout: [cos*]\n").tables["mine"]
+    assert (list(mine.rows), mine.claims) == (["joint"], {})
+    with pytest.raises(UserError, match=r"mine.yaml: without: 'dosine' is not a row; did you mean 'cosine'"):
+        project(base=base, mine="rows_of: base\nwithout: [dosine]\n")
+    with pytest.raises(UserError, match=r"mine.yaml: without names rows that rows_of does not take"):
+        project(base=base, mine=base + "without: [cosine]\n")

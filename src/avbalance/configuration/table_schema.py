@@ -198,6 +198,7 @@ class Table(Strict):
             has neither columns nor a figure; or {table: all or some of its rows}. `defaults`, `each`, claims and fields
             of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes
             `mine_concat`.
+        without: Rows that are not taken, as patterns; claims about them are not either.
         columns: Names of columns. One with `*` is written out for every modality of the rows: `acc_*_alone`.
         combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
         each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
@@ -209,6 +210,7 @@ class Table(Strict):
     defaults: dict[str, Any] = {}
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
     rows_of: Name | Annotated[dict[Name, Literal["all"] | Names], Field(min_length=1)] | None = None
+    without: Names = []
     rows: dict[Name, dict[str, Any]] = {}
     combined: dict[Name, Combined] = {}
     columns: list[str] = []
@@ -228,6 +230,8 @@ class Table(Strict):
             raise ValueError("defaults apply to rows that are trained; leave them out of a computed table")
         if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
             raise ValueError(f"columns: {twice[0]!r} occurs twice; remove one")
+        if self.without and self.rows_of is None:
+            raise ValueError("without names rows that rows_of does not take; leave the rows themselves out")
         if self.rows_of is not None:  # the others are checked once all rows and `each` are known
             return self
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):
