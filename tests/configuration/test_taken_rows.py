@@ -148,7 +148,7 @@ def test_one_short_table_compares_a_method_with_all_others_on_every_dataset(
     content = yaml.safe_load(example)
     ((_, datasets),) = content["each"].items()
     rows = planned.project.rows["mine"]
-    others = planned.project.rows["grid_balancers"]
+    others = planned.project.rows["balance_grid_letter"]
     assert list(rows) == [f"{dataset}_{row}" for dataset in datasets for row in [*others, *content["rows"]]]
     assert {row.dataset for row in rows.values()} == set(datasets)
     assert sum("mine.head_first:HeadFirst" in row.methods["balancer"] for row in rows.values()) == len(datasets)
@@ -175,7 +175,7 @@ def test_a_scale_runs_a_part_of_a_table_without_the_claims_about_other_rows(proj
     base = BASE + "columns: [accuracy, acc_visual_alone]\nexpected: {cosine: {accuracy: 50}}\n" + claims
     tables = {"base": base, "mine": "rows_of: base\n", "some": "rows_of: {base: all}\ncolumns: [accuracy]\n"}
     part = project(rows={"base": ["jo*"]}, **tables)
-    assert {name: list(rows) for name, rows in part.rows.items()} == dict.fromkeys(tables, ["joint"])
+    assert {name: list(rows) for name, rows in part.rows.items()} == {name: ["joint"] for name in tables}
     assert list(part.tables["base"].claims) == list(part.tables["mine"].claims) == ["itself"]
     assert part.tables["base"].expected == {}
     with pytest.raises(UserError, match=r"miniature.yaml: rows.base: 'cosin' is not a row; did you mean 'cosine'"):
@@ -192,3 +192,14 @@ def test_stretch_multiplies_what_is_counted_in_epochs(read: Read) -> None:
     assert "stretch" not in training
     with pytest.raises(UserError, match=r"rows.twice.training.stretch"):
         read(mine="rows_of: base\nrows: {twice: {training: {stretch: 0}}}")
+
+
+def test_rows_without_which_a_table_takes_another_go_with_their_claims(project: Callable[..., Project]) -> None:
+    claim = "claims: {better: {text: It helps., metric: accuracy, relation: '>', left: cosine, right: joint}}\n"
+    base = BASE + "columns: [accuracy]\n" + claim
+    mine = project(base=base, mine="rows_of: base\nwithout: [cos*]\n").tables["mine"]
+    assert (list(mine.rows), mine.claims) == (["joint"], {})
+    with pytest.raises(UserError, match=r"mine.yaml: without: 'dosine' is not a row; did you mean 'cosine'"):
+        project(base=base, mine="rows_of: base\nwithout: [dosine]\n")
+    with pytest.raises(UserError, match=r"mine.yaml: without names rows that rows_of does not take"):
+        project(base=base, mine=base + "without: [cosine]\n")

@@ -1,6 +1,6 @@
 """The part of a table that a scale runs, and columns for every modality."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -9,27 +9,33 @@ from avbalance.configuration.resolved import ResolvedRow
 from avbalance.configuration.table_schema import Claim, Table
 
 
-def part_of(table: Table, patterns: list[str], path: Path, where: str) -> Table:
-    """Table with some of its rows, and without what speaks of the others: expected numbers, claims, combined rows.
+def matching(patterns: Sequence[str], rows: Mapping[str, object], path: Path, where: str) -> set[str]:
+    """Names of the rows that patterns match, in which `*`, `?` and `[...]` mean the same as in the shell.
 
     Args:
-        patterns: Names of rows, in which `*`, `?` and `[...]` match as in the shell.
         path, where: Place of the patterns, for errors.
 
     Raises:
         UserError: A pattern matches no row.
     """
+    matched: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(row, pattern) for row in table.rows):
-            member(path, where, "row", pattern, table.rows)
-    rows = {row: own for row, own in table.rows.items() if any(fnmatchcase(row, each) for each in patterns)}
-    combined = {row: own for row, own in table.combined.items() if set(own.rows) <= set(rows)}
-    known = {*rows, *combined}
+        found = {row for row in rows if fnmatchcase(row, pattern)}
+        if not found:
+            member(path, where, "row", pattern, rows)
+        matched |= found
+    return matched
+
+
+def with_rows(table: Table, names: Set[str]) -> Table:
+    """Table with some of its rows, and without what speaks of the others: expected numbers, claims, combined rows."""
+    combined = {row: own for row, own in table.combined.items() if names >= set(own.rows)}
+    known = {*names, *combined}
     return table.model_copy(
         update={
-            "rows": rows,
+            "rows": {row: own for row, own in table.rows.items() if row in names},
             "combined": combined,
-            "claims": {name: claim for name, claim in table.claims.items() if known.issuperset(_rows_of(claim))},
+            "claims": {name: claim for name, claim in table.claims.items() if known >= _rows_of(claim)},
             "expected": {row: numbers for row, numbers in table.expected.items() if table.each or row in known},
         }
     )

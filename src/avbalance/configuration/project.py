@@ -8,7 +8,7 @@ from typing import Any
 from avbalance import registry
 from avbalance.configuration import rows, signature
 from avbalance.configuration.checks import Model, member, read_yaml, resolve_method, validate
-from avbalance.configuration.parts import part_of, write_out_columns
+from avbalance.configuration.parts import matching, with_rows, write_out_columns
 from avbalance.configuration.references import check_references
 from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
@@ -159,7 +159,9 @@ def _take_parts(given: dict[str, Table], files: Mapping[str, Path], scale: Scale
     """Tables with all rows that they take from others and that the scale runs, each written out."""
 
     def part(name: str, table: Table) -> Table:
-        return part_of(table, scale.rows[name], path, f"rows.{name}") if name in scale.rows else table
+        if name not in scale.rows:
+            return table
+        return with_rows(table, matching(scale.rows[name], table.rows, path, f"rows.{name}"))
 
     return {name: table.spread() for name, table in take_rows(given, files, part).items()}
 

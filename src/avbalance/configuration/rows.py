@@ -10,7 +10,7 @@ from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
 from avbalance.configuration.schema import Dataset, RowTraining
-from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
+from avbalance.configuration.table_schema import HEAD, Combining, Row, Table, merge
 from avbalance.configuration.trials import resolve_trials
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
@@ -41,7 +41,7 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
 
 def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     where, own = f"rows.{name}", table.rows[name]
-    row = validate(Row, {**table.defaults, **own}, path, where)
+    row = validate(Row, merge(table.defaults, own), path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:
@@ -83,9 +83,10 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
 def _check_methods(row: ResolvedRow, combination: Combination, place: str) -> None:
     """Refuse methods that lack what they need of each other."""
     for kind, method in row.methods.items():
-        (chosen,) = method
+        ((chosen, options),) = method.items()
         try:
-            check(kind, chosen, signature.describe(kind, chosen).attributes, combination)
+            asked = replace(combination, options=options)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
         except UserError as error:
             raise UserError(f"{place}.{error}") from error
 

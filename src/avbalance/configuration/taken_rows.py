@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from avbalance.configuration.checks import member, validate
-from avbalance.configuration.table_schema import Table
+from avbalance.configuration.parts import matching, with_rows
+from avbalance.configuration.table_schema import Table, merge
 from avbalance.errors import UserError
 
 
@@ -60,20 +61,21 @@ def _complete(
         ((source, names),) = chosen.items()
         taken = complete[source]
         rows = _choose(taken, names, path, source)
-        own = {"defaults": {**taken.defaults, **table.defaults}, "each": table.each or taken.each}
+        own: dict[str, Any] = {"defaults": merge(taken.defaults, table.defaults), "each": table.each or taken.each}
         if not table.columns and table.figure is None:
             own["columns"], own["claims"] = taken.columns, {**taken.claims, **table.claims}
     else:
         rows, own = {}, {}
         for source, names in chosen.items():
             taken = complete[source].spread()
-            defaults = {key: value for key, value in taken.defaults.items() if key not in table.defaults}
             for row, fields in _choose(taken, names, path, source).items():
-                rows[f"{source}_{row}"] = {**defaults, **fields}
+                rows[f"{source}_{row}"] = merge(merge(taken.defaults, table.defaults), fields)
+    left_out = matching(table.without, rows, path, "without")
     for row, fields in table.rows.items():
-        rows[row] = {**rows.get(row, {}), **fields}
-    content = table.model_dump(exclude_none=True, exclude={"rows_of"})
-    complete[name] = part(name, validate(Table, {**content, **own, "rows": rows}, path))
+        rows[row] = merge(rows.get(row, {}), fields)
+    content = table.model_dump(exclude_none=True, exclude={"rows_of", "without"})
+    whole = validate(Table, {**content, **own, "rows": rows}, path)
+    complete[name] = part(name, with_rows(whole, rows.keys() - left_out) if left_out else whole)
 
 
 def _choose(table: Table, names: str | list[str], path: Path, source: str) -> dict[str, dict[str, Any]]:
