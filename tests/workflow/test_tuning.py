@@ -6,7 +6,7 @@ from typing import Any
 
 from checkout import NOTHING, Checkout
 
-ROW = "concat: {training: {optimizer: sgd, learning_rate: 0.0001}, trials: [{}, {training: {learning_rate_factor: 300}}]}"
+ROW = "concat: {training: {learning_rate: 0.0001}, trials: [{}, {training: {learning_rate_factor: 300}}]}"
 
 
 def recipe_of(folder: Path) -> Any:  # noqa: ANN401
