@@ -42,14 +42,16 @@ def with_chosen_options(recipe: dict[str, Any]) -> dict[str, Any]:
 def run(recipe: dict[str, Any], out: Path) -> None:
     """Publish `tuned.json` with all trials and the choice; parameters are those of `cli.OPTIONS`.
 
-    The file holds {"chosen": place, "trials": [{"run": folder, each metric of MEASURED, "options"}]}.
+    The file holds {"chosen": place, "trials": [{"run": folder, "seed", each metric of MEASURED, "options"}]}.
     """
     trials = []
     for number, options in enumerate(recipe["settings"]["trials"]):
         folder = Path(recipe["inputs"][f"trial_{number}"])
-        store.open_artifact(folder)
+        seed = store.open_artifact(folder)["recipe"]["settings"]["seed"]
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        trials.append({"run": str(folder), **{name: metrics[name] for name in MEASURED}, "options": options})
+        trials.append(
+            {"run": str(folder), "seed": seed, **{name: metrics[name] for name in MEASURED}, "options": options}
+        )
     with store.publish(out, recipe) as unfinished:
         content = json.dumps({"chosen": choose(trials), "trials": trials}, indent=1, allow_nan=False)
         (unfinished / FILE).write_text(content + "\n", encoding="utf-8")
