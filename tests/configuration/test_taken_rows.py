@@ -148,7 +148,7 @@ def test_one_short_table_compares_a_method_with_all_others_on_every_dataset(
     content = yaml.safe_load(example)
     ((_, datasets),) = content["each"].items()
     rows = planned.project.rows["mine"]
-    others = planned.project.rows["grid_balancers"]
+    others = planned.project.rows["balance_grid_letter"]
     assert list(rows) == [f"{dataset}_{row}" for dataset in datasets for row in [*others, *content["rows"]]]
     assert {row.dataset for row in rows.values()} == set(datasets)
     assert sum("mine.head_first:HeadFirst" in row.methods["balancer"] for row in rows.values()) == len(datasets)
