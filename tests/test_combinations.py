@@ -117,7 +117,12 @@ def heads_of(balancer: str) -> list[str]:
 def fusions_of(balancer: str) -> list[str]:
     """All fusions that a method can be trained with."""
     method = BALANCERS[balancer]
-    return [f for f in method.requires_fusion or FUSIONS if not (method.keeps_apart and FUSIONS[f].mixes)]
+    return [
+        f
+        for f in method.requires_fusion or FUSIONS
+        if not (method.keeps_apart and FUSIONS[f].mixes)
+        and not (method.keeps_encoders_apart and FUSIONS[f].joins_stages)
+    ]
 
 
 def combinations(fusion: str, balancer: str) -> list[Methods]:
@@ -243,6 +248,8 @@ def test_every_combination_that_the_declarations_admit_is_tested() -> None:
             continue
         tasks = {"single_label", "multi_label"} & {*loss["tasks"]} & {*balancer["tasks"]}
         if balancer["keeps_apart"] and fusion["mixes"]:
+            continue
+        if balancer["keeps_encoders_apart"] and fusion["joins_stages"]:
             continue
         if balancer["requires_fusion"] and fusion["name"] not in balancer["requires_fusion"]:
             continue
