@@ -178,11 +178,13 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool, is_p
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
     ((loss, loss_options),) = row.methods["loss"].items()
     (head,), (fusion,) = row.methods["head"], row.methods["fusion"]
+    of_fusion = signature.describe("fusion", fusion).attributes
     return Combination(
         encoders,
         task=dataset.task,
         fusion=fusion,
-        mixes=bool(signature.describe("fusion", fusion).attributes["mixes"]),
+        mixes=bool(of_fusion["mixes"]),
+        joins_stages=bool(of_fusion["joins_stages"]),
         head=head,
         loss=loss,
         loss_weight=loss_options.get("weight", 1),
