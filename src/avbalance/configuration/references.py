@@ -157,7 +157,7 @@ def _check_figure(
         for name, row in rows.items():
             if row.probe is None and name != baseline:
                 raise UserError(f"{path}: rows.{name}: {kind!r} shows probes; write probe: {{layers: [...]}}")
-        probed = [pattern for pattern in REGISTRY if class_of(pattern).reads == "layers"]
+        probed = [pattern for pattern in REGISTRY if "layers" in class_of(pattern).reads]
         member(path, "figure.column", "column of probes", options["column"], probed)
         layers = sorted({layer for row in rows.values() if row.probe is not None for layer in row.probe.layers})
         branch = options["branch"]

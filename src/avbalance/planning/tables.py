@@ -104,7 +104,8 @@ def _cells(
     (fusion,) = row.methods["fusion"]
     joins_stages = signature.describe("fusion", fusion).attributes["joins_stages"]  # no encoder stands alone
     traits = traits_of(row, plan.project.datasets[row.dataset])
-    reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
+    columns = [column for column in map(find_column, column_names(table)) if column.applies(traits)]
+    reads = {role for column in columns for role in column.reads}
     alone = {modality: row.alone(modality) for modality in row.modalities if "alone" in reads and is_joint}
     if row.combine is not None and row.combine.members != "alone":
         _check_apart(list(probes))

@@ -52,6 +52,13 @@ class Sample(NamedTuple):
     seeds: Spread | None
 
 
+class Contrast(NamedTuple):
+    """A difference of means and the independent parts of its variance; None if its spread is unknown."""
+
+    mean: float
+    parts: list[Spread] | None
+
+
 def t_interval(values: NDArray[np.floating]) -> Estimate:
     """Mean of [n] values, with the half width t_{0.975, n-1} s / sqrt(n) of its 95 % interval."""
     n = len(values)
@@ -110,27 +117,63 @@ def difference(left: Sample, right: Sample | None = None) -> Difference:
     V^2 / sum_k V_k^2 / df_k. A single number for each seed has no part of clips. One seed is tested by its clips alone,
     by McNemar's exact test if each clip is right or wrong; one seed against several is not tested.
     """
+    found = _tested(contrast(left, right), ALPHA)
+    of_one_seed = right is not None and left.seeds is None and found.p is not None and found.low < found.high
+    if right is not None and of_one_seed and set(np.unique([left.values, right.values])) <= {0.0, 100.0}:
+        return found._replace(p=round(mcnemar(left.values > right.values, left.values < right.values), 9))
+    return found
+
+
+def mean_difference(contrasts: Sequence[Contrast], num_compared: int = 1) -> Difference:
+    """Mean of the differences on D independent datasets, with an interval that holds for all compared means at once.
+
+    The variance of the mean has all parts of all datasets, each divided by D^2, and Satterthwaite's degrees of freedom.
+    It is of these datasets: others would differ from them, too. The level is Bonferroni's, 1 - 0.05 / num_compared, so
+    that with probability 0.95 all the intervals contain their means, however these depend on each other; p is
+    multiplied by num_compared. benchmarks/leaderboard.py measures this probability.
+
+    Args:
+        contrasts: Of each dataset; one without a known spread leaves the mean without an interval.
+        num_compared: Number of means that are compared.
+    """
+    num_data = len(contrasts)
+    parts = [part._replace(variance=part.variance / num_data**2) for each in contrasts for part in each.parts or ()]
+    is_known = all(each.parts is not None for each in contrasts)
+    mean = float(np.mean([each.mean for each in contrasts]))
+    found = _tested(Contrast(mean, parts if is_known else None), ALPHA / num_compared)
+    return found if found.p is None else found._replace(p=min(1.0, found.p * num_compared))
+
+
+def contrast(left: Sample, right: Sample | None = None) -> Contrast:
+    """Mean of left - right, or of left alone, and the parts of its variance (`difference`)."""
     sides = [left] if right is None else [left, right]
     by_clip = left.values.mean(axis=0) - (0.0 if right is None else right.values.mean(axis=0))
     mean = float(by_clip.mean())
     parts = [side.seeds for side in sides if side.seeds is not None]
     if (len(by_clip) == 1 and not parts) or len(parts) not in (0, len(sides)):
-        return Difference(round(mean, 9), -np.inf, np.inf)
+        return Contrast(mean, None)
     if len(by_clip) > 1:
         shared = sum(_residual(side.values) for side in sides)
         variance = float(by_clip.var(ddof=1)) / len(by_clip) - shared
         parts.append(Spread(max(variance, 0.0), len(by_clip) - 1.0))
+    return Contrast(mean, parts)
+
+
+def _tested(contrast: Contrast, alpha: float) -> Difference:
+    """The t-test of a contrast, with the ends of its 1 - alpha interval.
+
+    Rounded so that the order of summation, which differs with the number of threads, does not show.
+    """
+    mean, parts = contrast
+    if parts is None:
+        return Difference(round(mean, 9), -np.inf, np.inf)
     total = sum(part.variance for part in parts)
     if total == 0:
         return Difference(round(mean, 9), round(mean, 9), round(mean, 9), float(round(mean, 9) == 0))
     df = total**2 / sum(part.variance**2 / part.df for part in parts)
-    half_width = float(stats.t.ppf((1 + LEVEL) / 2, df) * np.sqrt(total))
+    half_width = float(stats.t.ppf(1 - alpha / 2, df) * np.sqrt(total))
     p = float(2 * stats.t.sf(abs(mean) / np.sqrt(total), df))
-    if right is not None and left.seeds is None and set(np.unique([left.values, right.values])) <= {0.0, 100.0}:
-        p = mcnemar(left.values > right.values, left.values < right.values)
-    # Rounded so that the order of summation, which differs with the number of threads, does not show.
-    low, high = mean - half_width, mean + half_width
-    return Difference(round(mean, 9), round(low, 9), round(high, 9), round(p, 9))
+    return Difference(round(mean, 9), round(mean - half_width, 9), round(mean + half_width, 9), round(p, 9))
 
 
 def _residual(values: NDArray[np.float64]) -> float:
