@@ -22,7 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "aug": {"every": 1, "train_added": True},
     "fine_tuning": {"frozen_epochs": 0},  # frozen encoders have no gradient
     "greedy": {"start": 0},
-    "mslr": {"rates": {"audio": 0.5}},
+    "mslr": {"rates": [1.0, 0.5]},
     "reconboost": {"first": 1, "second": 1},
 }
 """Options with which a method does what it is for, where the default does not."""

@@ -111,7 +111,7 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(("scale", "num_more"), [("laptop", 2), ("paper", 6)])
 def test_heads_are_measured_on_runs_that_do_not_stop_early(scale: str, num_more: int) -> None:
     """The table has all but the two uni-modal cosine heads; at scale paper its own runs stop early on AV-MNIST."""
-    planned = plan.make(ROOT, {"scale": scale, "tables": ["avmnist_balancers"], "seeds": [0]})
+    planned = plan.make(ROOT, {"scale": scale, "tables": ["balance_avmnist"], "seeds": [0]})
     (table,) = (artifact.recipe for artifact in planned.artifacts.values() if artifact.folder == f"tables/{scale}")
     measured = {
         path

@@ -1,7 +1,7 @@
 """Requirements that methods declare on their row, in one list for errors, for the catalogue and for fusions."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from avbalance.errors import UserError
@@ -29,6 +29,7 @@ class Combination:
         encoders: {modality: encoder}.
         mixes: True if a stream of the fusion depends on more than one modality.
         optimizer: None if the row names its optimiser itself, to show what a method does under it.
+        options: {option: value} of the method that is checked.
     """
 
     encoders: Mapping[str, Encoder]
@@ -41,6 +42,7 @@ class Combination:
     is_pretrained: bool = False
     is_probed: bool = False
     optimizer: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ def _without_maps(row: Combination) -> str:
 
 def _modalities(row: Combination, is_met: bool) -> str:
     return "" if is_met else ", ".join(row.encoders)
+
+
+def _too_many(row: Combination, options: Sequence[str]) -> str:
+    numbers = {option: len(row.options.get(option) or ()) for option in options}
+    return ", ".join(
+        f"{number} for {', '.join(row.encoders)}" for number in numbers.values() if number > len(row.encoders)
+    )
 
 
 REQUIREMENTS = (
@@ -167,6 +176,7 @@ REQUIREMENTS = (
         "it scales gradients, which other optimizers undo: train the table with optimizer: sgd, or, to show this, name "
         "the optimizer in the row's own training",
     ),
+    Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
     Requirement("uses_teachers", "the row's uni-modal runs, which are trained first", lambda *_: "", ""),
 )

@@ -1,6 +1,6 @@
 """Data that pass between datasets, model and balancer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +52,18 @@ def mean_over_positions(features: dict[str, Tensor]) -> dict[str, Tensor]:
         modality: feature if feature.dim() == 2 else feature.flatten(2).mean(dim=2)
         for modality, feature in features.items()
     }
+
+
+def in_order(names: Iterable[str], values: Sequence[float] | None, rest: float) -> dict[str, float]:
+    """{name: its value}, with the values in the order of the names, and `rest` for names beyond their end.
+
+    Raises:
+        ValueError: There are more values than names.
+    """
+    names, values = list(names), list(values or ())
+    if len(values) > len(names):
+        raise ValueError(f"found {len(values)} values for {', '.join(names)}; give at most one for each")
+    return dict(zip(names, [*values, *[rest] * (len(names) - len(values))], strict=True))
 
 
 class Loader(Protocol):

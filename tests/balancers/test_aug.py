@@ -81,7 +81,7 @@ def test_added_layers_keep_their_first_weights_unless_they_are_trained(train_add
 
 def test_logits_of_a_modality_sum_its_layers_and_those_of_all_have_their_shares() -> None:
     torch.manual_seed(0)
-    head = load("head", {"boosted": {"hidden": 4, "shares": {"audio": 0.4}}}, {"audio": 2, "visual": 3}, 3)
+    head = load("head", {"boosted": {"hidden": 4, "shares": [0.4]}}, {"audio": 2, "visual": 3}, 3)
     streams = {"audio": torch.randn(5, 2), "visual": torch.randn(5, 3)}
     head.add_layer("audio")
     z = {m: head.by_layer(m, streams[m]) for m in streams}

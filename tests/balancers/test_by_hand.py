@@ -76,7 +76,7 @@ def mlb(s: Numbers) -> Numbers:
 
 
 def mslr(rate: float, accuracy: float, before: float) -> Numbers:
-    balancer = build({"mslr": {"rates": {"audio": rate}}})
+    balancer = build({"mslr": {"rates": [1.0, rate]}})
     balancer.accuracies[-1] = before
     balancer.validate = lambda loaders: t(accuracy, accuracy)
     train_one_step(balancer, random_batch(), epoch=1)

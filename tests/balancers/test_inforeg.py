@@ -1,15 +1,13 @@
 from math import exp, tanh
 
 import numpy as np
-import pytest
 import torch
 
 from affine import DIMS, build, gradients, random_batch, sgd, start
-from avbalance.errors import UserError
 
 
 def test_the_first_step_of_an_epoch_is_that_of_masked_losses_and_later_the_leader_is_pulled_back() -> None:
-    balancer, plain = build({"inforeg": {"b": {"visual": 0.3}}}), build("masked_losses")
+    balancer, plain = build({"inforeg": {"b": [0.3]}}), build("masked_losses")
     batches = [random_batch(seed=seed) for seed in range(3)]
     start(balancer, batches[0])
     before = {name: weight.detach().clone() for name, weight in balancer.named_parameters()}
@@ -47,6 +45,5 @@ def test_a_trace_is_the_sum_of_mean_squared_gradients_and_a_closed_window_pulls_
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_strength_of_no_modality_is_refused() -> None:
-    with pytest.raises(UserError, match="b of 'video'; allowed: visual, audio"):
-        build({"inforeg": {"b": {"video": 0.1}}})
+def test_strengths_are_in_the_order_of_the_modalities() -> None:
+    assert build({"inforeg": {"b": [0.95, 0.1]}}).b == {"visual": 0.95, "audio": 0.1}

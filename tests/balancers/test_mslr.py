@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from affine import DIMS, build, gradients, packed_loaders, random_batch, sgd, start
-from avbalance.errors import UserError
 
 
 def test_fixed_rates_scale_all_that_serves_one_modality_alone() -> None:
-    balancer, joint = build({"mslr": {"rates": {"audio": 0.5}, "adaptive": False}}), build("joint")
+    balancer, joint = build({"mslr": {"rates": [1.0, 0.5], "adaptive": False}}), build("joint")
     batch = random_batch()
     found, expected = gradients(start(balancer, batch, epoch=1), batch), gradients(joint, batch)
     for name, gradient in expected.items():
@@ -39,6 +38,8 @@ def test_the_factor_is_the_accuracy_over_its_mean_in_the_epochs_before(tmp_path:
     assert balancer.model.training
 
 
-def test_a_rate_of_no_modality_is_refused() -> None:
-    with pytest.raises(UserError, match="rate of 'video'; allowed: visual, audio"):
-        build({"mslr": {"rates": {"video": 0.1}}})
+def test_rates_are_in_the_order_of_the_modalities_and_1_beyond_their_end() -> None:
+    assert build({"mslr": {"rates": [0.3]}}).rates == {"visual": 0.3, "audio": 1.0}
+    assert build({"mslr": {"rates": [1.0, 0.3]}}).rates == {"visual": 1.0, "audio": 0.3}
+    with pytest.raises(ValueError, match="found 3 values for visual, audio; give at most one for each"):
+        build({"mslr": {"rates": [1, 2, 3]}})

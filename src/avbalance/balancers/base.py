@@ -31,6 +31,7 @@ class Balancer(nn.Module):
         needs_branch: True if an encoder must have an auxiliary branch, its option `branch`.
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
             its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
+        by_modality: Options that list a value for each modality, in the order of the modalities.
         uses_blend: True if the method receives blend weights, estimated on the row's own uni-modal and joint runs.
         uses_teachers: True if the method receives the trained models of the row's own uni-modal runs.
         curve_names: Names of the curves that the method records besides its loss, for columns `curve_<name>`;
@@ -48,6 +49,7 @@ class Balancer(nn.Module):
     weighs_heads: ClassVar[bool] = False
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False
+    by_modality: ClassVar[tuple[str, ...]] = ()
     uses_blend: ClassVar[bool] = False
     uses_teachers: ClassVar[bool] = False
     curve_names: ClassVar[tuple[str, ...]]

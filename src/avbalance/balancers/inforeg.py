@@ -8,11 +8,10 @@ from torch.optim import Optimizer
 
 from avbalance.balancers.masked_losses import MaskedLosses
 from avbalance.balancers.scores import mean_of_others, true_probabilities
-from avbalance.errors import UserError
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.ranges import NotNegative, Real
-from avbalance.types import Batch, Loaders, Output
+from avbalance.types import Batch, Loaders, Output, in_order
 
 WINDOW = 10
 
@@ -37,11 +36,12 @@ class InfoReg(MaskedLosses):
         model: The model to train.
         loss: Objective of the joint logits.
         gamma: Weight of the uni-modal losses.
-        b: b_m, {modality: strength}; 0.95 for a modality that is not named. {visual: 0.1} for CREMA-D.
+        b: b_m in the order of the modalities; 0.95 for those beyond its end. [0.95, 0.1], audio first, for CREMA-D.
         threshold: Least k of the window.
     """
 
     tasks = ("single_label",)
+    by_modality = ("b",)
     curve_names = ("window_<modality>",)
     traces: Tensor
     trace: Tensor
@@ -51,13 +51,11 @@ class InfoReg(MaskedLosses):
         model: Model,
         loss: Loss,
         gamma: NotNegative = 1.0,
-        b: dict[str, NotNegative] | None = None,
+        b: list[NotNegative] | None = None,
         threshold: Real = 0.05,
     ) -> None:
         super().__init__(model, loss, gamma)
-        if strange := set(b or {}) - set(model.encoders):
-            raise UserError(f"balancer InfoReg has b of {min(strange)!r}; allowed: {', '.join(model.encoders)}")
-        self.b = {m: (b or {}).get(m, 0.95) for m in model.encoders}
+        self.b = in_order(model.encoders, b, 0.95)
         self.threshold = threshold
         self.register_buffer("traces", torch.full([len(model.encoders), WINDOW + 1], nan))
         self.register_buffer("trace", torch.zeros(len(model.encoders)))

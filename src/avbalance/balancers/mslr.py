@@ -5,11 +5,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from avbalance.balancers.coefficients import Coefficients
-from avbalance.errors import UserError
 from avbalance.losses.base import Loss
 from avbalance.model import Model
 from avbalance.ranges import Count, Positive
-from avbalance.types import Batch, Loaders, Output
+from avbalance.types import Batch, Loaders, Output, in_order
 
 
 class MSLR(Coefficients):
@@ -26,7 +25,7 @@ class MSLR(Coefficients):
     Args:
         model: The model to train.
         loss: Its objective.
-        rates: l_m, {modality: factor}; 1 for a modality that is not named. {audio: 0.9, visual: 1.1} for CREMA-D.
+        rates: l_m in the order of the modalities; 1 for those beyond its end. [0.9, 1.1], audio first, for CREMA-D.
         adaptive: True for a_m from validation, which costs a pass over it an epoch.
         window: Number of epochs before, over which the mean is taken.
     """
@@ -34,6 +33,7 @@ class MSLR(Coefficients):
     tasks = ("single_label",)
     several_modalities = True
     scales_gradients = True
+    by_modality = ("rates",)
     accuracies: Tensor
     a: Tensor
 
@@ -41,14 +41,12 @@ class MSLR(Coefficients):
         self,
         model: Model,
         loss: Loss,
-        rates: dict[str, Positive] | None = None,
+        rates: list[Positive] | None = None,
         adaptive: bool = True,
         window: Count = 5,
     ) -> None:
         super().__init__(model, loss)
-        if strange := set(rates or {}) - set(model.encoders):
-            raise UserError(f"balancer MSLR has a rate of {min(strange)!r}; allowed: {', '.join(model.encoders)}")
-        self.rates = {m: (rates or {}).get(m, 1.0) for m in model.encoders}
+        self.rates = in_order(model.encoders, rates, 1.0)
         self.adaptive = adaptive
         self.register_buffer("accuracies", torch.full([window, len(model.encoders)], torch.nan))
         self.register_buffer("a", torch.ones(len(model.encoders)))

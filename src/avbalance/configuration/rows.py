@@ -9,8 +9,8 @@ from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
-from avbalance.configuration.schema import Dataset, Training
-from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
+from avbalance.configuration.schema import Dataset, RowTraining
+from avbalance.configuration.table_schema import HEAD, Combining, Row, Table, merge
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
 from avbalance.requirements import Combination, Encoder, check
@@ -33,14 +33,14 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
         member(path, "defaults.dataset", "dataset", row.dataset, scope.datasets)
     if row.encoder:
         _encoders(row.encoder, [], scope, path, "defaults.encoder")
-    validate(Training, _given_training(row.training, row.dataset, scope), path, "defaults.training")
+    validate(RowTraining, _given_training(row.training, row.dataset, scope), path, "defaults.training")
     for kind in METHODS_OF_ROW:
         resolve_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
 
 
 def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     where, own = f"rows.{name}", table.rows[name]
-    row = validate(Row, {**table.defaults, **own}, path, where)
+    row = validate(Row, merge(table.defaults, own), path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:
@@ -62,9 +62,10 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     names_optimizer = "optimizer" in own.get("training", {})
     combination = _combination(resolved, dataset, names_optimizer, is_probed=row.probe is not None)
     for kind, method in resolved.methods.items():
-        (chosen,) = method
+        ((chosen, options),) = method.items()
         try:
-            check(kind, chosen, signature.describe(kind, chosen).attributes, combination)
+            asked = replace(combination, options=options)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
         except UserError as error:
             raise UserError(f"{path}: {where}.{error}") from error
     if row.combine is not None:
@@ -121,7 +122,7 @@ def _training(own: Mapping[str, Any], dataset: str, scope: Scope, path: Path, wh
 
 def resolve_training(given: Mapping[str, Any], dataset: Dataset, path: Path, where: str) -> dict[str, Any]:
     """Every key of training; augmentation needs pictures to cut."""
-    training = validate(Training, given, path, where)
+    training = validate(RowTraining, given, path, where).stretched()
     if training.augment is None:
         return training.model_dump()
     augment = resolve_method("augmentation", training.augment, f"{path}: {where}.augment")

@@ -1,5 +1,6 @@
 """Schema of `config/tables/<name>.yaml`: a table, its rows, and the claims about it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -106,6 +107,14 @@ class Row(Strict):
         return self
 
 
+def merge(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a row over other fields of it; `training` is merged key by key."""
+    merged = {**given, **own}
+    if all(isinstance(fields.get("training"), Mapping) for fields in (given, own)):
+        merged["training"] = {**given["training"], **own["training"]}
+    return merged
+
+
 class Claim(Strict):
     """Sentence of the paper as a predicate over rows, judged by `results.claims.judge`.
 
@@ -184,9 +193,13 @@ class Table(Strict):
     """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
-        rows_of: Another table, whose rows, defaults and `each` this one takes; or {table: all or some of its rows}.
-            `defaults`, `each` and fields of `rows` take the place of what is taken. Of several tables, row `concat` of
-            table `mine` becomes `mine_concat`.
+        defaults: Fields of all rows, over which a row's own go; of `training` key by key.
+        rows_of: Another table, whose rows, defaults and `each` this one takes, and its columns and claims if this one
+            has neither columns nor a figure; or {table: all or some of its rows}. `defaults`, `each`, claims and fields
+            of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes
+            `mine_concat`.
+        without: Rows that are not taken, as patterns; claims about them are not either.
+        columns: Names of columns. One with `*` is written out for every modality of the rows: `acc_*_alone`.
         combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
         each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
             `concat` becomes `<value>_concat`; `expected` is by value, then by row.
@@ -197,6 +210,7 @@ class Table(Strict):
     defaults: dict[str, Any] = {}
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
     rows_of: Name | Annotated[dict[Name, Literal["all"] | Names], Field(min_length=1)] | None = None
+    without: Names = []
     rows: dict[Name, dict[str, Any]] = {}
     combined: dict[Name, Combined] = {}
     columns: list[str] = []
@@ -209,12 +223,15 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if not self.rows and self.rows_of is None:
             raise ValueError("rows is empty; give at least one, or rows_of")
-        if bool(self.columns) == (self.figure is not None):
+        takes_columns = self.rows_of is not None and not self.columns
+        if bool(self.columns) == (self.figure is not None) and not takes_columns:
             raise ValueError("give either columns (a table) or figure")
         if self.compute is not None and self.defaults:
             raise ValueError("defaults apply to rows that are trained; leave them out of a computed table")
         if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
             raise ValueError(f"columns: {twice[0]!r} occurs twice; remove one")
+        if self.without and self.rows_of is None:
+            raise ValueError("without names rows that rows_of does not take; leave the rows themselves out")
         if self.rows_of is not None:  # the others are checked once all rows and `each` are known
             return self
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):

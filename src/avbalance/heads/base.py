@@ -18,9 +18,11 @@ class Head(nn.Module):
         dims: {stream: dim}.
         num_classes: Number of logits.
         equal_dims: True if all streams, and so all features, must have one length.
+        by_modality: Options that list a value for each modality, in the order of the modalities.
     """
 
     equal_dims: ClassVar[bool] = False
+    by_modality: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, streams: dict[str, int], num_classes: int) -> None:
         super().__init__()

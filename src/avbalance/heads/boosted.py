@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from avbalance.errors import UserError
 from avbalance.heads.base import Head
 from avbalance.ranges import Count, NotNegative, Whole
+from avbalance.types import in_order
 
 
 class Boosted(Head):
@@ -25,9 +25,11 @@ class Boosted(Head):
         num_classes: Number of logits.
         hidden: Length of e_k.
         num_added: Layers of each stream beyond the first.
-        shares: w_s, {stream: factor}; 1 / M of M streams for one that is not named. {audio: 0.4, visual: 0.6} in the
-            authors' code.
+        shares: w_s in the order of the streams; 1 / M of M streams for those beyond its end. [0.4, 0.6], audio first,
+            in the authors' code.
     """
+
+    by_modality = ("shares",)
 
     def __init__(
         self,
@@ -35,13 +37,11 @@ class Boosted(Head):
         num_classes: int,
         hidden: Count = 256,
         num_added: Whole = 10,
-        shares: dict[str, NotNegative] | None = None,
+        shares: list[NotNegative] | None = None,
     ) -> None:
         super().__init__(streams, num_classes)
-        if strange := set(shares or {}) - set(streams):
-            raise UserError(f"head Boosted has a share of {min(strange)!r}; allowed: {', '.join(streams)}")
         self.hidden, self.num_layers = hidden, 1 + num_added
-        self.shares = {s: (shares or {}).get(s, 1 / len(streams)) for s in streams}
+        self.shares = in_order(streams, shares, 1 / len(streams))
         self.layers = nn.ModuleDict({s: nn.Linear(dim, self.num_layers * hidden) for s, dim in streams.items()})
         self.classifier = nn.Linear(hidden, num_classes)
         for s in streams:

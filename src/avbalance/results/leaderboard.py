@@ -10,7 +10,7 @@ import pandas as pd
 from avbalance.errors import UserError
 from avbalance.results.columns.base import Header
 from avbalance.results.columns.cost import Passes, TrainSeconds
-from avbalance.results.comparisons import contrast_rows
+from avbalance.results.comparisons import contrast_rows, exact_difference
 from avbalance.results.over_datasets import OnDataset
 from avbalance.results.statistics import Contrast, Difference, mean_difference, ranks
 
@@ -41,7 +41,7 @@ class Standing:
     ranks: list[float] = field(default_factory=list)
     passes: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    gain: Difference = Difference(0.0, 0.0, 0.0)
+    gain: Difference = field(default_factory=lambda: exact_difference(0.0))
 
 
 def rank_methods(
@@ -72,9 +72,7 @@ def rank_methods(
     return sorted(standings.values(), key=lambda standing: -standing.gain.difference)
 
 
-def _enter(
-    standings: Mapping[str, Standing], dataset: OnDataset, column: Header, baselines: Sequence[str]
-) -> None:
+def _enter(standings: Mapping[str, Standing], dataset: OnDataset, column: Header, baselines: Sequence[str]) -> None:
     """Add what one dataset says about each method."""
     cells = dataset.cells(column.name)
     means = {method: column.better * float(cell.means().mean()) for method, cell in cells.items()}
