@@ -130,7 +130,7 @@ def frame_of(standings: Sequence[Standing]) -> pd.DataFrame:
                 "low": each.gain.low if np.isfinite(each.gain.low) else np.nan,
                 "high": each.gain.high if np.isfinite(each.gain.high) else np.nan,
                 "adjusted_p": np.nan if each.gain.p is None else each.gain.p,
-                "compared_with": ", ".join(dict.fromkeys(each.budgets)),
+                "compared_with": "; ".join(dict.fromkeys(each.budgets)),
                 "rank": float(np.mean(each.ranks)),
                 "passes": geometric_mean(each.passes),
                 "seconds": geometric_mean(each.seconds),
