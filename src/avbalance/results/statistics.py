@@ -132,7 +132,7 @@ def mean_difference(contrasts: Sequence[Contrast], num_compared: int = 1) -> Dif
     The variance of the mean has all parts of all datasets, each divided by D^2, and Satterthwaite's degrees of freedom.
     It is of these datasets: others would differ from them, too. The level is Bonferroni's, 1 - 0.05 / num_compared, so
     that with probability 0.95 all the intervals contain their means, however these depend on each other; p is
-    multiplied by num_compared. benchmarks/leaderboard.py measures this probability.
+    multiplied by num_compared. In generated tables all do in 97 to 100 of 100 (benchmarks/over_datasets.py).
 
     Args:
         contrasts: Of each dataset; one without a known spread leaves the mean without an interval.
@@ -220,13 +220,12 @@ class Correlation(NamedTuple):
 def rank_correlations(x: NDArray[np.floating], y: NDArray[np.floating], draws: int = 2000) -> list[Correlation | None]:
     """Spearman's correlation over methods on each dataset, and last the mean over datasets that have one.
 
-    None stands for a dataset of fewer than LEAST_METHODS.
+    None stands for a dataset with fewer than LEAST_METHODS, or with equal values of all.
 
     The intervals are percentiles of a bootstrap over methods. A method's point contains the noise of its own seeds, so
-    methods drawn anew bring it along: 92 to 98 of 100 intervals contain the correlation that such noisy means of ever
-    more methods would have (benchmarks/over_datasets.py). If seeds were drawn anew as well, their noise would count
-    twice, and fewer intervals would contain a strong correlation. For the mean over datasets the same methods are drawn
-    on all of them.
+    methods drawn anew bring it along: 93 to 97 of 100 intervals contain the correlation that such noisy means of ever
+    more methods would have (benchmarks/over_datasets.py). Seeds drawn anew within a method would count their noise
+    twice. For the mean over datasets the same methods are drawn on all of them.
 
     Args:
         x, y: [datasets, methods], NaN where a method is missing.
@@ -238,17 +237,18 @@ def rank_correlations(x: NDArray[np.floating], y: NDArray[np.floating], draws: i
     of_draws = []
     for own_x, own_y in zip(x, y, strict=True):
         n = int((~np.isnan(own_x)).sum())
-        if n < LEAST_METHODS:
+        rho = float(spearman(own_x[None], own_y[None])[0])
+        if n < LEAST_METHODS or np.isnan(rho):
             found.append(None)
             continue
-        of_draws.append(_spearman(own_x[drawn], own_y[drawn]))
-        found.append(_correlation(float(_spearman(own_x[None], own_y[None])[0]), of_draws[-1], n))
+        of_draws.append(spearman(own_x[drawn], own_y[drawn]))
+        found.append(_correlation(rho, of_draws[-1], n))
     known = [each.rho for each in found if each is not None]
     mean = _correlation(float(np.mean(known)), np.mean(of_draws, axis=0), num_methods) if known else None
     return [*found, mean]
 
 
-def _spearman(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+def spearman(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
     """Correlation of the ranks of [draws, methods], without NaN, [draws]; NaN where all are equal."""
     a, b = (stats.rankdata(each, axis=1, nan_policy="omit") for each in (x, y))
     a, b = (each - np.nanmean(each, axis=1, keepdims=True) for each in (a, b))

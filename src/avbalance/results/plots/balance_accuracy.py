@@ -89,7 +89,7 @@ def aligned(panels: Sequence[Panel]) -> tuple[NDArray[np.float64], NDArray[np.fl
 def text_of(correlation: Correlation | None) -> str:
     """A correlation with its interval."""
     if correlation is None:
-        return f"fewer than {LEAST_METHODS} methods, so no ρ"
+        return f"no ρ, for fewer than {LEAST_METHODS} methods differ"
     rho, low, high = (number(value, 2, sign=True) for value in correlation[:3])
     return f"ρ {rho} ({low} to {high}), {correlation.n} methods"
 
@@ -101,7 +101,7 @@ def caption_of(
     x, y = columns
     caption = f"Change of {x.heading} and of {y.heading} from {baseline}, means over seeds; a point a method. "
     if correlations[-1] is None:
-        return caption + f"With fewer than {LEAST_METHODS} methods on each dataset no correlation is shown."
+        return caption + f"No correlation is shown, for fewer than {LEAST_METHODS} methods differ."
     caption += (
         f"ρ: Spearman's correlation over methods, with a {100 * LEVEL:.0f} % bootstrap interval, methods drawn anew. "
         "A method brings the noise of its seeds along, which draws ρ towards 0. "
@@ -169,7 +169,8 @@ def draw_panels(
 def _scatter(axes: Axes, changes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw the points; those far beyond the others stand at the edge. Returns where they stand, [methods, 2]."""
     quartiles = np.quantile(changes, [0.25, 0.75], axis=0)
-    reach = 1.5 * np.maximum(quartiles[1] - quartiles[0], 1e-9)
+    distance = quartiles[1] - quartiles[0]
+    reach = np.where(distance > 0, 1.5 * distance, np.inf)
     low = np.maximum(changes.min(axis=0), quartiles[0] - reach)
     high = np.minimum(changes.max(axis=0), quartiles[1] + reach)
     low, high = np.minimum(low, 0), np.maximum(high, 0)

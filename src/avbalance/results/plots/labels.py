@@ -29,7 +29,7 @@ def label_points(figure: Figure, panels: Sequence[tuple[Axes, NDArray[np.float64
     for axes, points, labels in panels:
         places = axes.transData.transform(points)
         taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in places]
-        distances = np.sort(np.linalg.norm(places[:, None] - places[None], axis=2), axis=1)[:, 1:4].mean(axis=1)
+        distances = np.sort(np.linalg.norm(places[:, None] - places[None], axis=2), axis=1)[:, 1:4].sum(axis=1)
         for index in np.argsort(-distances, kind="stable"):
             for align, right, up in PLACES:
                 text = axes.annotate(

@@ -142,7 +142,8 @@ def draw_leaderboard(standings: Sequence[Standing], column: Column) -> Figure:
         _draw_line(axes, y, standing, (low, high))
         _write_numbers(axes, y, standing, column.digits + 1)
     for name, place in POINTS.items():
-        _write(axes, -1.2, name, place, "bold")
+        _write(axes, -1.0, name, place, "bold")
+    axes.set_title(" ", fontsize=9)  # room for these headings
     for standing in standings:
         if standing.role == "reference" and low < standing.gain.difference < high:
             axes.axvline(standing.gain.difference, color=ORANGE, lw=0.8, ls=":", zorder=0)
