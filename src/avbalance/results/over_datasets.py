@@ -5,6 +5,7 @@ the method's name.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from os.path import commonprefix
 from typing import NamedTuple
 
 from avbalance.errors import UserError
@@ -43,14 +44,19 @@ def check_methods(asked: Sequence[str], datasets: Mapping[str, Collection[str]])
         datasets: {dataset: names of its rows}.
 
     Raises:
-        UserError: One has none; gives the nearest name, without a prefix where that is known.
+        UserError: One has none; gives the nearest name.
     """
     prefixes = {dataset: prefix_of(names, asked[0]) for dataset, names in datasets.items()}
+    if all(
+        prefix is None for prefix in prefixes.values()
+    ):  # the first one has none, so prefixes are guessed for a hint
+        common = {dataset: commonprefix(list(names)) for dataset, names in datasets.items()}
+        prefixes = {dataset: start[: start.rfind("_") + 1] for dataset, start in common.items()}
     known = {
-        name.removeprefix(prefixes[dataset] or "")
-        for dataset, names in datasets.items()
-        for name in names
-        if prefixes[dataset] is not None or all(prefix is None for prefix in prefixes.values())
+        name.removeprefix(prefix)
+        for dataset, prefix in prefixes.items()
+        if prefix is not None
+        for name in datasets[dataset]
     }
     for method in asked:
         if method not in known:
