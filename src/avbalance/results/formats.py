@@ -52,6 +52,13 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
     return text if 1 < n == num_seeds else f"{text} ({seeds})"
 
 
+def plain_cell(value: float | str | None, digits: int) -> str:
+    """A text, a number, or a dash where there is none."""
+    if isinstance(value, str):
+        return value
+    return "–" if value is None else number(value, digits)
+
+
 def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
     """Printed rows of the frame, in its order."""
     digits = {column.name: column.digits for column in columns}
