@@ -26,6 +26,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reconboost": {"first": 1, "second": 1},
 }
 """Options with which a method does what it is for, where the default does not."""
+AT_WORK: dict[str, dict[str, Any]] = {
+    **OPTIONS,
+    "arl": {"asymmetric": True},
+    "mla": {"modify": True},
+    "opm": {"p_exe": 1.0},
+    "pmr": {"mu": 0.1},
+}
+"""Options with which a method decides or computes most."""
+LATE = 7
+"""An epoch in which all methods are at work."""
 
 
 class Affine(Encoder):

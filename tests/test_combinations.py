@@ -16,6 +16,7 @@ from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
+from avbalance.training.optimization import make_optimizer
 from avbalance.types import Batch, Loaders
 
 NUM_CLASSES = 3
@@ -116,7 +117,12 @@ def heads_of(balancer: str) -> list[str]:
 def fusions_of(balancer: str) -> list[str]:
     """All fusions that a method can be trained with."""
     method = BALANCERS[balancer]
-    return [f for f in method.requires_fusion or FUSIONS if not (method.keeps_apart and FUSIONS[f].mixes)]
+    return [
+        f
+        for f in method.requires_fusion or FUSIONS
+        if not (method.keeps_apart and FUSIONS[f].mixes)
+        and not (method.keeps_encoders_apart and FUSIONS[f].joins_stages)
+    ]
 
 
 def combinations(fusion: str, balancer: str) -> list[Methods]:
@@ -243,6 +249,8 @@ def test_every_combination_that_the_declarations_admit_is_tested() -> None:
         tasks = {"single_label", "multi_label"} & {*loss["tasks"]} & {*balancer["tasks"]}
         if balancer["keeps_apart"] and fusion["mixes"]:
             continue
+        if balancer["keeps_encoders_apart"] and fusion["joins_stages"]:
+            continue
         if balancer["requires_fusion"] and fusion["name"] not in balancer["requires_fusion"]:
             continue
         num_sizes = 1 if fusion["two_modalities"] or balancer["two_modalities"] else 2
@@ -252,12 +260,15 @@ def test_every_combination_that_the_declarations_admit_is_tested() -> None:
     assert expected > 1000
 
 
+TRAINING = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "clip_norm": 1.0}
+
+
 @pytest.mark.parametrize(("fusion", "balancer"), PAIRS)
 @pytest.mark.parametrize(("num_clips", "constant"), [(1, False), (8, True)])
 def test_a_step_keeps_every_number_finite(fusion: str, balancer: str, num_clips: int, constant: bool) -> None:
     for methods in combinations(fusion, balancer):
         built, batch = build(methods), clips(methods.task, num_clips, constant=constant)
-        optimizer = torch.optim.SGD(built.parameters(), lr=0.01)
+        optimizer = make_optimizer(built.groups(), TRAINING)
         built.start_epoch(0, Loaders([batch], [batch], [batch]), optimizer)
         terms = built.step(batch, optimizer)
         assert all(value.isfinite() for value in terms.values()), methods

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from avbalance.errors import UserError
@@ -28,6 +29,7 @@ class Combination:
     Attributes:
         encoders: {modality: encoder}.
         mixes: True if a stream of the fusion depends on more than one modality.
+        joins_stages: True if the fusion lets encoders exchange maps.
         optimizer: None if the row names its optimiser itself, to show what a method does under it.
         options: {option: value} of the method that is checked.
     """
@@ -36,6 +38,7 @@ class Combination:
     task: str = "single_label"
     fusion: str = "concat"
     mixes: bool = False
+    joins_stages: bool = False
     head: str = "linear"
     loss: str = "joint"
     loss_weight: float = 1.0
@@ -152,6 +155,12 @@ REQUIREMENTS = (
         "choose concat, or another method",
     ),
     Requirement(
+        "keeps_encoders_apart",
+        "a fusion behind the encoders",
+        lambda row, _: f"{row.fusion!r}" if row.joins_stages else "",
+        "that one joins the encoders, so that each loss reaches all of them: choose another fusion, or another method",
+    ),
+    Requirement(
         "requires_head",
         "head {}",
         lambda row, names: "" if row.head in names else f"{row.head!r}",
@@ -175,6 +184,12 @@ REQUIREMENTS = (
         lambda row, _: "" if row.optimizer in ("sgd", None) else f"{row.optimizer!r}",
         "it scales gradients, which other optimizers undo: train the table with optimizer: sgd, or, to show this, name "
         "the optimizer in the row's own training",
+    ),
+    Requirement(
+        "requires_package",
+        "the package {}",
+        lambda _, names: ", ".join(f"no {name!r}" for name in names if find_spec(name) is None),
+        "install the extra of that name: pip install 'avbalance[torchjd]'",
     ),
     Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),

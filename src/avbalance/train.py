@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch.utils.flop_counter import FlopCounterMode
 
-from avbalance import cli, registry, store
+from avbalance import cli, registry, store, tune
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.device import take_device
@@ -207,7 +207,11 @@ def run(
     resume: Path = store.RESUME,
     checkpoint_seconds: float = 20,
 ) -> None:
-    """Train a recipe, and publish the run and its weights; parameters are those of `cli.OPTIONS`."""
+    """Train a recipe, and publish the run and its weights; parameters are those of `cli.OPTIONS`.
+
+    The settings in both manifests are those of the training: of a tuned row, with the options that were chosen.
+    """
+    recipe = tune.with_chosen_options(recipe)
     torch.set_num_threads(threads)
     keep_memory()
     folder = resume / recipe["name"]

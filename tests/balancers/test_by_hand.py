@@ -23,6 +23,7 @@ from avbalance.balancers.qmf import rank
 from avbalance.balancers.reconboost import boosting_loss
 from avbalance.balancers.relearning import purity_of
 from avbalance.balancers.scores import shapley, true_probabilities
+from avbalance.balancers.two_gradients import gramian
 from avbalance.balancers.valuation import num_copies
 from avbalance.heads.confidence import confidence
 from avbalance.registry import load
@@ -62,7 +63,8 @@ def pmr_weights(rho: float, hard: bool) -> Numbers:
 
 def mmpareto(g: Numbers, h: Numbers, gamma: float) -> Numbers:
     balancer = build({"mmpareto": {"gamma": gamma}})
-    (d,) = balancer.direction([t(*g)], [t(*h)], 0)
+    ((a, b),) = balancer.weights(gramian([t(*g)], [t(*h)]).unsqueeze(0))
+    (d,) = balancer.lengthened([a * t(*g) + b * t(*h)], [t(*g)], [t(*h)])
     return d.tolist()
 
 

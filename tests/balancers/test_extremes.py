@@ -1,29 +1,17 @@
 """Properties of every registered balancer on unusual batches, and in bfloat16."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from affine import DIMS, OPTIONS, build, random_batch, sgd, start
+from affine import AT_WORK, DIMS, LATE, build, random_batch, sgd, start
 from avbalance.balancers.base import Balancer
 from avbalance.registry import find
 from avbalance.types import Batch
 from registered import names
 
 every_balancer = pytest.mark.parametrize("name", names("balancer"))
-AT_WORK: dict[str, dict[str, Any]] = {
-    **OPTIONS,
-    "arl": {"asymmetric": True},
-    "mla": {"modify": True},
-    "opm": {"p_exe": 1.0},
-    "pmr": {"mu": 0.1},
-}
-"""Options with which a method decides or computes most."""
-LATE = 7
-"""An epoch in which all methods are at work."""
 
 
 def labelled(balancer: Balancer, batch: Batch, choose: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
@@ -91,33 +79,3 @@ def test_decisions_in_bfloat16_are_those_in_float32(name: str) -> None:
     for m in DIMS:
         first, second = (each.get(f"coefficient_{m}", each.get(f"conflict_{m}", 0.0)) for each in curves)
         assert (first < 1, first > 1) == (second < 1, second > 1)
-
-
-class Reads(TorchDispatchMode):
-    """Collect the operations that wait for a device, because they tell a number or a size to Python."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        name = str(func).removeprefix("aten.").partition(".")[0]
-        if name in ("_local_scalar_dense", "bincount", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2"):
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-@every_balancer
-def test_a_step_reads_nothing_from_the_device(name: str) -> None:
-    balancer, batch = build({name: AT_WORK.get(name, {})}), random_batch()
-    start(balancer, batch, LATE)
-    optimizer = sgd(balancer)
-    with Reads() as reads:
-        balancer.step(batch, optimizer)
-    assert not reads.found

@@ -1,8 +1,17 @@
 import pytest
 import torch
+from torch import Tensor
 
 from affine import DIMS, build, gradients, random_batch, start
 from avbalance.balancers.base import Balancer
+from avbalance.balancers.two_gradients import gramian
+
+
+def direction(balancer: Balancer, g: list[Tensor], h: list[Tensor]) -> Tensor:
+    """d of one encoder, in one piece."""
+    ((a, b),) = balancer.weights(gramian(g, h).unsqueeze(0)).tolist()
+    d = [a * x + b * y for x, y in zip(g, h, strict=True)]
+    return torch.cat(balancer.lengthened(d, g, h))
 
 
 def built(gamma: float = 1.0, per_tensor: bool = True) -> Balancer:
@@ -40,7 +49,7 @@ def test_the_direction_never_turns_against_either_gradient_and_is_as_long_as_the
         g, h = ([torch.randn(size, generator=generator) for size in (3, 2)] for _ in range(2))
         if case % 2:  # opposed, of different length
             h = [-(case / 50) * x + 0.1 * y for x, y in zip(g, h, strict=True)]
-        d, g_all, h_all = (torch.cat(each) for each in (balancer.direction(g, h, 0), g, h))
+        d, g_all, h_all = direction(balancer, g, h), torch.cat(g), torch.cat(h)
         assert d @ g_all >= -1e-5 * d.norm() * g_all.norm()
         assert d @ h_all >= -1e-5 * d.norm() * h_all.norm()
         assert d.norm() >= (g_all + h_all).norm() * (1 - 1e-5)
@@ -48,5 +57,6 @@ def test_the_direction_never_turns_against_either_gradient_and_is_as_long_as_the
 
 def test_the_cosine_of_tiny_gradients_is_one_of_their_directions() -> None:
     balancer = built()
-    balancer.direction([torch.tensor([1e-15, 0.0])], [torch.tensor([1e-15, 1e-15])], 0)
+    each = gramian([torch.tensor([1e-15, 0.0])], [torch.tensor([1e-15, 1e-15])])
+    balancer.count(torch.stack([each, each]))
     assert balancer.sums[1, 0].item() == pytest.approx(0.5**0.5, rel=1e-3)

@@ -15,6 +15,7 @@ REGISTRY = {
     "g_blend_online": "g_blend_online:GBlendOnline",
     "greedy": "greedy:Greedy",
     "inforeg": "inforeg:InfoReg",
+    "jacobian_descent": "jacobian_descent:JacobianDescent",
     "joint": "base:Balancer",
     "lfm": "lfm:LFM",
     "masked_losses": "masked_losses:MaskedLosses",

@@ -27,11 +27,14 @@ class Balancer(nn.Module):
         several_modalities: True if the method needs more than one modality.
         two_modalities: True if the method is defined for exactly two modalities.
         keeps_apart: True if the fusion must keep modalities apart, so that each has a stream of its own.
+        keeps_encoders_apart: True if the fusion must not join the encoders' stages, so that an encoder can stand alone
+            and only losses that use its feature reach it.
         weighs_heads: True if the method weighs the heads' losses itself, so that the loss's own weight stays 1.
         needs_branch: True if an encoder must have an auxiliary branch, its option `branch`.
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
             its own past size, so that a constant factor changes nothing; such a method is trained with SGD.
         by_modality: Options that list a value for each modality, in the order of the modalities.
+        requires_package: Package of an extra that the method computes with, which has the name of the extra.
         uses_blend: True if the method receives blend weights, estimated on the row's own uni-modal and joint runs.
         uses_teachers: True if the method receives the trained models of the row's own uni-modal runs.
         curve_names: Names of the curves that the method records besides its loss, for columns `curve_<name>`;
@@ -46,10 +49,12 @@ class Balancer(nn.Module):
     several_modalities: ClassVar[bool] = False
     two_modalities: ClassVar[bool] = False
     keeps_apart: ClassVar[bool] = False
+    keeps_encoders_apart: ClassVar[bool] = False
     weighs_heads: ClassVar[bool] = False
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False
     by_modality: ClassVar[tuple[str, ...]] = ()
+    requires_package: ClassVar[tuple[str, ...]] = ()
     uses_blend: ClassVar[bool] = False
     uses_teachers: ClassVar[bool] = False
     curve_names: ClassVar[tuple[str, ...]]

@@ -32,6 +32,7 @@ class DGL(Balancer):
     """
 
     several_modalities = True
+    keeps_encoders_apart = True
 
     def __init__(self, model: Model, loss: Loss, alpha: NotNegative = 4.0) -> None:
         super().__init__(model, loss)

@@ -37,6 +37,7 @@ class GBlend(Balancer):
 
     requires_loss = ("unimodal",)
     several_modalities = True
+    keeps_encoders_apart = True
     weighs_heads = True
     uses_blend = True
     curve_names: ClassVar[tuple[str, ...]] = ("fallback", "weight_<head>", "ogr_<head>")

@@ -12,6 +12,8 @@ from avbalance.configuration.table_schema import Claim, Table
 def matching(patterns: Sequence[str], rows: Mapping[str, object], path: Path, where: str) -> set[str]:
     """Names of the rows that patterns match, in which `*`, `?` and `[...]` mean the same as in the shell.
 
+    A pattern that begins with `!` takes out again what it matches.
+
     Args:
         path, where: Place of the patterns, for errors.
 
@@ -20,10 +22,10 @@ def matching(patterns: Sequence[str], rows: Mapping[str, object], path: Path, wh
     """
     matched: set[str] = set()
     for pattern in patterns:
-        found = {row for row in rows if fnmatchcase(row, pattern)}
+        found = {row for row in rows if fnmatchcase(row, pattern.removeprefix("!"))}
         if not found:
-            member(path, where, "row", pattern, rows)
-        matched |= found
+            member(path, where, "row", pattern.removeprefix("!"), rows)
+        matched = matched - found if pattern.startswith("!") else matched | found
     return matched
 
 

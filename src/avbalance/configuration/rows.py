@@ -11,6 +11,7 @@ from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
 from avbalance.configuration.schema import Dataset, RowTraining
 from avbalance.configuration.table_schema import HEAD, Combining, Row, Table, merge
+from avbalance.configuration.trials import resolve_trials
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
 from avbalance.requirements import Combination, Encoder, check
@@ -60,14 +61,15 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     )
     resolved = replace(resolved, starts=_starts(resolved, row, scope, path, f"{where}.pretrained"))
     names_optimizer = "optimizer" in own.get("training", {})
-    combination = _combination(resolved, dataset, names_optimizer, is_probed=row.probe is not None)
-    for kind, method in resolved.methods.items():
-        ((chosen, options),) = method.items()
-        try:
-            asked = replace(combination, options=options)
-            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
-        except UserError as error:
-            raise UserError(f"{path}: {where}.{error}") from error
+    is_probed = row.probe is not None
+    _check_methods(resolved, _combination(resolved, dataset, names_optimizer, is_probed), f"{path}: {where}")
+    trials = resolve_trials(resolved, row, scope, path, f"{where}.trials")
+    for number, options in enumerate(trials):
+        tried = resolved.untuned(options)
+        place = f"{path}: {where}.trials.{number}"
+        _check_methods(tried, _combination(tried, dataset, names_optimizer, is_probed), place)
+    if scope.scale.trials > 1:
+        resolved = replace(resolved, trials=trials[: scope.scale.trials])
     if row.combine is not None:
         return _combined(resolved, row.combine, dataset, f"{path}: {where}.combine")
     if row.probe is None:
@@ -76,6 +78,17 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     if table.figure is None:
         check_single_layer(probe, f"{path}: {where}.probe.layers")
     return replace(resolved, probe=probe)
+
+
+def _check_methods(row: ResolvedRow, combination: Combination, place: str) -> None:
+    """Refuse methods that lack what they need of each other."""
+    for kind, method in row.methods.items():
+        ((chosen, options),) = method.items()
+        try:
+            asked = replace(combination, options=options)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
+        except UserError as error:
+            raise UserError(f"{place}.{error}") from error
 
 
 def _combined(row: ResolvedRow, combine: Combining, dataset: Dataset, where: str) -> ResolvedRow:
@@ -165,11 +178,13 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool, is_p
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
     ((loss, loss_options),) = row.methods["loss"].items()
     (head,), (fusion,) = row.methods["head"], row.methods["fusion"]
+    of_fusion = signature.describe("fusion", fusion).attributes
     return Combination(
         encoders,
         task=dataset.task,
         fusion=fusion,
-        mixes=bool(signature.describe("fusion", fusion).attributes["mixes"]),
+        mixes=bool(of_fusion["mixes"]),
+        joins_stages=bool(of_fusion["joins_stages"]),
         head=head,
         loss=loss,
         loss_weight=loss_options.get("weight", 1),

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from avbalance.configuration.schema import Name, Strict
-from avbalance.ranges import Count, Names, NotNegative, Positive, Real, Text, Whole
+from avbalance.ranges import Count, Names, NotNegative, Positive, Rate, Real, Text, Whole
 from avbalance.registry import Spec
 
 Relation = Literal[">", "<", "falls", "falls_most", "times", "equals_paper"]
@@ -75,6 +75,51 @@ class Combining(Strict):
         return self
 
 
+class TrialTraining(Strict):
+    """Settings of training that a trial changes.
+
+    Attributes:
+        learning_rate_factor: Factor on the row's learning rate, so that one list of trials serves several datasets.
+        clip_norm: As of `Training`; null to shorten no gradient.
+    """
+
+    learning_rate: Positive | None = None
+    learning_rate_factor: Positive | None = None
+    momentum: Rate | None = None
+    weight_decay: NotNegative | None = None
+    clip_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _has_one_rate(self) -> Self:
+        if self.learning_rate is not None and self.learning_rate_factor is not None:
+            raise ValueError("give either learning_rate or learning_rate_factor")
+        if empty := sorted(key for key in self.model_fields_set - {"clip_norm"} if getattr(self, key) is None):
+            raise ValueError(f"{empty[0]} has no value; give a number, or leave it out")
+        return self
+
+
+class Trial(Strict):
+    """Changes of a row's options, tried on validation: `{}` for the row as it is.
+
+    Attributes:
+        fusion, head, loss, balancer: The row's own method with the options that change, {name: {option: value}}.
+    """
+
+    fusion: Spec | None = None
+    head: Spec | None = None
+    loss: Spec | None = None
+    balancer: Spec | None = None
+    training: TrialTraining | None = None
+
+
+def _check_trials(trials: list[Trial]) -> list[Trial]:
+    if len(trials) < 2:
+        raise ValueError(f"found {len(trials)}; give two or more, or leave trials out")
+    if trials[0] != Trial():
+        raise ValueError("the first has to be {}, the row as it is")
+    return trials
+
+
 class Row(Strict):
     """Line of a table: data, methods and training.
 
@@ -85,6 +130,7 @@ class Row(Strict):
         pretrained: True to start encoders from uni-modal runs on the same data; or {modality: another dataset, or a
             name in `config/models`, whose trained weights the encoder starts from}. With the key `head`, the head of a
             uni-modal row starts from them too.
+        trials: Options to choose from on validation. The scale says how many of the first are tried.
     """
 
     label: str | None = None
@@ -99,11 +145,16 @@ class Row(Strict):
     training: dict[str, Any] = {}
     probe: Probing | None = None
     combine: Combining | None = None
+    trials: Annotated[list[Trial], AfterValidator(_check_trials)] | None = None
 
     @model_validator(mode="after")
-    def _probes_weights(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.probe is not None and self.combine is not None:
             raise ValueError("a row with combine has no encoder of its own to probe; leave probe or combine out")
+        if self.trials is not None and self.combine is not None:
+            raise ValueError("a row with combine is not trained, so nothing can be tried; leave trials or combine out")
+        if self.trials is not None and self.probe is not None:
+            raise ValueError("layers are probed in rows as they are; leave trials or probe out")
         return self
 
 

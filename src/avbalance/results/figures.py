@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from avbalance import cli, registry, stamps
 from avbalance.errors import UserError
-from avbalance.results import captions
+from avbalance.results import captions, tuning
 from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
@@ -36,6 +36,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
             ".png": _save(figure, "png", dpi=150, metadata={"Software": None}),
             ".svg": _save(figure, "svg", dpi=150, metadata={"Date": None, "Creator": None}),
         }
+    tuned = tuning.read(settings.get("tuned", {}), {name: row.label for name, row in rows.items()})
     about = {
         "table": settings["table"],
         "title": spec["title"],
@@ -43,7 +44,10 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         "command": settings["command"],
         "scale": settings["scale"],
         "generated": settings["generated"],
-        "caption": captions.warn(settings["generated"]) + caption + _failures(rows),
+        "caption": captions.warn(settings["generated"])
+        + caption
+        + _failures(rows)
+        + f" {tuning.explain(tuned)}" * bool(tuned),
         "provenance": runs.provenance(),
     }
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}

@@ -134,6 +134,11 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(sentences)
 
 
+def trial(content: Mapping[str, Any]) -> str:
+    """A trial's options and its validation accuracy in per cent."""
+    return f"{content['options']}: {number(100 * content['val_accuracy'], 1)}"
+
+
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:
     """{row: label}."""
     return dict(zip(frame["row"], frame["label"], strict=True))
@@ -165,6 +170,18 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         tabulate(body, headings, tablefmt="pipe", colalign=align, disable_numparse=True),
         text(table["caption"]),
     ]
+    if table["tuning"]:
+        tuned = []
+        for row in table["tuning"]:
+            trials = [text(trial(each)) for each in row["trials"]]
+            trials[row["chosen"]] = f"**{trials[row['chosen']]}**"
+            tuned.append([text(row["label"]), "; ".join(trials)])
+        names = ["", "trials and their validation accuracy in %; bold: chosen"]
+        parts += [
+            "## Tuning",
+            text(table["tuning_caption"]),
+            tabulate(tuned, names, tablefmt="pipe", disable_numparse=True),
+        ]
     if table["claims"]:
         labels = labels_of(frame)
         claims = [

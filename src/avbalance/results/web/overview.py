@@ -114,6 +114,8 @@ def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
         claim["claimed"] = {1: "right", -1: "left", 0: ""}[RELATIONS[claim["relation"]].sign]
+    for row in table.get("tuning", []):
+        row["texts"] = list(map(formats.trial, row["trials"]))
     records: dict[str, list[dict[str, Any]]] = {}
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)
