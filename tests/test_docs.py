@@ -31,7 +31,10 @@ def test_every_kind_of_method_is_in_the_catalogue() -> None:
         ("balancer: ogm_ge", "| `alpha` | `Positive` | `0.8` | Strength of the modulation, > 0. |"),  # as OGM says
         ("balancer: ogm_ge", "Needs: two modalities or more; `single_label` or `verification` data; optimizer `sgd`."),
         ("balancer: ogm", "    k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1"),
-        ("balancer: g_blend_online", "Needs: two modalities or more; loss `unimodal`; a fusion behind the encoders; `weight` of the loss at 1."),
+        (
+            "balancer: g_blend_online",
+            "Needs: two modalities or more; loss `unimodal`; a fusion behind the encoders; `weight` of the loss at 1.",
+        ),
         ("fusion: film", "Needs: exactly two modalities."),
         ("fusion: low_rank", "| `rank` | `Count` | `4` | R, number of terms. |"),
         ("fusion: mid_concat", "Owens and Efros, ECCV 2018; G-Blend (Wang et al., CVPR 2020), fig. 1 and section 3.3."),
