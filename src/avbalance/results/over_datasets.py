@@ -47,9 +47,7 @@ def check_methods(asked: Sequence[str], datasets: Mapping[str, Collection[str]])
         UserError: One has none; gives the nearest name.
     """
     prefixes = {dataset: prefix_of(names, asked[0]) for dataset, names in datasets.items()}
-    if all(
-        prefix is None for prefix in prefixes.values()
-    ):  # the first one has none, so prefixes are guessed for a hint
+    if set(prefixes.values()) == {None}:  # guessed, for the hint
         common = {dataset: commonprefix(list(names)) for dataset, names in datasets.items()}
         prefixes = {dataset: start[: start.rfind("_") + 1] for dataset, start in common.items()}
     known = {
