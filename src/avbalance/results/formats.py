@@ -143,7 +143,8 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
 
 def trial(content: Mapping[str, Any]) -> str:
     """A trial's options and its validation accuracy in per cent."""
-    return f"{content['options']}: {number(100 * content['val_accuracy'], 1)}"
+    result = "failed" if "failed" in content else number(100 * content["val_accuracy"], 1)
+    return f"{content['options']}: {result}"
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:

@@ -48,7 +48,7 @@ def check_methods(asked: Sequence[str], datasets: Mapping[str, Collection[str]])
     """
     prefixes = {dataset: prefix_of(names, asked[0]) for dataset, names in datasets.items()}
     if set(prefixes.values()) == {None}:  # guessed, for the hint
-        common = {dataset: commonprefix(list(names)) for dataset, names in datasets.items()}
+        common = {dataset: commonprefix(list(names)) for dataset, names in datasets.items()}  # noqa: RUF071
         prefixes = {dataset: start[: start.rfind("_") + 1] for dataset, start in common.items()}
     known = {
         name.removeprefix(prefix)
