@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 localrules:
     all,
     download_raw,
+    choose_trial,
     audit_dataset,
     build_table,
     draw_figure,

@@ -37,7 +37,7 @@ Compare = Callable[[Rows, str], list[Difference]]
 POINTS_PER_EVIDENCE = 19.4
 """At 80 % right."""
 REAL = (0.2, 0.3, 0.3, 0.3, 0.4, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 1.5, 1.7, 5.4)
-"""Deviations between seeds in points, of accuracy in avmnist_balancers at scale laptop."""
+"""Deviations between seeds in points, of accuracy of balancing methods on AV-MNIST at scale laptop."""
 
 
 def regimes(rng: np.random.Generator) -> dict[str, tuple[int, Callable[[], NDArray[np.float64]]]]:

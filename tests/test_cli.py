@@ -14,6 +14,7 @@ from avbalance import cli
 ROOT = Path(__file__).parents[1]
 STEPS = {
     "train": "recipe out weights device threads resume checkpoint_seconds",
+    "tune": "recipe out",
     "combine": "recipe out",
     "blend": "recipe out device threads resume",
     "probe": "recipe out device threads resume memory",

@@ -16,6 +16,7 @@ from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
 from avbalance.encoders.base import Encoder
 from avbalance.model import Model
+from avbalance.training.optimization import make_optimizer
 from avbalance.types import Batch, Loaders
 
 NUM_CLASSES = 3
@@ -265,12 +266,15 @@ def test_every_combination_that_the_declarations_admit_is_tested() -> None:
     assert expected > 1000
 
 
+TRAINING = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "clip_norm": 1.0}
+
+
 @pytest.mark.parametrize(("fusion", "balancer"), PAIRS)
 @pytest.mark.parametrize(("num_clips", "constant"), [(1, False), (8, True)])
 def test_a_step_keeps_every_number_finite(fusion: str, balancer: str, num_clips: int, constant: bool) -> None:
     for methods in combinations(fusion, balancer):
         built, batch = build(methods), clips(methods.task, num_clips, constant=constant)
-        optimizer = torch.optim.SGD(built.parameters(), lr=0.01)
+        optimizer = make_optimizer(built.groups(), TRAINING)
         built.start_epoch(0, Loaders([batch], [batch], [batch]), optimizer)
         terms = built.step(batch, optimizer)
         assert all(value.isfinite() for value in terms.values()), methods

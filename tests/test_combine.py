@@ -175,7 +175,13 @@ def publish(folder: Path, predictions: Mapping[str, NDArray[Any]], encoder: str)
     recipe = {"step": "train", "settings": {"encoder": {encoder: {}}}, "inputs": {"data": "results/prep/demo"}}
     with store.publish(folder, recipe) as out:
         np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
-        facts = {"num_epochs": 3, "num_parameters": 1_500_000, "multiply_adds_per_clip": 10**9, "train_seconds": 2.5}
+        facts = {
+            "val_accuracy": 0.5,
+            "num_epochs": 3,
+            "num_parameters": 1_500_000,
+            "multiply_adds_per_clip": 10**9,
+            "train_seconds": 2.5,
+        }
         (out / "metrics.json").write_text(json.dumps(facts), encoding="utf-8")
         (out / "history.csv").write_text("epoch,passes\n1,1.0\n2,1.0\n3,0.5\n", encoding="utf-8")
 
@@ -204,7 +210,9 @@ def test_an_ensemble_has_the_columns_of_a_run_and_none_of_training(
     folder, runs = run(recipe, monkeypatch), Runs()
     rows = {"ensemble": [{"seed": 0, "run": folder, "probe": None, "alone": recipe["inputs"]}]}
     training = ["best_epoch", "loss_fluctuation", "peak_memory", "acc_audio_probe", "curve_x", "norm_growth_audio"]
+    training += ["acc_weakest_probe"]
     shown = ["accuracy", "loss", "train_loss", "acc_audio_masked", "acc_audio_alone", "masked_gap", "shapley_audio"]
+    shown += ["macro_f1", "ece", "acc_strongest_alone", "acc_weakest_alone", "shapley_gap"]
     cells = measure(rows, [*shown, *training, "parameters", "gflops", "train_seconds", "passes"], runs)["ensemble"]
     assert [name for name in shown if cells[name].num_seeds != 1] == []
     assert [name for name in training if cells[name].num_seeds] == []

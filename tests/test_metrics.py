@@ -3,16 +3,18 @@ from math import isnan, log
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
 
 from avbalance.metrics import (
     accuracy,
     by_class,
     by_video,
+    calibration_error,
     clip_losses,
     correct,
     cross_entropy,
     equal_error_rate,
+    macro_f1,
     mean_over_classes,
     min_dcf,
     split_metrics,
@@ -199,3 +201,47 @@ def test_the_score_of_a_trial_is_the_cosine_of_its_clips() -> None:
     np.testing.assert_allclose(trial_scores(embeddings, trials), [0.6, -0.8, 0, 1], atol=1e-3)
     many = np.tile(trials, (6000, 1))
     np.testing.assert_array_equal(trial_scores(embeddings, many), np.tile(trial_scores(embeddings, trials), 6000))
+
+
+def test_macro_f1_is_a_mean_over_the_classes_that_occur() -> None:
+    logits = np.eye(4)[[0, 0, 1, 1, 3]]
+    # Class 0: TP 1 of 2 predicted and 1 labelled, F1 2/3; class 1: TP 1, 2 and 3, F1 2/5; class 2: TP 0, F1 0. Class 3
+    # occurs in no label.
+    assert macro_f1(logits, np.array([0, 1, 1, 2, 1])) == pytest.approx((2 / 3 + 2 / 5 + 0) / 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_macro_f1_is_that_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 1, 2, 5, 6], 200)  # of eight classes, three occur in no label
+    logits = rng.normal(0, 1, (200, 8)) + 2 * np.eye(8)[labels]
+    expected = f1_score(labels, logits.argmax(axis=1), labels=np.unique(labels), average="macro", zero_division=0)
+    assert macro_f1(logits, labels) == pytest.approx(expected)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Probabilities 0.5, 0.5 and 0.9, 0.75 of the class said, in bins 8, 8, 14 and 12 of 15. Right: the first and third.
+    # |1 + 0 - 1| / 4 + |1 - 0.9| / 4 + |0 - 0.75| / 4.
+    p = np.array([[0.5, 0.5], [0.5, 0.5], [0.1, 0.9], [0.75, 0.25]])
+    assert calibration_error(np.log(p), np.array([0, 1, 1, 1])) == pytest.approx((0 + 0.1 + 0.75) / 4)
+
+
+@pytest.mark.parametrize("num_bins", [1, 5, 15])
+def test_calibration_error_is_that_of_a_loop_over_bins(num_bins: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 300)
+    logits = (rng.normal(0, 2, (300, 5)) + 1.5 * np.eye(5)[labels]).astype(np.float32)
+    probabilities = torch.softmax(torch.from_numpy(logits).double(), 1)
+    confidence, said = probabilities.max(1)
+    expected = 0.0
+    for m in range(num_bins):
+        inside = (confidence > m / num_bins) & (confidence <= (m + 1) / num_bins)
+        if inside.any():
+            right = said[inside] == torch.from_numpy(labels)[inside]
+            expected += float(inside.double().mean() * (right.double().mean() - confidence[inside].mean()).abs())
+    assert calibration_error(logits, labels, num_bins) == pytest.approx(expected)
+
+
+def test_a_certain_model_has_the_calibration_error_of_its_accuracy() -> None:
+    logits = 1000 * np.eye(3)[[0, 1, 2, 0]]
+    assert calibration_error(logits, np.array([0, 1, 2, 1])) == pytest.approx(0.25)

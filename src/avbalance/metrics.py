@@ -71,6 +71,33 @@ def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> 
     return float(clip_losses(logits, labels).mean())
 
 
+def macro_f1(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Mean over the classes that occur in the labels of the F1 score, in [0, 1]; arguments as for `correct`.
+
+    F1_c = 2 TP_c / (|predicted c| + |labelled c|)
+    """
+    num_classes = logits.shape[1]
+    predicted = logits.argmax(axis=1)
+    hits = np.bincount(labels[predicted == labels], minlength=num_classes)
+    labelled = np.bincount(labels, minlength=num_classes)
+    f1 = 2 * hits / np.maximum(np.bincount(predicted, minlength=num_classes) + labelled, 1)
+    return float(f1[labelled > 0].mean())
+
+
+def calibration_error(logits: NDArray[np.floating], labels: NDArray[np.integer], num_bins: int = 15) -> float:
+    """Expected calibration error (Guo et al., ICML 2017, eq. 3), in [0, 1]; arguments as for `correct`.
+
+        ECE = sum_m |B_m| / n |acc(B_m) - conf(B_m)|
+
+    B_m holds the clips whose largest probability lies in ((m - 1) / M, m / M]; conf is the mean of that probability.
+    """
+    confidence = by_video(logits, labels, None)[0].max(axis=1)
+    place = np.ceil(confidence * num_bins).astype(np.int64) - 1
+    # |B_m| cancels: what remains is the sum of hits minus confidences in each bin.
+    excess = np.bincount(place, correct(logits, labels) - confidence, minlength=num_bins)
+    return float(np.abs(excess).sum() / len(labels))
+
+
 def by_video(
     logits: NDArray[np.floating], labels: NDArray[np.integer], videos: NDArray[np.integer] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.integer]]:

@@ -1,6 +1,6 @@
 """From the configuration to the recipes of all artifacts; needs no data on disk and no torch.
 
-raw -> prep -> runs + weights -> combined, blends, probes -> tables, figures -> page
+raw -> prep -> runs + weights -> combined, blends, tuned, probes -> tables, figures -> page
 """
 
 import argparse
@@ -121,7 +121,7 @@ def main() -> None:
     plan = make(Path(), parse_overrides(arguments.config))
     for artifact in plan.artifacts.values():
         for path, product in artifact.products.items():
-            is_small = artifact.kind in ("runs", "combined", "blends", "probes") and path == artifact.path
+            is_small = artifact.kind in ("runs", "combined", "blends", "tuned", "probes") and path == artifact.path
             if (arguments.all or is_small) and not artifact.is_stamped and Path(product).exists():
                 print(path)
 

@@ -32,7 +32,7 @@ ADDRESS = "AVBALANCE_WARM"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of the server: a fork keeps one thread and loses all others."""
 STEPS = (
-    *("train", "combine", "blend", "probe"),
+    *("train", "tune", "combine", "blend", "probe"),
     *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
     *(f"results.{step}" for step in ("tables", "figures", "page")),
 )

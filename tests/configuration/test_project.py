@@ -227,9 +227,8 @@ def assert_gradients_are_scaled_under_sgd_alone(project: Project) -> None:
             assert {optimizer for _, optimizer, *_ in used} == {"sgd"}, name
             assert len(used) == len({row.dataset for row in table.values()}), name
     assert with_scaling >= {
-        "avmnist_balancers",
-        "grid_balancers",
-        "balancers_ranks",
+        "balance_avmnist",
+        "balance_grid_letter",
         "mmcosine_table3",
         "mmcosine_fig1",
     }

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from avbalance import plan
-from avbalance.configuration.project import read_project
+from avbalance.configuration.project import Project, read_project
 from avbalance.configuration.resolved import ResolvedRow
 from avbalance.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-HEAD = "title: Mine\npaper: ours\ncolumns: [accuracy]\n"
+COLUMNS = "columns: [accuracy]\n"
 BASE = """
 defaults: {dataset: avmnist, encoder: {visual: conv2net, audio: conv1net}, training: {epochs: 3}}
 rows:
@@ -22,17 +22,28 @@ Read = Callable[..., dict[str, dict[str, ResolvedRow]]]
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Read:
-    """Rows of tables, given as {name: YAML below title, paper and columns}."""
+def project(tmp_path: Path) -> Callable[..., Project]:
+    """Project of tables given as {name: YAML below title and paper}."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.rmtree(tmp_path / "config" / "tables")
     (tmp_path / "config" / "tables").mkdir()
     (tmp_path / "config" / "scales" / "laptop.yaml").unlink()  # it names tables
 
+    def read(**tables: str) -> Project:
+        for name, text in tables.items():
+            file = tmp_path / "config" / "tables" / f"{name}.yaml"
+            file.write_text("title: Mine\npaper: ours\n" + text, encoding="utf-8")
+        return read_project(tmp_path, {})
+
+    return read
+
+
+@pytest.fixture
+def read(project: Callable[..., Project]) -> Read:
+    """Rows of tables, given as {name: YAML below title, paper and columns}."""
+
     def rows(**tables: str) -> dict[str, dict[str, ResolvedRow]]:
-        for name, text in {"base": BASE, **tables}.items():
-            (tmp_path / "config" / "tables" / f"{name}.yaml").write_text(HEAD + text, encoding="utf-8")
-        return read_project(tmp_path, {}).rows
+        return project(**{name: COLUMNS + text for name, text in {"base": BASE, **tables}.items()}).rows
 
     return rows
 
@@ -134,7 +145,60 @@ def test_one_short_table_compares_a_method_with_all_others_on_every_dataset(
     content = yaml.safe_load(example)
     ((_, datasets),) = content["each"].items()
     rows = planned.project.rows["mine"]
-    others = planned.project.rows["grid_balancers"]
+    others = planned.project.rows["balance_grid_letter"]
     assert list(rows) == [f"{dataset}_{row}" for dataset in datasets for row in [*others, *content["rows"]]]
     assert {row.dataset for row in rows.values()} == set(datasets)
     assert sum("mine.head_first:HeadFirst" in row.methods["balancer"] for row in rows.values()) == len(datasets)
+
+
+def test_a_table_of_all_rows_takes_columns_and_claims_unless_it_has_its_own(project: Callable[..., Project]) -> None:
+    claim = "claims: {better: {text: It helps., metric: accuracy, relation: '>', left: cosine, right: joint}}\n"
+    tables = project(
+        base=BASE + "columns: [accuracy, acc_*_alone]\n" + claim,
+        other="rows_of: base\ndefaults: {dataset: grid_letter, encoder: conv2net, modalities: [visual, flow]}\n",
+        own="rows_of: base\ncolumns: [accuracy]\n",
+    ).tables
+    assert tables["base"].columns == ["accuracy", "acc_audio_alone", "acc_visual_alone"]
+    assert tables["other"].columns == ["accuracy", "acc_visual_alone", "acc_flow_alone"]
+    assert list(tables["other"].claims) == ["better"]
+    assert (tables["own"].columns, tables["own"].claims) == (["accuracy"], {})
+
+
+def test_a_scale_runs_a_part_of_a_table_without_the_claims_about_other_rows(project: Callable[..., Project]) -> None:
+    claims = (
+        "claims: {better: {text: It helps., metric: accuracy, relation: '>', left: cosine, right: joint}, "
+        "itself: {text: It is seen., metric: accuracy, relation: '>', left: joint, right_metric: acc_visual_alone}}\n"
+    )
+    base = BASE + "columns: [accuracy, acc_visual_alone]\nexpected: {cosine: {accuracy: 50}}\n" + claims
+    base += 'part: {miniature: ["*", "!cos*"]}\n'
+    part = project(base=base, mine="rows_of: base\n", some="rows_of: {base: all}\ncolumns: [accuracy]\n")
+    assert {name: list(rows) for name, rows in part.rows.items()} == {
+        name: ["joint"] for name in ("base", "mine", "some")
+    }
+    assert list(part.tables["base"].claims) == list(part.tables["mine"].claims) == ["itself"]
+    assert part.tables["base"].expected == {}
+    with pytest.raises(UserError, match=r"base.yaml: part.miniature: 'cosin' is not a row; did you mean 'cosine'"):
+        project(base=base.replace("!cos*", "cosin"))
+    with pytest.raises(UserError, match=r"base.yaml: part: 'minature' is not a scale; did you mean 'miniature'"):
+        project(base=base.replace("miniature", "minature"))
+
+
+def test_stretch_multiplies_what_is_counted_in_epochs(read: Read) -> None:
+    rows = read(mine="rows_of: base\nrows: {twice: {training: {epochs: 3, decay_epochs: 2, stretch: 2}}}")["mine"]
+    training, plain = rows["twice"].training, rows["joint"].training
+    assert (training["epochs"], training["decay_epochs"]) == (6, 4)
+    assert training["patience"] == 2 * plain["patience"]
+    assert "stretch" not in training
+    with pytest.raises(UserError, match=r"rows.twice.training.stretch"):
+        read(mine="rows_of: base\nrows: {twice: {training: {stretch: 0}}}")
+
+
+def test_rows_without_which_a_table_takes_another_go_with_their_claims(project: Callable[..., Project]) -> None:
+    claim = "claims: {better: {text: It helps., metric: accuracy, relation: '>', left: cosine, right: joint}}\n"
+    base = BASE + "columns: [accuracy]\n" + claim
+    mine = project(base=base, mine="rows_of: base\nwithout: [cos*]\n").tables["mine"]
+    assert (list(mine.rows), mine.claims) == (["joint"], {})
+    with pytest.raises(UserError, match=r"mine.yaml: without: 'dosine' is not a row; did you mean 'cosine'"):
+        project(base=base, mine="rows_of: base\nwithout: [dosine]\n")
+    with pytest.raises(UserError, match=r"mine.yaml: without names rows that rows_of does not take"):
+        project(base=base, mine=base + "without: [cosine]\n")

@@ -197,6 +197,17 @@ def test_every_listed_file_has_a_checksum_and_no_other(official: Path, mirror: P
     ]
 
 
+def test_three_frames_differ_from_one_in_the_pictures_alone() -> None:
+    one, three = read_yaml(CONFIG / "cremad.yaml"), read_yaml(CONFIG / "cremad_three_frames.yaml")
+    pictures = [config["prepare"]["views"].pop("visual")["frames"] for config in (one, three)]
+    assert pictures[0].pop("fps") == 1.0  # a grid would give a short clip the same frame twice
+    assert pictures[1] == {**pictures[0], "num_frames": 3}
+    assert three.pop("sources") == "cremad"
+    assert three.pop("title") == f"{one.pop('title')}, three frames"
+    one.pop("sources")
+    assert three == one
+
+
 def test_no_real_actor_is_in_two_splits_and_the_sexes_are_balanced(official: Path) -> None:
     with (official / DEMOGRAPHICS).open(encoding="utf-8") as file:
         sexes = {row["ActorID"]: row["Sex"] for row in csv.DictReader(file)}

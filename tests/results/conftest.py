@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,12 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
     monkeypatch.chdir(tmp_path)
 
     def publish(
-        name: str, step: str = "train", encoder: tuple[str, ...] = ("audio",), data: str = "demo", **right: int
+        name: str,
+        step: str = "train",
+        encoder: tuple[str, ...] = ("audio",),
+        data: str = "demo",
+        metrics: Mapping[str, float] | None = None,
+        **right: int,
     ) -> str:
         """`right`: {name of logits: how many of the eight clips are right}."""
         folder = Path("results") / ("probes" if step == "probe" else "runs") / name
@@ -54,7 +59,8 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
                 encoding="utf-8",
             )
             figures = {"best_epoch": 2, "multiply_adds_per_clip": 1_500_000_000, "num_parameters": 1_250_000}
-            (out / "metrics.json").write_text(json.dumps(figures), encoding="utf-8")
+            figures |= {"train_seconds": 6}
+            (out / "metrics.json").write_text(json.dumps({**figures, **(metrics or {})}), encoding="utf-8")
         return str(folder)
 
     return publish

@@ -72,13 +72,14 @@ def test_a_gap_is_between_the_best_and_the_worst_modality(publish_run: Callable[
 
 def test_contributions_of_two_modalities_by_hand(publish_run: Callable[..., str]) -> None:
     run = publish_run("joint", test_logits=6, test_masked_audio=5, test_masked_visual=1)
-    columns = ["shapley_audio", "shapley_visual", "shapley_flow"]
-    audio, visual, flow = measure({"row": [entry(run)]}, columns, Runs())["row"].values()
+    columns = ["shapley_audio", "shapley_visual", "shapley_flow", "shapley_gap"]
+    audio, visual, flow, gap = measure({"row": [entry(run)]}, columns, Runs())["row"].values()
     # Of eight clips 6 with both, 5, 1, and 3 of the first of two equally frequent classes without either.
     # Audio (5 - 3 + 6 - 1) / 2 = 3.5, visual (1 - 3 + 6 - 5) / 2 = -0.5; sum 6 - 3.
     assert [means(cell) for cell in (audio, visual)] == [[43.75], [-6.25]]
     assert audio.values[0].shape == (8,)
     assert (flow.num_seeds, flow.remark) == (0, "")
+    assert means(gap) == [50]
 
 
 def test_contributions_of_three_modalities_need_their_pairs(publish_run: Callable[..., str]) -> None:
@@ -86,11 +87,11 @@ def test_contributions_of_three_modalities_need_their_pairs(publish_run: Callabl
     pairs = {"test_masked_a+b": 6, "test_masked_a+c": 5, "test_masked_b+c": 3}
     runs = {"old": singles, "new": singles | pairs, "alone": {}}
     rows = {name: [entry(publish_run(name, test_logits=8, **right))] for name, right in runs.items()}
-    found = measure(rows, ["shapley_a", "shapley_b", "shapley_c"], Runs())
+    found = measure(rows, ["shapley_a", "shapley_b", "shapley_c", "shapley_gap"], Runs())
     # a: (2 (4 - 3) + (6 - 3) + (5 - 3) + 2 (8 - 3)) / 6 = 17/6; b: (0 + (6 - 4) + (3 - 3) + 2 (8 - 5)) / 6 = 8/6;
     # c: (0 + (5 - 4) + (3 - 3) + 2 (8 - 6)) / 6 = 5/6; sum 5 = 8 - 3.
     assert [means(cell)[0] for cell in found["new"].values()] == pytest.approx(
-        [100 * x / 48 for x in (17, 8, 5)], abs=1e-6
+        [100 * x / 48 for x in (17, 8, 5, 12)], abs=1e-6
     )
     assert {cell.remark for cell in found["old"].values()} == {
         "older runs do not say what two of three modalities tell; train them anew"
@@ -182,6 +183,19 @@ def test_clips_and_videos_have_accuracies_of_their_own() -> None:
         "map": [],
         "eer": [],
     }
+
+
+@pytest.mark.usefixtures("here")
+def test_macro_f1_and_calibration_error_are_of_all_clips_and_have_a_dash_elsewhere() -> None:
+    # Class 0: TP 2 of 3 predicted and 2 labelled, F1 4/5; class 1: TP 1 of 1 and 2, F1 2/3. Probabilities 3/4 of four
+    # clips, three of which are right: calibrated.
+    logits = np.log(np.array([[3, 1], [3, 1], [3, 1], [1, 3]]))
+    found = cells(["macro_f1", "ece"], test_logits=logits, test_label=np.array([0, 0, 1, 1]))
+    assert found["macro_f1"] == pytest.approx([100 * (4 / 5 + 2 / 3) / 2])
+    assert found["ece"] == pytest.approx([0], abs=1e-12)
+    several = publish("several", test_logits=logits, test_label=np.array([[0, 1]] * 4))
+    other = measure({"several": [entry(several)]}, ["macro_f1", "ece"], Runs())["several"]
+    assert [cell.num_seeds for cell in other.values()] == [0, 0]
 
 
 @pytest.mark.usefixtures("here")

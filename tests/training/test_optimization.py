@@ -50,3 +50,18 @@ def test_adamw_shrinks_weights_without_gradient_and_adam_does_not() -> None:
         weights[name] = weight.tolist()
     assert weights["adamw"] == pytest.approx([0.999 - 0.01, 0.999])
     assert weights["adam"] == pytest.approx([1 - 0.01, 1 - 0.01])  # the decay is part of the gradient, which is scaled
+
+
+def test_weights_that_join_later_move_as_in_the_plain_optimiser() -> None:
+    """Methods that train encoders in turn or freeze them leave some weights without a gradient in the first steps."""
+    ours, plain = ([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))] for _ in range(2))
+    optimizers = [
+        (ours, optimization.make_optimizer([{"params": ours}], {**SGD, "weight_decay": 0.1})),
+        (plain, torch.optim.SGD(plain, lr=0.01, momentum=0.9, weight_decay=0.1)),
+    ]
+    for weights, optimizer in optimizers:
+        for given in ([1.0, None], [None, 2.0], [3.0, 4.0]):
+            for weight, gradient in zip(weights, given, strict=True):
+                weight.grad = None if gradient is None else torch.full([2], gradient)
+            optimizer.step()
+    torch.testing.assert_close(ours, plain)

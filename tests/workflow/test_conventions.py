@@ -41,7 +41,9 @@ def test_the_slurm_profile_asks_for_gpus_memory_and_time() -> None:
     assert "gpu" not in resources["build_table"]
 
 
-@pytest.mark.parametrize("rule", ["download_raw", "build_table", "draw_figure", "build_page", "audit_dataset"])
+@pytest.mark.parametrize(
+    "rule", ["download_raw", "choose_trial", "build_table", "draw_figure", "build_page", "audit_dataset"]
+)
 def test_small_rules_run_on_the_login_node(rule: str) -> None:
     block = (ROOT / "Snakefile").read_text(encoding="utf-8").split("localrules:")[1].split("\n\n")[0]
     assert rule in re.findall(r"\w+", block)

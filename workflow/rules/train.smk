@@ -20,6 +20,19 @@ rule train_run:
         )
 
 
+# The trial of one row whose run is the most accurate on validation.
+rule choose_trial:
+    input:
+        needs("results/tuned/{name}.{key}"),
+    output:
+        "results/tuned/{name}.{key}/manifest.json",
+    log:
+        "results/logs/tuned/{name}.{key}.log",
+    threads: 1
+    shell:
+        step("tune", "--out results/tuned/{wildcards.name:q}.{wildcards.key}")
+
+
 # One ensemble of a row with one seed, from the predictions of its members.
 rule combine_runs:
     input:

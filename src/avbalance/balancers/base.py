@@ -18,6 +18,10 @@ class Balancer(nn.Module):
     A method overrides one or two stages. All its state lives in parameters, buffers or submodules, so
     that a checkpoint holds it. A subclass takes `model` and `loss` first; its options follow by keyword.
 
+    Paper: None; joint training is what every paper compares its method with.
+    Code: None.
+    Here: Rows `joint`, `joint_twice` and `joint_three`, and all that name no balancer.
+
     Attributes:
         requires_fusion: Fusions this method can be trained with, by name; empty for any.
         requires_loss: Losses this method can be trained with, by name; empty for any.

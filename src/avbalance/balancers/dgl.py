@@ -22,7 +22,12 @@ class DGL(Balancer):
 
     where z_m is formed with detached weights of fusion and head: the first term has no gradient in the encoders, the
     others have none behind them. Of a linear head z_m = W_m f_m + b. Terms are those of the loss and
-    `unimodal_<modality>`. The authors shorten gradients longer than 40 (`training: {clip_norm: 40}`).
+    `unimodal_<modality>`.
+
+    Paper: The joint loss trains fusion and head alone; the uni-modal losses train the encoders alone.
+    Code: Two backward passes, between which gradients are cleared; gradients longer than 40 are shortened.
+    Here: One backward pass through detached weights, with the same gradients; row `dgl`, with `training: {clip_norm:
+    40}`.
 
     Args:
         model: The model to train.

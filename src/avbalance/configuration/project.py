@@ -8,6 +8,7 @@ from typing import Any
 from avbalance import registry
 from avbalance.configuration import rows, signature
 from avbalance.configuration.checks import Model, member, read_yaml, resolve_method, validate
+from avbalance.configuration.parts import matching, with_rows, write_out_columns
 from avbalance.configuration.references import check_references
 from avbalance.configuration.resolved import ResolvedRow, Scope
 from avbalance.configuration.schema import Dataset, Scale, ScaleDataset, Settings, Source, Weights, check_name
@@ -57,18 +58,27 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     models = _read_all(Weights, _files(config / "models"))
     settings, outside = _split_outside(settings, config, main)
     files = {**_files(config / "tables"), **outside}
-    tables = {name: table.spread() for name, table in take_rows(_read_all(Table, files), files).items()}
+    given = _read_all(Table, files)
     scales = _read_all(Scale, _files(config / "scales"))
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
-    trained = {}
+    for name, table in given.items():
+        _members(files[name], "part", "scale", list(table.part), scales)
+    tables_at: dict[str, dict[str, Table]] = {}
+    rows_at: dict[str, dict[str, dict[str, ResolvedRow]]] = {}
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
-        _members(config / "scales" / f"{name}.yaml", "tables", "table", scales[name].tables, tables)
+        file = config / "scales" / f"{name}.yaml"
+        _members(file, "tables", "table", scales[name].tables, given)
+        tables_at[name] = _take_parts(given, files, name)
         scope = Scope(scales[name], at_scale[name], models)
-        trained[name] = _read_rows(files, name, scope, tables, settings.scale)
+        rows_at[name] = _read_rows(files, name, scope, tables_at[name], settings.scale)
+    trained = rows_at[settings.scale]
+    tables = {
+        name: write_out_columns(table, trained.get(name, {})) for name, table in tables_at[settings.scale].items()
+    }
     for name, table in tables.items():
-        check_references(table, files[name], trained[settings.scale].get(name), datasets)
+        check_references(table, files[name], trained.get(name), datasets)
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     _members(main, "tables", "table", settings.tables, tables)
@@ -80,7 +90,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         at_scale[settings.scale],
         models,
         {name: tables[name] for name in sorted(tables)},
-        trained[settings.scale],
+        trained,
         outside,
     )
 
@@ -144,6 +154,17 @@ def _scale_datasets(
         rows.resolve_training(training, datasets[dataset], path, f"{where}.training")
         scaled[dataset] = _scaled(datasets[dataset], chosen, path, where)
     return scaled
+
+
+def _take_parts(given: dict[str, Table], files: Mapping[str, Path], scale: str) -> dict[str, Table]:
+    """Tables with all rows that they take from others and that a scale runs, each written out."""
+
+    def part(name: str, table: Table) -> Table:
+        if scale not in table.part:
+            return table
+        return with_rows(table, matching(table.part[scale], table.rows, files[name], f"part.{scale}"))
+
+    return {name: table.spread() for name, table in take_rows(given, files, part).items()}
 
 
 def _read_rows(

@@ -1,7 +1,7 @@
 """Rows as planning reads them: at one scale, checked, with every default spelled out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -53,6 +53,10 @@ class ResolvedProbe:
     reduction: Method
 
 
+Options = dict[str, dict[str, Any]]
+"""Everything that a trial may change, spelled out: {kind: method} of `METHODS_OF_ROW`, and `training`."""
+
+
 @dataclass(frozen=True)
 class ResolvedRow:
     """A run without its seed, and what is measured of it; every default is spelled out.
@@ -64,6 +68,7 @@ class ResolvedRow:
         starts: {modality, or `head`: uni-modal row whose trained weights it starts from, or the name of a model}.
         training: Every key of `schema.Training`.
         combine: Ensemble of runs of this row, or of its uni-modal ones, that takes the place of a run.
+        trials: Options to choose from, the row's own first; empty for a row that is not tuned at this scale.
     """
 
     label: str
@@ -74,11 +79,22 @@ class ResolvedRow:
     training: dict[str, Any]
     probe: ResolvedProbe | None
     combine: Combining | None = None
+    trials: list[Options] = field(default_factory=list)
 
     @property
     def modalities(self) -> list[str]:
         """Names of the modalities."""
         return list(self.encoders)
+
+    @property
+    def options(self) -> Options:
+        """The row's own options."""
+        return {**self.methods, "training": self.training}
+
+    def untuned(self, options: Options | None = None) -> "ResolvedRow":
+        """The row without trials, as it is or with other options."""
+        methods = dict(self.options if options is None else options)
+        return replace(self, training=methods.pop("training"), methods=methods, trials=[])
 
     def alone(self, modality: str, head: Method | None = None) -> "ResolvedRow":
         """Uni-modal row of one modality: same data, encoder, budget and start, unless that start is this very row."""
@@ -95,6 +111,7 @@ class ResolvedRow:
             starts=starts,
             probe=None,
             combine=None,
+            trials=[],
         )
 
 

@@ -9,8 +9,9 @@ from avbalance.configuration import signature
 from avbalance.configuration.checks import member, resolve_method, validate
 from avbalance.configuration.probes import check_single_layer, resolve_probe
 from avbalance.configuration.resolved import ResolvedRow, Scope, default
-from avbalance.configuration.schema import Dataset, Training
-from avbalance.configuration.table_schema import HEAD, Combining, Row, Table
+from avbalance.configuration.schema import Dataset, RowTraining
+from avbalance.configuration.table_schema import HEAD, Combining, Row, Table, merge
+from avbalance.configuration.trials import resolve_trials
 from avbalance.errors import UserError
 from avbalance.registry import METHODS_OF_ROW, Method, Spec
 from avbalance.requirements import Combination, Encoder, check
@@ -33,14 +34,14 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
         member(path, "defaults.dataset", "dataset", row.dataset, scope.datasets)
     if row.encoder:
         _encoders(row.encoder, [], scope, path, "defaults.encoder")
-    validate(Training, _given_training(row.training, row.dataset, scope), path, "defaults.training")
+    validate(RowTraining, _given_training(row.training, row.dataset, scope), path, "defaults.training")
     for kind in METHODS_OF_ROW:
         resolve_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
 
 
 def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     where, own = f"rows.{name}", table.rows[name]
-    row = validate(Row, {**table.defaults, **own}, path, where)
+    row = validate(Row, merge(table.defaults, own), path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:
@@ -60,14 +61,15 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     )
     resolved = replace(resolved, starts=_starts(resolved, row, scope, path, f"{where}.pretrained"))
     names_optimizer = "optimizer" in own.get("training", {})
-    combination = _combination(resolved, dataset, names_optimizer, is_probed=row.probe is not None)
-    for kind, method in resolved.methods.items():
-        ((chosen, options),) = method.items()
-        try:
-            asked = replace(combination, options=options)
-            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
-        except UserError as error:
-            raise UserError(f"{path}: {where}.{error}") from error
+    is_probed = row.probe is not None
+    _check_methods(resolved, _combination(resolved, dataset, names_optimizer, is_probed), f"{path}: {where}")
+    trials = resolve_trials(resolved, row, scope, path, f"{where}.trials")
+    for number, options in enumerate(trials):
+        tried = resolved.untuned(options)
+        place = f"{path}: {where}.trials.{number}"
+        _check_methods(tried, _combination(tried, dataset, names_optimizer, is_probed), place)
+    if scope.scale.trials > 1:
+        resolved = replace(resolved, trials=trials[: scope.scale.trials])
     if row.combine is not None:
         return _combined(resolved, row.combine, dataset, f"{path}: {where}.combine")
     if row.probe is None:
@@ -76,6 +78,17 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     if table.figure is None:
         check_single_layer(probe, f"{path}: {where}.probe.layers")
     return replace(resolved, probe=probe)
+
+
+def _check_methods(row: ResolvedRow, combination: Combination, place: str) -> None:
+    """Refuse methods that lack what they need of each other."""
+    for kind, method in row.methods.items():
+        ((chosen, options),) = method.items()
+        try:
+            asked = replace(combination, options=options)
+            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
+        except UserError as error:
+            raise UserError(f"{place}.{error}") from error
 
 
 def _combined(row: ResolvedRow, combine: Combining, dataset: Dataset, where: str) -> ResolvedRow:
@@ -122,7 +135,7 @@ def _training(own: Mapping[str, Any], dataset: str, scope: Scope, path: Path, wh
 
 def resolve_training(given: Mapping[str, Any], dataset: Dataset, path: Path, where: str) -> dict[str, Any]:
     """Every key of training; augmentation needs pictures to cut."""
-    training = validate(Training, given, path, where)
+    training = validate(RowTraining, given, path, where).stretched()
     if training.augment is None:
         return training.model_dump()
     augment = resolve_method("augmentation", training.augment, f"{path}: {where}.augment")

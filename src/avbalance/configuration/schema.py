@@ -200,6 +200,22 @@ class Training(Strict):
         return self
 
 
+class RowTraining(Training):
+    """Settings of training as a row gives them.
+
+    Attributes:
+        stretch: Factor on `epochs`, `patience` and `decay_epochs`: 2 for twice the budget of the other rows.
+    """
+
+    stretch: Count = 1
+
+    def stretched(self) -> Training:
+        """The settings with the factor applied."""
+        times = {name: getattr(self, name) for name in ("epochs", "patience", "decay_epochs")}
+        longer = {name: value * self.stretch for name, value in times.items() if value is not None}
+        return Training.model_validate({**self.model_dump(exclude={"stretch"}), **longer})
+
+
 class ScaleDataset(Strict):
     """Changes that a scale makes to a dataset: source, reader, preparation, and training on it.
 
@@ -219,6 +235,7 @@ class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
     Attributes:
+        trials: Number of trials from which the options of a row with `trials` are chosen; 1 for the row as it is.
         methods: {kind: {name: {option: value}}}: options that replace a row's own, such as the width of an encoder.
         starts: {model: dataset}: encoders start from runs on that dataset instead of the public weights of the model.
     """
@@ -226,6 +243,7 @@ class Scale(Strict):
     seeds: Seeds
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
+    trials: Count = 1
     training: Training
     methods: dict[KindOfRow, dict[str, dict[str, Any]]] = {}
     starts: dict[str, str] = {}

@@ -1,11 +1,12 @@
 """Schema of `config/tables/<name>.yaml`: a table, its rows, and the claims about it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from avbalance.configuration.schema import Name, Strict
-from avbalance.ranges import Count, Names, NotNegative, Positive, Real, Text, Whole
+from avbalance.ranges import Count, Names, NotNegative, Positive, Rate, Real, Text, Whole
 from avbalance.registry import Spec
 
 Relation = Literal[">", "<", "falls", "falls_most", "times", "equals_paper"]
@@ -74,6 +75,51 @@ class Combining(Strict):
         return self
 
 
+class TrialTraining(Strict):
+    """Settings of training that a trial changes.
+
+    Attributes:
+        learning_rate_factor: Factor on the row's learning rate, so that one list of trials serves several datasets.
+        clip_norm: As of `Training`; null to shorten no gradient.
+    """
+
+    learning_rate: Positive | None = None
+    learning_rate_factor: Positive | None = None
+    momentum: Rate | None = None
+    weight_decay: NotNegative | None = None
+    clip_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _has_one_rate(self) -> Self:
+        if self.learning_rate is not None and self.learning_rate_factor is not None:
+            raise ValueError("give either learning_rate or learning_rate_factor")
+        if empty := sorted(key for key in self.model_fields_set - {"clip_norm"} if getattr(self, key) is None):
+            raise ValueError(f"{empty[0]} has no value; give a number, or leave it out")
+        return self
+
+
+class Trial(Strict):
+    """Changes of a row's options, tried on validation: `{}` for the row as it is.
+
+    Attributes:
+        fusion, head, loss, balancer: The row's own method with the options that change, {name: {option: value}}.
+    """
+
+    fusion: Spec | None = None
+    head: Spec | None = None
+    loss: Spec | None = None
+    balancer: Spec | None = None
+    training: TrialTraining | None = None
+
+
+def _check_trials(trials: list[Trial]) -> list[Trial]:
+    if len(trials) < 2:
+        raise ValueError(f"found {len(trials)}; give two or more, or leave trials out")
+    if trials[0] != Trial():
+        raise ValueError("the first has to be {}, the row as it is")
+    return trials
+
+
 class Row(Strict):
     """Line of a table: data, methods and training.
 
@@ -84,6 +130,7 @@ class Row(Strict):
         pretrained: True to start encoders from uni-modal runs on the same data; or {modality: another dataset, or a
             name in `config/models`, whose trained weights the encoder starts from}. With the key `head`, the head of a
             uni-modal row starts from them too.
+        trials: Options to choose from on validation. The scale says how many of the first are tried.
     """
 
     label: str | None = None
@@ -98,12 +145,25 @@ class Row(Strict):
     training: dict[str, Any] = {}
     probe: Probing | None = None
     combine: Combining | None = None
+    trials: Annotated[list[Trial], AfterValidator(_check_trials)] | None = None
 
     @model_validator(mode="after")
-    def _probes_weights(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.probe is not None and self.combine is not None:
             raise ValueError("a row with combine has no encoder of its own to probe; leave probe or combine out")
+        if self.trials is not None and self.combine is not None:
+            raise ValueError("a row with combine is not trained, so nothing can be tried; leave trials or combine out")
+        if self.trials is not None and self.probe is not None:
+            raise ValueError("layers are probed in rows as they are; leave trials or probe out")
         return self
+
+
+def merge(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a row over other fields of it; `training` is merged key by key."""
+    merged = {**given, **own}
+    if all(isinstance(fields.get("training"), Mapping) for fields in (given, own)):
+        merged["training"] = {**given["training"], **own["training"]}
+    return merged
 
 
 class Claim(Strict):
@@ -184,9 +244,15 @@ class Table(Strict):
     """`config/tables/<name>.yaml`: a table, a figure, or a computed table.
 
     Attributes:
-        rows_of: Another table, whose rows, defaults and `each` this one takes; or {table: all or some of its rows}.
-            `defaults`, `each` and fields of `rows` take the place of what is taken. Of several tables, row `concat` of
-            table `mine` becomes `mine_concat`.
+        defaults: Fields of all rows, over which a row's own go; of `training` key by key.
+        rows_of: Another table, whose rows, defaults and `each` this one takes, and its columns and claims if this one
+            has neither columns nor a figure; or {table: all or some of its rows}. `defaults`, `each`, claims and fields
+            of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes
+            `mine_concat`.
+        without: Rows that are not taken, as patterns; claims about them are not either.
+        part: {scale: patterns of the rows that it runs}; all rows at other scales. Claims about others are left out.
+            A pattern that begins with `!` takes out again what it matches.
+        columns: Names of columns. One with `*` is written out for every modality of the rows: `acc_*_alone`.
         combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
         each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
             `concat` becomes `<value>_concat`; `expected` is by value, then by row.
@@ -197,6 +263,8 @@ class Table(Strict):
     defaults: dict[str, Any] = {}
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
     rows_of: Name | Annotated[dict[Name, Literal["all"] | Names], Field(min_length=1)] | None = None
+    without: Names = []
+    part: dict[str, Names] = {}
     rows: dict[Name, dict[str, Any]] = {}
     combined: dict[Name, Combined] = {}
     columns: list[str] = []
@@ -209,12 +277,15 @@ class Table(Strict):
     def _has_content(self) -> Self:
         if not self.rows and self.rows_of is None:
             raise ValueError("rows is empty; give at least one, or rows_of")
-        if bool(self.columns) == (self.figure is not None):
+        takes_columns = self.rows_of is not None and not self.columns
+        if bool(self.columns) == (self.figure is not None) and not takes_columns:
             raise ValueError("give either columns (a table) or figure")
         if self.compute is not None and self.defaults:
             raise ValueError("defaults apply to rows that are trained; leave them out of a computed table")
         if twice := [column for index, column in enumerate(self.columns) if column in self.columns[:index]]:
             raise ValueError(f"columns: {twice[0]!r} occurs twice; remove one")
+        if self.without and self.rows_of is None:
+            raise ValueError("without names rows that rows_of does not take; leave the rows themselves out")
         if self.rows_of is not None:  # the others are checked once all rows and `each` are known
             return self
         if self.combined and (self.each is not None or self.figure is not None or self.compute is not None):

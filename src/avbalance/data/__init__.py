@@ -3,6 +3,8 @@
 REGISTRY = {
     "audioset": "audioset:AudioSet",
     "audioset_miniature": "miniatures.audioset:AudioSetMiniature",
+    "ave": "ave:AVE",
+    "ave_miniature": "miniatures.ave:AVEMiniature",
     "avmnist": "avmnist:AVMNIST",
     "avmnist_miniature": "miniatures.avmnist:AVMNISTMiniature",
     "cremad": "cremad:CREMAD",

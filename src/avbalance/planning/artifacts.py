@@ -18,7 +18,7 @@ from avbalance.errors import UserError
 from avbalance.planning import keys
 
 RESULTS = Path("results")
-FOLDERS = ("raw", "prep", "runs", "weights", "combined", "blends", "probes")
+FOLDERS = ("raw", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
 """Folders in which each artifact is a folder with a manifest."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""

@@ -11,17 +11,41 @@ from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
 from avbalance.configuration.table_schema import Combining
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import model_of, prepared_of
-from avbalance.registry import Method
+from avbalance.registry import METHODS_OF_ROW, Method
 
+TUNING_SEED = 100
+"""Seed of all trials. A table with tuned rows may not have it, so that it shows no run that took part in a choice."""
 SEEDS_APART = 1000
 """Distance between the seeds of the members of an ensemble."""
 
 
 def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
-    """Run of a row with a seed; of a row with `combine`, the ensemble."""
+    """Run of a row with a seed; of a row with `combine`, the ensemble; of one with trials, with the options chosen."""
     if row.combine is not None:
         return _ensemble(plan, row, row.combine, seed)
-    settings = _settings(row, seed)
+    inputs = _inputs(plan, row, seed)
+    if not row.trials:
+        return _run(plan, row, seed, _settings(row, seed), inputs)
+    inputs["tuned"] = tuned_of(plan, row).path
+    settings = {"dataset": row.dataset, "encoder": row.encoders, "trials": row.trials, "seed": seed}
+    return _run(plan, row, seed, settings, inputs)
+
+
+def tuned_of(plan: Plan, row: ResolvedRow) -> Artifact:
+    """Choice among the trials of a row: runs with a seed of their own, each of which may fail.
+
+    Their starts, teachers and blend weights are those of the row as it is, which is all that other runs know of it.
+    """
+    inputs = _inputs(plan, row, TUNING_SEED)
+    tried = [row.untuned(options) for options in row.trials]
+    settings = [{**_settings(each, TUNING_SEED), "is_trial": True} for each in tried]
+    runs = [_run(plan, each, TUNING_SEED, own, inputs) for each, own in zip(tried, settings, strict=True)]
+    trials = {f"trial_{number}": run.path for number, run in enumerate(runs)}
+    return plan.add("tuned", _slug(row, TUNING_SEED), "tune", {"trials": row.trials}, trials, ["avbalance.tune:run"])
+
+
+def _inputs(plan: Plan, row: ResolvedRow, seed: int) -> dict[str, str]:
+    """Data and what other runs give to a run of a row: starts, teachers, blend weights."""
     inputs = {"data": prepared_of(plan, row.dataset).path}
     for part, start in row.starts.items():
         weights = model_of(plan, start).path if isinstance(start, str) else run_of(plan, start, seed).weights
@@ -33,7 +57,13 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     if declared.get("uses_teachers"):
         alone = {modality: run_of(plan, row.alone(modality), seed) for modality in row.modalities}
         inputs |= {f"teacher_{modality}": run.weights for modality, run in alone.items()}
-    chosen = [*(("encoder", encoder) for encoder in row.encoders.values()), *row.methods.items()]
+    return inputs
+
+
+def _run(plan: Plan, row: ResolvedRow, seed: int, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Artifact:
+    """Run whose code is that of the methods of the row and of its trials."""
+    chosen = [("encoder", encoder) for encoder in row.encoders.values()]
+    chosen += [(kind, options[kind]) for options in row.trials or [row.methods] for kind in METHODS_OF_ROW]
     if row.training["augment"] is not None:
         chosen.append(("augmentation", row.training["augment"]))
     places = ["avbalance.train:run", *(registry.place(kind, name) for kind, name in registry.methods_of(chosen))]
@@ -78,13 +108,13 @@ def _slug(row: ResolvedRow, seed: int) -> str:
 def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     """Blend weights from the joint run of a row and its uni-modal runs, whose heads are those of its loss.
 
-    These runs are trained for all epochs; they are the table's own runs if those do not stop early.
+    These runs are trained for all epochs; they are the table's own runs if those neither stop early nor are tuned.
     """
     training = row.training
     if training["select"] == "best":
         training = {**training, "patience": max(training["patience"], training["epochs"])}
     (loss,) = row.methods["loss"].values()
-    row = replace(row, training=training)
+    row = replace(row, training=training, trials=[])
     plain = {kind: default(kind) for kind in ("loss", "balancer")}
     rows = {"joint": replace(row, methods={**row.methods, **plain})}
     rows |= {modality: row.alone(modality, loss.get("head")) for modality in row.modalities}

@@ -17,7 +17,7 @@ from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import prepared_of
-from avbalance.planning.runs import SEEDS_APART, layer_probes, probe_of, run_of
+from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, probe_of, run_of, tuned_of
 from avbalance.results.columns.base import find_column, places_of
 
 
@@ -35,13 +35,18 @@ def table_of(plan: Plan, name: str) -> Artifact:
     scale = project.settings.scale
     settings: dict[str, Any] = {
         "table": name,
-        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of"}),
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of", "part"}),
         "scale": scale,
         "generated": _generated(plan, project.rows.get(name, {}).values()),
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
     if table.compute is None:
+        tuned = {row_name: tuned_of(plan, row).path for row_name, row in project.rows[name].items() if row.trials}
+        if tuned:
+            _check_tuning_seed(seeds(project))
+            settings["tuned"] = tuned
+            inputs |= {f"{row}.tuned": path for row, path in tuned.items()}
         probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
         settings["rows"] = {
             row_name: _cells(plan, table, row_name, row, probes, inputs) for row_name, row in project.rows[name].items()
@@ -104,7 +109,8 @@ def _cells(
     (fusion,) = row.methods["fusion"]
     joins_stages = signature.describe("fusion", fusion).attributes["joins_stages"]  # no encoder stands alone
     traits = traits_of(row, plan.project.datasets[row.dataset])
-    reads = {column.reads for column in map(find_column, column_names(table)) if column.applies(traits)}
+    columns = [column for column in map(find_column, column_names(table)) if column.applies(traits)]
+    reads = {role for column in columns for role in column.reads}
     alone = {modality: row.alone(modality) for modality in row.modalities if "alone" in reads and is_joint}
     if row.combine is not None and row.combine.members != "alone":
         _check_apart(list(probes))
@@ -137,6 +143,14 @@ def _check_apart(seeds: list[int]) -> None:
                 f"seeds: {first} and {second} differ by a multiple of {SEEDS_APART}, and an ensemble takes such seeds "
                 "for its members; choose others"
             )
+
+
+def _check_tuning_seed(seeds: list[int]) -> None:
+    """Refuse the seed of trials, whose runs a choice rests on."""
+    if TUNING_SEED in seeds:
+        raise UserError(
+            f"seeds: {TUNING_SEED} is the seed of the trials by which rows are tuned; choose another for the table"
+        )
 
 
 def _command(project: Project, name: str) -> str:

@@ -1,12 +1,12 @@
 """Differences between the rows or columns of a table, each with its interval and p."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from avbalance.results.measure import Measured, subtract
-from avbalance.results.statistics import Difference, Sample, difference, sample
+from avbalance.results.statistics import Contrast, Difference, Sample, contrast, difference, sample
 
 
 class Comparison(NamedTuple):
@@ -53,6 +53,17 @@ def compare(cells: Mapping[str, Measured], left: str, right: str, less: float = 
     samples = _samples(cells, a.data)
     shifted = samples[left]._replace(values=samples[left].values - less)
     return difference(shifted, samples[right])
+
+
+def contrast_rows(cells: Mapping[str, Measured], pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Contrast]:
+    """{(left, right): left - right with the parts of its variance} of pairs of rows on the same data.
+
+    Args:
+        cells: {row: its values}, of one column on one dataset.
+    """
+    (data,) = {cell.data for cell in cells.values() if cell.values}
+    samples = _samples(cells, data)
+    return {(left, right): contrast(samples[left], samples[right]) for left, right in pairs}
 
 
 def compare_columns(

@@ -52,6 +52,13 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
     return text if 1 < n == num_seeds else f"{text} ({seeds})"
 
 
+def plain_cell(value: float | str | None, digits: int) -> str:
+    """A text, a number, or a dash where there is none."""
+    if isinstance(value, str):
+        return value
+    return "–" if value is None else number(value, digits)
+
+
 def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
     """Printed rows of the frame, in its order."""
     digits = {column.name: column.digits for column in columns}
@@ -134,6 +141,12 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(sentences)
 
 
+def trial(content: Mapping[str, Any]) -> str:
+    """A trial's options and its validation accuracy in per cent."""
+    result = "failed" if "failed" in content else number(100 * content["val_accuracy"], 1)
+    return f"{content['options']}: {result}"
+
+
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:
     """{row: label}."""
     return dict(zip(frame["row"], frame["label"], strict=True))
@@ -165,6 +178,18 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         tabulate(body, headings, tablefmt="pipe", colalign=align, disable_numparse=True),
         text(table["caption"]),
     ]
+    if table["tuning"]:
+        tuned = []
+        for row in table["tuning"]:
+            trials = [text(trial(each)) for each in row["trials"]]
+            trials[row["chosen"]] = f"**{trials[row['chosen']]}**"
+            tuned.append([text(row["label"]), "; ".join(trials)])
+        names = ["", "trials and their validation accuracy in %; bold: chosen"]
+        parts += [
+            "## Tuning",
+            text(table["tuning_caption"]),
+            tabulate(tuned, names, tablefmt="pipe", disable_numparse=True),
+        ]
     if table["claims"]:
         labels = labels_of(frame)
         claims = [

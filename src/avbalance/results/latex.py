@@ -42,12 +42,34 @@ def to_latex(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[He
             r"\midrule",
             *(" & ".join(cells) + r" \\" for cells in body),
             *END,
+            *(_tuning(table) if table["tuning"] else ()),
             *(_claims(table, frame, columns) if table["claims"] else ()),
             "",
         ]
     )
     definition = f"{DEFINITION}\n" if r"\unicodechar" in tex else ""
     return f"% {table['command']}\n{definition}{tex}"
+
+
+def _tuning(table: Mapping[str, Any]) -> list[str]:
+    """The lines of the table of trials."""
+    body = []
+    for row in table["tuning"]:
+        trials = [escape(formats.trial(each)) for each in row["trials"]]
+        trials[row["chosen"]] = rf"\textbf{{{trials[row['chosen']]}}}"
+        body.append(f"{escape(row['label'])} & {'; '.join(trials)} \\\\")
+    return [
+        r"\begin{table}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
+        rf"\caption{{{escape(table['title'])}: trials. {escape(table['tuning_caption'])}}}",
+        rf"\label{{tab:{table['table'].replace('_', '-')}-trials}}",
+        r"\begin{tabular}{p{10em}p{30em}}",
+        r"\toprule",
+        r"row & trials and their validation accuracy in \%; bold: chosen \\",
+        r"\midrule",
+        *body,
+        *END,
+    ]
 
 
 def _claims(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence[Header]) -> list[str]:

@@ -9,6 +9,8 @@ from scipy import stats
 
 ALPHA = 0.05
 LEVEL = 1 - ALPHA
+LEAST_METHODS = 8
+"""Fewer have no correlation with an interval."""
 TEST = (
     "Tests are t-tests of a difference whose variance has a part for seeds and, where a clip has a value of its own, "
     "one for test clips; a row whose seeds vary less than is usual in its column is taken to vary more. One seed is "
@@ -50,6 +52,13 @@ class Sample(NamedTuple):
 
     values: NDArray[np.float64]
     seeds: Spread | None
+
+
+class Contrast(NamedTuple):
+    """A difference of means and the independent parts of its variance; None if its spread is unknown."""
+
+    mean: float
+    parts: list[Spread] | None
 
 
 def t_interval(values: NDArray[np.floating]) -> Estimate:
@@ -110,27 +119,63 @@ def difference(left: Sample, right: Sample | None = None) -> Difference:
     V^2 / sum_k V_k^2 / df_k. A single number for each seed has no part of clips. One seed is tested by its clips alone,
     by McNemar's exact test if each clip is right or wrong; one seed against several is not tested.
     """
+    found = _tested(contrast(left, right), ALPHA)
+    of_one_seed = right is not None and left.seeds is None and found.p is not None and found.low < found.high
+    if right is not None and of_one_seed and set(np.unique([left.values, right.values])) <= {0.0, 100.0}:
+        return found._replace(p=round(mcnemar(left.values > right.values, left.values < right.values), 9))
+    return found
+
+
+def mean_difference(contrasts: Sequence[Contrast], num_compared: int = 1) -> Difference:
+    """Mean of the differences on D independent datasets, with an interval that holds for all compared means at once.
+
+    The variance of the mean has all parts of all datasets, each divided by D^2, and Satterthwaite's degrees of freedom.
+    It is of these datasets: others would differ from them, too. The level is Bonferroni's, 1 - 0.05 / num_compared, so
+    that with probability 0.95 all the intervals contain their means, however these depend on each other; p is
+    multiplied by num_compared. In generated tables all do in 97 to 100 of 100 (benchmarks/over_datasets.py).
+
+    Args:
+        contrasts: Of each dataset; one without a known spread leaves the mean without an interval.
+        num_compared: Number of means that are compared.
+    """
+    num_data = len(contrasts)
+    parts = [part._replace(variance=part.variance / num_data**2) for each in contrasts for part in each.parts or ()]
+    is_known = all(each.parts is not None for each in contrasts)
+    mean = float(np.mean([each.mean for each in contrasts]))
+    found = _tested(Contrast(mean, parts if is_known else None), ALPHA / num_compared)
+    return found if found.p is None else found._replace(p=min(1.0, found.p * num_compared))
+
+
+def contrast(left: Sample, right: Sample | None = None) -> Contrast:
+    """Mean of left - right, or of left alone, and the parts of its variance (`difference`)."""
     sides = [left] if right is None else [left, right]
     by_clip = left.values.mean(axis=0) - (0.0 if right is None else right.values.mean(axis=0))
     mean = float(by_clip.mean())
     parts = [side.seeds for side in sides if side.seeds is not None]
     if (len(by_clip) == 1 and not parts) or len(parts) not in (0, len(sides)):
-        return Difference(round(mean, 9), -np.inf, np.inf)
+        return Contrast(mean, None)
     if len(by_clip) > 1:
         shared = sum(_residual(side.values) for side in sides)
         variance = float(by_clip.var(ddof=1)) / len(by_clip) - shared
         parts.append(Spread(max(variance, 0.0), len(by_clip) - 1.0))
+    return Contrast(mean, parts)
+
+
+def _tested(contrast: Contrast, alpha: float) -> Difference:
+    """The t-test of a contrast, with the ends of its 1 - alpha interval.
+
+    Rounded so that the order of summation, which differs with the number of threads, does not show.
+    """
+    mean, parts = contrast
+    if parts is None:
+        return Difference(round(mean, 9), -np.inf, np.inf)
     total = sum(part.variance for part in parts)
     if total == 0:
         return Difference(round(mean, 9), round(mean, 9), round(mean, 9), float(round(mean, 9) == 0))
     df = total**2 / sum(part.variance**2 / part.df for part in parts)
-    half_width = float(stats.t.ppf((1 + LEVEL) / 2, df) * np.sqrt(total))
+    half_width = float(stats.t.ppf(1 - alpha / 2, df) * np.sqrt(total))
     p = float(2 * stats.t.sf(abs(mean) / np.sqrt(total), df))
-    if right is not None and left.seeds is None and set(np.unique([left.values, right.values])) <= {0.0, 100.0}:
-        p = mcnemar(left.values > right.values, left.values < right.values)
-    # Rounded so that the order of summation, which differs with the number of threads, does not show.
-    low, high = mean - half_width, mean + half_width
-    return Difference(round(mean, 9), round(low, 9), round(high, 9), round(p, 9))
+    return Difference(round(mean, 9), round(mean - half_width, 9), round(mean + half_width, 9), round(p, 9))
 
 
 def _residual(values: NDArray[np.float64]) -> float:
@@ -161,6 +206,59 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = (m - np.arange(m)) * np.asarray(p_values, np.float64)[order]
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return [float(p) for p in adjusted]
+
+
+class Correlation(NamedTuple):
+    """A correlation over n methods with the ends of its 95 % interval."""
+
+    rho: float
+    low: float
+    high: float
+    n: int
+
+
+def rank_correlations(x: NDArray[np.floating], y: NDArray[np.floating], draws: int = 2000) -> list[Correlation | None]:
+    """Spearman's correlation over methods on each dataset, and last the mean over datasets that have one.
+
+    None stands for a dataset with fewer than LEAST_METHODS, or with equal values of all.
+
+    The intervals are percentiles of a bootstrap over methods. A method's point contains the noise of its own seeds, so
+    methods drawn anew bring it along: 93 to 97 of 100 intervals contain the correlation that such noisy means of ever
+    more methods would have (benchmarks/over_datasets.py). Seeds drawn anew within a method would count their noise
+    twice. For the mean over datasets the same methods are drawn on all of them.
+
+    Args:
+        x, y: [datasets, methods], NaN where a method is missing.
+        draws: Number of draws.
+    """
+    num_methods = x.shape[1]
+    drawn = np.random.default_rng(0).integers(0, num_methods, (draws, num_methods))
+    found: list[Correlation | None] = []
+    of_draws = []
+    for own_x, own_y in zip(x, y, strict=True):
+        n = int((~np.isnan(own_x)).sum())
+        rho = float(spearman(own_x[None], own_y[None])[0])
+        if n < LEAST_METHODS or np.isnan(rho):
+            found.append(None)
+            continue
+        of_draws.append(spearman(own_x[drawn], own_y[drawn]))
+        found.append(_correlation(rho, of_draws[-1], n))
+    known = [each.rho for each in found if each is not None]
+    mean = _correlation(float(np.mean(known)), np.mean(of_draws, axis=0), num_methods) if known else None
+    return [*found, mean]
+
+
+def spearman(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Correlation of the ranks of [draws, methods], without NaN, [draws]; NaN where all are equal."""
+    a, b = (stats.rankdata(each, axis=1, nan_policy="omit") for each in (x, y))
+    a, b = (each - np.nanmean(each, axis=1, keepdims=True) for each in (a, b))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(a * b, axis=1) / np.sqrt(np.nansum(a * a, axis=1) * np.nansum(b * b, axis=1)))
+
+
+def _correlation(rho: float, of_draws: NDArray[np.float64], n: int) -> Correlation:
+    low, high = np.nanquantile(of_draws, [ALPHA / 2, 1 - ALPHA / 2])
+    return Correlation(round(rho, 9), round(float(low), 9), round(float(high), 9), n)
 
 
 def ranks(scores: NDArray[np.floating]) -> NDArray[np.float64]:

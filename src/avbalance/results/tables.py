@@ -12,7 +12,7 @@ import pandas as pd
 
 from avbalance import cli, stamps
 from avbalance.registry import locate
-from avbalance.results import captions, formats, latex
+from avbalance.results import captions, formats, latex, tuning
 from avbalance.results.claims import CAPTION, judge
 from avbalance.results.columns.base import Header, find_column
 from avbalance.results.comparisons import compare
@@ -112,6 +112,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         summary = captions.summarise_runs(settings, runs.provenance())
         caption = captions.explain_table(frame, measured, values, joined)
     by_name = {column.name: column for column in columns}
+    tuned = tuning.read(settings.get("tuned", {}), formats.labels_of(frame))
     results = judge(spec["claims"], values, by_name, spec["expected"], bool(settings["generated"]))
     table = {
         "table": settings["table"],
@@ -122,6 +123,8 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "generated": settings["generated"],
         "summary": summary,
         "caption": caption,
+        "tuning": tuned,
+        "tuning_caption": tuning.explain(tuned),
         "claims": [finite(asdict(result)) for result in results],
         "claims_caption": "Differences are exact." if exact else CAPTION,
         "columns": [column._asdict() for column in columns],

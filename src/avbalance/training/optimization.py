@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import optim
 
 
@@ -12,7 +13,11 @@ def make_optimizer(groups: Iterable[Mapping[str, Any]], training: Mapping[str, A
     learning_rate, weight_decay = training["learning_rate"], training["weight_decay"]
     if training["optimizer"] == "sgd":
         momentum = training["momentum"]
-        return optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        sgd = optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        if momentum:  # for every weight at once: the fused step fails where some weights have a buffer and others not
+            for weight in (weight for group in sgd.param_groups for weight in group["params"]):
+                sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        return sgd
     if training["optimizer"] == "adagrad":
         return optim.Adagrad(parameters, lr=learning_rate, weight_decay=weight_decay)
     adam = optim.AdamW if training["optimizer"] == "adamw" else optim.Adam

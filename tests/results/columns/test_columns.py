@@ -14,8 +14,8 @@ from avbalance.results.runs import Runs
 
 
 def test_an_unknown_column_is_named_with_the_nearest_pattern() -> None:
-    with pytest.raises(UserError, match="'acc_audio_allone' does not exist; did you mean 'acc_<modality>_alone'"):
-        find_column("acc_audio_allone")
+    with pytest.raises(UserError, match="'acc_audio_maskd' does not exist; did you mean 'acc_<modality>_masked'"):
+        find_column("acc_audio_maskd")
 
 
 @pytest.mark.parametrize("name", ["best_test_loss", "best_test_eer", "best_test_min_dcf05_vc1", "best_test_probe_gap"])
@@ -33,6 +33,10 @@ HEADINGS = {
     "min_dcf05_VC2": ("VC2 minDCF (p = 0.05)", "", 3, -1),
     "best_test_accuracy": ("Test accuracy, best test epoch", "%", 1, 1),
     "best_test_min_dcf_VC1": ("VC1 minDCF (p = 0.01), best test epoch", "", 3, -1),
+    "macro_f1": ("Macro F1", "%", 1, 1),
+    "ece": ("Calibration error", "%", 1, -1),
+    "acc_weakest_probe": ("Weakest probe", "%", 1, 1),
+    "shapley_gap": ("Contribution gap", "points", 1, -1),
     "weight_joint": ("Joint weight", "", 3, 0),
     "shapley_audio": ("Audio contributes", "points", 1, 0),
     "alone_gap": ("Alone gap", "points", 1, 0),

@@ -97,7 +97,9 @@ def test_the_largest_gradient_of_all_layers_is_reported(probes: list[str]) -> No
 
 def test_errors_and_losses_are_better_when_lower() -> None:
     columns = [
-        column for name in REGISTRY if (column := find_column(name.replace("<", "").replace(">", ""))).reads == "layers"
+        column
+        for name in REGISTRY
+        if (column := find_column(name.replace("<", "").replace(">", ""))).reads == ("layers",)
     ]
     assert len(columns) == 7
     for column in columns:

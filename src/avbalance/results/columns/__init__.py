@@ -1,7 +1,7 @@
 """Which columns can a table have? Columns by name pattern, `pattern: module:class`; one file for each family.
 
 `<modality>` stands for one of the row's modalities, `<head>` also for `joint`, `<list>` for a list of trials, `<curve>`
-for a curve that the row's balancer or loss records.
+for a curve that the row's balancer or loss records. The first pattern that a name matches is meant.
 """
 
 REGISTRY = {
@@ -11,8 +11,13 @@ REGISTRY = {
     "video_top5": "accuracy:VideoTop5",
     "error": "accuracy:Error",
     "loss": "accuracy:Loss",
+    "macro_f1": "accuracy:MacroF1",
+    "ece": "accuracy:Ece",
     "map": "multi_label:Map",
     "mauc": "multi_label:Mauc",
+    "acc_strongest_alone": "unimodal:StrongestAlone",
+    "acc_weakest_alone": "unimodal:WeakestAlone",
+    "acc_weakest_probe": "unimodal:WeakestProbe",
     "acc_<modality>_alone": "unimodal:Alone",
     "acc_<modality>_masked": "unimodal:Masked",
     "acc_<modality>_probe": "unimodal:Probe",
@@ -22,6 +27,7 @@ REGISTRY = {
     "alone_gap": "unimodal:AloneGap",
     "masked_gap": "unimodal:MaskedGap",
     "probe_gap": "unimodal:ProbeGap",
+    "shapley_gap": "shapley:ShapleyGap",
     "shapley_<modality>": "shapley:Shapley",
     "eer": "verification:Eer",
     "eer_<list>": "verification:Eer",

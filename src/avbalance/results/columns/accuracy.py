@@ -1,4 +1,4 @@
-"""Accuracy and loss.
+"""Accuracy, loss and calibration.
 
 Of test clips and of test videos, where a clip has one class; the loss also where a clip has several.
 """
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from avbalance.metrics import by_video, clip_losses, correct
+from avbalance.metrics import by_video, calibration_error, clip_losses, correct, macro_f1
 from avbalance.results.columns.base import Column, RowTraits, Values
 from avbalance.results.joined_rows import is_right
 from avbalance.results.runs import Run
@@ -103,3 +104,46 @@ class Loss(Column):
         if "test_logits" not in run.predictions:
             return None
         return clip_losses(run.predictions["test_logits"], run.predictions["test_label"])
+
+
+class _OfAllClips(Column):
+    """A number of all test clips together, in per cent."""
+
+    unit, digits = "%", 1
+    tasks = SINGLE_LABEL
+
+    def value(self, run: Run) -> Values | None:
+        """[1]."""
+        logits, labels = run.predictions.get("test_logits"), run.predictions["test_label"]
+        return None if logits is None or labels.ndim != 1 else np.array([100.0 * self.share(logits, labels)])
+
+    def share(self, logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        """The number, 0 to 1; arguments as for `metrics.correct`."""
+        raise NotImplementedError
+
+
+class MacroF1(_OfAllClips):
+    """Mean over classes of the F1 score on test clips."""
+
+    heading = "Macro F1"
+    better = 1
+    captions: ClassVar[tuple[str, ...]] = ("Macro F1: mean of the F1 scores of the classes that occur in test.",)
+
+    def share(self, logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        """Mean of the F1 scores."""
+        return macro_f1(logits, labels)
+
+
+class Ece(_OfAllClips):
+    """Expected calibration error on test clips."""
+
+    heading = "Calibration error"
+    better = -1
+    captions: ClassVar[tuple[str, ...]] = (
+        "Calibration error: mean difference between accuracy and the largest probability, over 15 bins of that "
+        "probability (Guo et al., ICML 2017).",
+    )
+
+    def share(self, logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        """The error with the usual 15 bins."""
+        return calibration_error(logits, labels)

@@ -17,6 +17,8 @@ from avbalance.results.columns import REGISTRY
 from avbalance.results.runs import Run
 
 PLACEHOLDER = re.compile(r"<(\w+)>")
+Role = Literal["run", "probe", "alone", "layers"]
+"""A kind of artifact behind a row."""
 Values = NDArray[np.float64]
 """Values of one seed: [clips], [videos], or [1] where a clip has none of its own."""
 Entry = Mapping[str, Any]
@@ -88,7 +90,7 @@ class Column:
     exact: ClassVar[bool] = False
     captions: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
-    reads: ClassVar[Literal["run", "probe", "alone", "layers"]] = "run"
+    reads: ClassVar[tuple[Role, ...]] = ("run",)
     monitored: ClassVar[bool] = False
     joins: ClassVar[bool] = False
 
@@ -121,7 +123,7 @@ class Column:
     @classmethod
     def applies(cls, traits: RowTraits) -> bool:
         """Return True if such a row has the column, whatever the parts of its name."""
-        return traits.task in cls.tasks and (traits.has_weights or cls.reads != "probe")
+        return traits.task in cls.tasks and (traits.has_weights or "probe" not in cls.reads)
 
     def fits(self, traits: RowTraits) -> bool:
         """Return True if such a row has the column of this name."""
@@ -132,7 +134,8 @@ class Column:
 
     def sources(self, entry: Entry) -> list[str]:
         """Folders of the artifacts that the value is computed from; none if the row has no such column."""
-        folder = entry[self.reads]
+        (role,) = self.reads
+        folder = entry[role]
         return [] if folder is None else [folder]
 
     def value(self, run: Run) -> Values | None:

@@ -25,7 +25,7 @@ class OfLayer(Column):
 
     unit, digits, better = "%", 2, -1
     captions = (PROBE,)
-    reads = "layers"
+    reads = ("layers",)
 
     @classmethod
     def applies(cls, traits: RowTraits) -> bool:

@@ -76,4 +76,4 @@ class Probe(_MeanOverClasses):
     heading = "{Modality} probe mAP"
     captions = (unimodal.PROBE, MAP)
     logits = "test_probe_{modality}"
-    reads = "probe"
+    reads = ("probe",)

@@ -39,10 +39,29 @@ class Shapley(Column):
 
     def reason(self, run: Run) -> str:
         """Reason of an older run."""
-        sets = [name for name in run.predictions if name.startswith("test_masked_")]
-        if len(sets) > 2 and not any("+" in name for name in sets):
-            return "older runs do not say what two of three modalities tell; train them anew"
-        return ""
+        return lacking_sets(run)
+
+
+class ShapleyGap(Column):
+    """Gap between the modalities' contributions."""
+
+    heading = "Contribution gap"
+    unit, digits, better = "points", 1, -1
+    tasks = ("single_label",)
+    captions = (*Shapley.captions, "Contribution gap: the largest contribution minus the smallest.")
+
+    def value(self, run: Run) -> Values | None:
+        """[1]; None for one modality."""
+        worth = right_with(run.predictions) if run.predictions["test_label"].ndim == 1 else None
+        if not worth:
+            return None
+        modalities: Coalition = frozenset().union(*worth)
+        contributions = [shapley(worth, modality).mean() for modality in modalities]
+        return np.array([max(contributions) - min(contributions)])
+
+    def reason(self, run: Run) -> str:
+        """Reason of an older run."""
+        return lacking_sets(run)
 
 
 def shapley(worth: Mapping[Coalition, NDArray[np.float64]], modality: str) -> NDArray[np.float64]:
@@ -91,6 +110,14 @@ def right_with(predictions: Mapping[str, NDArray[Any]]) -> dict[Coalition, NDArr
     masked |= {frozenset(): _percent(labels == usual)}
     masked |= {everything: _percent(correct(predictions["test_logits"], labels))}
     return masked if everything and len(masked) == 2 ** len(everything) else None
+
+
+def lacking_sets(run: Run) -> str:
+    """Reason why a run of three modalities has no contributions; empty if it has all sets of them."""
+    sets = [name for name in run.predictions if name.startswith("test_masked_")]
+    if len(sets) > 2 and not any("+" in name for name in sets):
+        return "older runs do not say what two of three modalities tell; train them anew"
+    return ""
 
 
 def _percent(right: NDArray[np.bool_]) -> NDArray[np.float64]:

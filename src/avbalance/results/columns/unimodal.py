@@ -10,19 +10,20 @@ import numpy as np
 
 from avbalance.metrics import correct
 from avbalance.results.columns.accuracy import right_of_clips
-from avbalance.results.columns.base import Column, Entry, Values
+from avbalance.results.columns.base import Column, Entry, Role, Values
 from avbalance.results.runs import Run
 
 ALONE = "Alone: a model trained on that modality only."
 MASKED = "Masked: the joint model's share of the logits that is this modality's."
 PROBE = "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names."
+STRENGTH = "Strongest, weakest: the modality whose model alone is most, least accurate on validation, seed by seed."
 GAP = "Gap: the best modality's accuracy minus the worst one's."
 
 
 class OfAlone(Column):
     """Mixin: the value is of the uni-modal run."""
 
-    reads = "alone"
+    reads = ("alone",)
 
     def sources(self, entry: Entry) -> list[str]:
         """The modality's own run."""
@@ -63,7 +64,65 @@ class Probe(_OfModality):
     heading = "{Modality} probe"
     captions = (PROBE,)
     logits = "test_probe_{modality}"
-    reads = "probe"
+    reads = ("probe",)
+
+
+class _OfStrength(_OfModality):
+    """Accuracy of the modality at a place in the order of the models alone by their accuracy on validation."""
+
+    reads: ClassVar[tuple[Role, ...]] = ("alone",)
+    captions: ClassVar[tuple[str, ...]] = (ALONE, STRENGTH)
+    place: ClassVar[int]
+
+    def sources(self, entry: Entry) -> list[str]:
+        """Every modality's own run."""
+        return list(entry["alone"].values())
+
+    def value_of_entry(self, entry: Entry, runs: Sequence[Run]) -> Values | None:
+        """[clips]; None if clips have several classes."""
+        return right_of_clips(runs[list(entry["alone"]).index(self.modality_of(entry, runs))], "test_logits")
+
+    def modality_of(self, entry: Entry, runs: Sequence[Run]) -> str:
+        """The modality that stands at the place; equal accuracies are ordered as the row orders its modalities.
+
+        Args:
+            runs: The models alone, in the order of `sources`.
+        """
+        modalities: list[str] = list(entry["alone"])
+        accuracies = {modality: run.metrics["val_accuracy"] for modality, run in zip(modalities, runs, strict=True)}
+        return sorted(modalities, key=lambda modality: -accuracies[modality])[self.place]
+
+
+class StrongestAlone(_OfStrength):
+    """Accuracy of the best model trained on one modality only, best on validation."""
+
+    heading = "Strongest alone"
+    place = 0
+
+
+class WeakestAlone(_OfStrength):
+    """Accuracy of the worst model trained on one modality only, worst on validation."""
+
+    heading = "Weakest alone"
+    place = -1
+
+
+class WeakestProbe(_OfStrength):
+    """Accuracy of a linear probe on the joint model's encoder of the weakest modality."""
+
+    heading = "Weakest probe"
+    captions = (ALONE, PROBE, STRENGTH)
+    reads = ("probe", "alone")
+    place = -1
+
+    def sources(self, entry: Entry) -> list[str]:
+        """The probes, and every modality's own run; none without probes."""
+        return [entry["probe"], *super().sources(entry)] if entry["probe"] is not None and entry["alone"] else []
+
+    def value_of_entry(self, entry: Entry, runs: Sequence[Run]) -> Values | None:
+        """[clips]; None if clips have several classes."""
+        probe, *alone = runs
+        return right_of_clips(probe, f"test_probe_{self.modality_of(entry, alone)}")
 
 
 class _Gap(Column):
@@ -91,7 +150,7 @@ class AloneGap(_Gap):
     better = 0
     captions = (ALONE, GAP)
     logits = "test_logits"
-    reads = "alone"
+    reads = ("alone",)
 
     def sources(self, entry: Entry) -> list[str]:
         """Every modality's own run."""
@@ -112,4 +171,4 @@ class ProbeGap(_Gap):
     heading = "Probe gap"
     captions = (PROBE, GAP)
     logits = "test_probe_"
-    reads = "probe"
+    reads = ("probe",)

@@ -65,9 +65,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """A run's settings without the seed, in which the runs of a row differ."""
-    settings = dict(run.settings)
-    settings.pop("seed", None)
+    """A run's settings without the seed, in which the runs of a row differ, and without the options not chosen."""
+    settings = {key: value for key, value in run.settings.items() if key not in ("seed", "trials")}
     settings["encoder"] = dict(settings["encoder"])
     return settings
 
