@@ -29,12 +29,15 @@ class MCR(Coefficients):
         L_CEB  = mean of ([f_1 f_2 ...] - h(detach(z)))^2          h: W_2 relu(W_1 z); only if `bottleneck` > 0
 
     k is -1 (greedy), 0 (independent) or 1 (collaborative). f and g are features of length 1 of any two modalities and
-    clips with one label, h those with another label, as in the authors' code; the paper's sum has no own term. MIPD has
-    no gradient in fusion and head, which are in evaluation mode for it; in the code the blocks W_m of a linear head
-    follow encoder m. There features are computed again in evaluation mode; z keeps its gradient in all encoders, which
-    cancels if greedy. Published runs are of Adam and start from uni-modal runs (`pretrained: true`), with 0.01 as the
-    weight of the loss `unimodal` on CREMA-D; the bottleneck harmed models without large-scale pre-training. Curves
-    `coefficient_<modality>` are the mean -MIPD_m, at most log 2.
+    clips with one label, h those with another label. Published runs are of Adam, start from uni-modal runs and, on
+    CREMA-D, have the weight 0.01 of the loss `unimodal`; the bottleneck harmed models without large-scale pre-training.
+    Curves `coefficient_<modality>` are the mean -MIPD_m, at most log 2.
+
+    Paper: The sum of L_Con has no own term; gradients of MIPD are given for the encoders alone.
+    Code: Features to permute are computed again in evaluation mode. The blocks W_m of a linear head follow encoder m,
+    and z keeps its gradient in all encoders, which cancels if greedy. L_Con is as above.
+    Here: As the paper for MIPD, which has no gradient in fusion and head and finds them in evaluation mode; as the code
+    for L_Con. Features are permuted as they are in training.
 
     Args:
         model: The model to train.
