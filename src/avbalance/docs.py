@@ -1,4 +1,4 @@
-"""Write what is generated from the code: docs/methods.md, docs/columns.md and the schemas in config/schemas."""
+"""Write what is generated from the code: pages and tables of pages in docs, and the schemas in config/schemas."""
 
 import argparse
 import ast
@@ -23,6 +23,23 @@ anything runs. How to add one: [adding.md](adding.md).
 Numbers of type `Count` are 1, 2, ...; `Whole` 0, 1, 2, ...; `Sixteens` 16, 32, ...; `Positive` above 0; `NotNegative` 0
 or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any; `Names` are texts, each once.
 """
+PAGES_WITH_TABLES = ("docs/paper_and_code.md", "docs/which_method.md")
+"""Pages with tables between `<!-- avbalance docs: <table> -->` and `<!-- end -->`."""
+ORIGINS = ("Paper", "Code", "Here")
+"""Labels of lines in a docstring: what the paper says, what the released code does, and what this code does."""
+NEEDS = {
+    "modalities": {"two_modalities": "two", "several_modalities": "two or more"},
+    "fusion": {
+        "requires_fusion": "{}",
+        "keeps_apart": "keeps modalities apart",
+        "keeps_encoders_apart": "behind the encoders",
+    },
+    "loss": {"requires_loss": "{}"},
+    "head": {"requires_head": "{}"},
+    "optimiser": {"scales_gradients": "`sgd`"},
+    "data": {"tasks": "{}"},
+}
+"""{column: {attribute of a class that declares a need: text}}; all other needs stand in the last column."""
 
 
 def page() -> str:
@@ -46,7 +63,9 @@ def _section(kind: str, name: str, stands_at: dict[str, str]) -> Iterator[str]:
     module, class_name = registry.locate(kind, name)
     line = [ast.get_docstring(node) or "" for node in signature.lineage(module, class_name)]
     yield f"### `{kind}: {name}`\n"
-    yield f"{_escaped(_explained(kind, name, line, stands_at))}\n"
+    description = _explained(kind, name, line, stands_at)
+    description = re.sub(rf"^({'|'.join(ORIGINS)}):", r"- **\1:**", description, flags=re.MULTILINE)
+    yield f"{_escaped(description)}\n"
     if options := signature.describe(kind, name).options:
         explained: dict[str, str] = {}
         for docstring in reversed(line):  # the nearest class has the last word
@@ -78,13 +97,65 @@ def _explained(kind: str, name: str, line: list[str], stands_at: dict[str, str])
     return text
 
 
-def _needs(kind: str, name: str) -> Iterator[str]:
-    """Needs of a method on data and on other methods, by what its class declares."""
+def origins(kind: str, name: str) -> dict[str, str]:
+    """Lines of a method's docstring on paper, released code, and this code, {label: text}; empty if it has none."""
+    docstring = ast.get_docstring(signature.lineage(*registry.locate(kind, name))[0]) or ""
+    lines = re.findall(rf"^({'|'.join(ORIGINS)}): (.*?)(?=\n\n|\n\w+: |\Z)", docstring, re.MULTILINE | re.DOTALL)
+    return {label: " ".join(text.split()) for label, text in lines}
+
+
+def _table_of_origins() -> Iterator[str]:
+    """Lines of a table of paper and code, with every method whose docstring tells them apart."""
+    yield "| method | paper | released code | here |\n|---|---|---|---|"
+    for kind in KINDS:
+        for name in registry.registered(kind):
+            if texts := origins(kind, name):
+                yield f"| {_link(kind, name)} | {' | '.join(_cell(texts.get(label, '–')) for label in ORIGINS)} |"
+
+
+def _table_of_needs() -> Iterator[str]:
+    """Lines of a table of what each balancer needs of its row."""
+    yield f"| balancer | {' | '.join(NEEDS)} | also |\n|{'---|' * (len(NEEDS) + 2)}"
+    attributes_of_columns = {attribute for texts in NEEDS.values() for attribute in texts}
+    for name in registry.registered("balancer"):
+        needs = {requirement.attribute: text for requirement, text in _requirements("balancer", name)}
+        declared = signature.describe("balancer", name).attributes
+        cells = []
+        for texts in NEEDS.values():
+            attribute = next((each for each in texts if each in needs), None)
+            cells.append(texts[attribute].format(requirements.names(declared[attribute])) if attribute else "")
+        others = [text for attribute, text in needs.items() if attribute not in attributes_of_columns]
+        yield f"| {_link('balancer', name)} | {' | '.join(cells)} | {'; '.join(others)} |"
+
+
+def _link(kind: str, name: str) -> str:
+    return f"[`{name}`](methods.md#{kind}-{name})"
+
+
+def _with_tables(page: Path) -> str:
+    """The page, with its tables made anew."""
+    tables = {"origins": _table_of_origins, "needs": _table_of_needs}
+    return re.sub(
+        r"(?<=<!-- avbalance docs: )(\w+) -->\n.*?(?=\n<!-- end -->)",
+        lambda match: f"{match[1]} -->\n\n" + "\n".join(tables[match[1]]()) + "\n",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+
+
+def _requirements(kind: str, name: str) -> Iterator[tuple[requirements.Requirement, str]]:
+    """Requirements of a method, without that of a task if it takes all, each with its text."""
     declared = signature.describe(kind, name).attributes
     is_for_any_data = len(declared.get("tasks", ())) == len(get_args(Task))
-    for requirement, needs in requirements.declared_by(declared):
+    for requirement, text in requirements.declared_by(declared):
         if not (requirement.attribute == "tasks" and is_for_any_data):
-            yield needs
+            yield requirement, text
+
+
+def _needs(kind: str, name: str) -> Iterator[str]:
+    """Needs of a method on data and on other methods, by what its class declares."""
+    yield from (text for _, text in _requirements(kind, name))
+    declared = signature.describe(kind, name).attributes
     if kind == "figure":
         yield "several rows" if declared["several_rows"] else "one row"
     if kind == "view":
@@ -163,7 +234,8 @@ def _anchor(heading: str) -> str:
 def files() -> dict[Path, str]:
     """{path below the checkout: text} of every generated file."""
     schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
-    return {Path("docs/methods.md"): page(), Path("docs/columns.md"): catalogue.page(), **schemas}
+    with_tables = {Path(each): _with_tables(Path(each)) for each in PAGES_WITH_TABLES}
+    return {Path("docs/methods.md"): page(), Path("docs/columns.md"): catalogue.page(), **with_tables, **schemas}
 
 
 def main() -> None:

@@ -201,8 +201,12 @@ def declared_by(attributes: Mapping[str, Any]) -> Iterator[tuple[Requirement, st
     """Requirements that a class declares by its attributes, each with the text of what the class needs."""
     for requirement in REQUIREMENTS:
         if value := attributes.get(requirement.attribute):
-            names = " or ".join(f"`{name}`" for name in value) if isinstance(value, tuple | list) else ""
-            yield requirement, requirement.needs.format(names)
+            yield requirement, requirement.needs.format(names(value))
+
+
+def names(value: Any) -> str:  # noqa: ANN401
+    """The names that an attribute allows, as text; empty if it allows none by name."""
+    return " or ".join(f"`{name}`" for name in value) if isinstance(value, tuple | list) else ""
 
 
 def check(kind: str, name: str, attributes: Mapping[str, Any], row: Combination) -> None:

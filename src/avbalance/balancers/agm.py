@@ -26,10 +26,16 @@ class AGM(Coefficients):
         z    <- z + sum_m (k^m - 1) (phi^m - detach(phi^m))                  the value of z stays
 
     The phi^m sum to z, so every gradient through phi^m is multiplied by k^m: with a linear head, those of encoder m and
-    of W_m by k^m, and that of the bias by the mean of all k. s_hat^m is the mean of s^m over all steps so far, at
-    first 0. For z(S) of smaller groups fusion and head are in evaluation mode. Departs from the authors' code,
-    which puts zeros into the encoders where we put them behind, and which shortens gradients longer than 1
-    (`training: {clip_norm: 1}`). Adam undoes the scaling, so rows are trained with SGD.
+    of W_m by k^m, and that of the bias by the mean of all k. s_hat^m is the mean of s^m over all steps so far, at first
+    0. For z(S) of smaller groups fusion and head are in evaluation mode. Adam undoes the scaling, so rows are trained
+    with SGD.
+
+    Paper: A modality's share of the logits is its Shapley value, a mean over all groups of others, the empty one
+    included.
+    Code: The empty group is left out for two modalities; a missing modality is an input of zeros; gradients longer than
+    1 are shortened.
+    Here: Logits of the empty group are 0; a missing modality is a feature of zeros; row `agm`, with `training:
+    {clip_norm: 1}`.
 
     Args:
         model: The model to train.

@@ -24,9 +24,13 @@ class AMCo(Coefficients):
         z  <- z - z_m in N random classes                 for each m that was dependent in the step before
         L   = CE(z, y) + sum_m CE(z_m, y)
 
-    The classes are drawn anew in each step. Departs from BalanceBenchmark, which lets l grow in every batch, so that N
-    is C after a few; its layer over the joint logits is left out. Terms are those of the loss and
-    `unimodal_<modality>`; the curves `coefficient_<modality>` are the mean d_m.
+    The classes are drawn anew in each step. Terms are those of the loss and `unimodal_<modality>`; the curves
+    `coefficient_<modality>` are the mean d_m.
+
+    Paper: Classes are hidden from a modality on which the prediction depends too much; we have not seen the equations.
+    Code: None; in BalanceBenchmark l grows in every batch, so that all classes are hidden after a few, and a layer
+    follows the joint logits.
+    Here: Our reading, after BalanceBenchmark: l grows by the epoch, and there is no such layer; row `amco`.
 
     Args:
         model: The model to train.

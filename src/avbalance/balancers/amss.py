@@ -21,9 +21,13 @@ class AMSS(Coefficients):
 
     Of the F filters of every convolution but the first of encoder m, ceil(keep_m F) are drawn without replacement, with
     probabilities p_i in proportion to their squared gradients; the gradients of all others become 0. With `plus`, the
-    kept gradients are divided by p_i + 1 / F (AMSS+). Departs from the authors' code, whose H(Y) is the cross-entropy
-    of label frequencies with themselves as logits, and which spares the convolutions of shortcuts. For more than two
-    modalities keep_m is 1 - softmax_m(t). The curves `coefficient_<modality>` are the mean keep_m.
+    kept gradients are divided by p_i + 1 / F (AMSS+). For more than two modalities keep_m is 1 - softmax_m(t). The
+    curves `coefficient_<modality>` are the mean keep_m.
+
+    Paper: H(Y) is the entropy of the batch's labels.
+    Code: H(Y) is the cross-entropy of the label frequencies with themselves as logits; convolutions of shortcuts keep
+    all filters; a mask of the head is drawn and not applied.
+    Here: H(Y) is the paper's; shortcuts are masked too, the head is not; rows `amss` and `amss_plus` (`plus: true`).
 
     Args:
         model: The model to train.

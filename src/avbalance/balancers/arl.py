@@ -23,10 +23,14 @@ class ARL(Coefficients):
         omega = softmax_m(T c_n w_m)         n: the other modality; the mean over the others where there are more
         g_m  <- (1 + omega_m) g_m            of encoder m
 
-    Before, gamma = 1 and omega_m = 1 / 2. The authors' code computes omega and never uses it: both encoders keep 1 / 2
-    in all epochs, which made its numbers; so `asymmetric` is off by default. Constant factors are void under Adam, so
-    rows are trained with SGD; the authors shorten gradients longer than 40 (`training: {clip_norm: 40}`). Terms are
+    Before, gamma = 1 and omega_m = 1 / 2. Constant factors are void under Adam, so rows are trained with SGD. Terms are
     those of the loss and `unimodal_<modality>`; the curves `coefficient_<modality>` are the mean 1 + omega_m.
+
+    Paper: The encoders are sped up unequally, by omega.
+    Code: omega is computed and never used: all gradients of encoders are multiplied by 1.5 in all epochs; gradients
+    longer than 40 are shortened.
+    Here: As the code, `asymmetric: false`, in row `arl`; as the paper, `asymmetric: true`, in row `arl_paper`; both
+    with `training: {clip_norm: 40}`.
 
     Args:
         model: The model to train.

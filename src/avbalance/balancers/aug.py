@@ -26,10 +26,12 @@ class AUG(Alternating):
         sigma = sum softmax(z_0)[y] / sum softmax(z_1)[y]          over the clips of an epoch
 
     where p_prev = softmax(z_prev) has no gradient. After the first epoch and after each `every`th, modality 1 gets a
-    layer if sigma > 1.01, and modality 0 if sigma < 0.99. In the authors' code, which made the numbers of the paper, no
-    optimiser knows the added layers, so they keep their first weights: `train_added` is off by default (weight decay
-    still shortens them here). First weights are PyTorch's, where the code has Xavier's. `layers_<modality>` counts the
-    layers in use.
+    layer if sigma > 1.01, and modality 0 if sigma < 0.99. `layers_<modality>` counts the layers in use.
+
+    Paper: The added layers are trained.
+    Code: No optimiser knows the added layers, so that they keep their first weights, Xavier's.
+    Here: As the code, `train_added: false`, in row `aug`, but with weight decay and PyTorch's first weights; as the
+    paper, `train_added: true`, in row `aug_paper`.
 
     Args:
         model: The model to train.

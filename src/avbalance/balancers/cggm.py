@@ -23,10 +23,14 @@ class CGGM(Coefficients):
         g_m <- rho B_m g_m                                                  of encoder m
         L    = CE(z, y) + sum_m CE(u_m, y) + lam / M sum_m (|B_m| - B_m cos(W_m, detach(V_m)))   B_m: of the step before
 
-    In the paper the cosine is that of gradients, which has no gradient itself; the authors' code takes that of weights
-    and clears its gradient from the classifiers, as we do with the blocks W_m of the head. The bound on B_m is ours:
-    the sum of changes may be near 0. B_m = 1 in the first step. rho is void under Adam, so rows are trained with SGD;
-    published numbers are of Adam. Terms are those of the loss, `classifier_<modality>` and `direction`.
+    W_m is the block of the joint head. B_m = 1 in the first step. rho is void under Adam, so rows are trained with SGD.
+    Terms are those of the loss, `classifier_<modality>` and `direction`.
+
+    Paper: The cosine is that of gradients; this term has no gradient and trains nothing.
+    Code: The cosine is that of weights; its gradient reaches the head and is cleared from the classifiers. Published
+    numbers are of Adam.
+    Here: As the code, `lam: 0.2`, in row `cggm`; trained like the paper's form, `lam: 0`, in row `cggm_paper`; SGD; the
+    bound on B_m is ours, because the sum of changes may be near 0.
 
     Args:
         model: The model to train.

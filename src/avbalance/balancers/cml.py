@@ -20,8 +20,11 @@ class CML(Balancer):
 
         L = 1 / K sum_k CE(z(T_k), y) + lam sum_k mean_i relu(conf_i(T_k+1) - conf_i(T_k))
 
-    Features outside T are zeros. As in the authors' code, `spares_right` leaves out clips of which T_k+1 is right and
-    T_k wrong. Terms are `joint`, `subset` and `calibration`.
+    Features outside T are zeros. Terms are `joint`, `subset` and `calibration`.
+
+    Paper: Every clip whose confidence rises is penalised.
+    Code: Clips that the smaller subset alone classifies correctly are not penalised.
+    Here: As the code, `spares_right: true`, in row `cml`; as the paper, `spares_right: false`, in row `cml_paper`.
 
     Args:
         model: The model to train.

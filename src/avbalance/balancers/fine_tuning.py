@@ -18,6 +18,10 @@ class FineTuning(Balancer):
     probe of all features together; frozen for some, it is LP-FT (Kumar et al., ICLR 2022). Frozen encoders are in
     evaluation mode, so that their running means stay too.
 
+    Paper: In LP-FT (Kumar et al., ICLR 2022) the encoders are frozen first and trained later.
+    Code: Not used; the baseline is ours.
+    Here: Always frozen, `frozen_epochs: null`, in row `frozen`; never frozen, `frozen_epochs: 0`, in row `fine_tuned`.
+
     Args:
         model: The model to train.
         loss: Its objective.

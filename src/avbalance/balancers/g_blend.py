@@ -30,6 +30,11 @@ class GBlend(Balancer):
 
     Weights are unknown until `receive`; training without them is an error.
 
+    Paper: The weights follow from the losses of one run of each head at the first and the last epoch.
+    Code: The weights are options of the training script; the code that estimated them was not released.
+    Here: The weights are estimated as in the paper, and equal where no head generalises; rows `g_blend` and
+    `g_blend_mmcosine`.
+
     Args:
         model: The model to train.
         loss: Its heads' losses, each with weight 1: weighing is the method's own part.

@@ -34,8 +34,11 @@ class GBlendOnline(GBlend):
 
     A modality's trial runs its own encoder and head alone. Trials use the optimiser's kind and settings at the current
     learning rate, with a fresh state. Where no head generalises, weights are equal, with a warning. Cost: about 3 times
-    joint training, and a super-epoch three passes over train and val without gradient. Departs from the paper: the
-    accuracy of naive training (fig. 5b) is that of the joint trial's own head, not of a new classifier on its trunk.
+    joint training, and a super-epoch three passes over train and val without gradient.
+
+    Paper: Super-epochs have 10 and then 5 epochs; naive training is measured by a new classifier (fig. 5b).
+    Code: Online blending was not released.
+    Here: `first: 10`, `then: 5`; naive training is measured by the joint trial's own head; row `g_blend_online`.
 
     Args:
         model: The model to train.

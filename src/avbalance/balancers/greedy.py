@@ -25,10 +25,13 @@ class Greedy(Balancer):
         d = log10(mu_0^gate / mu_0^main) - log10(mu_1^gate / mu_1^main)
 
     If |d| > epsilon, the next `window` steps care for modality 0 where d > 0, else for 1: its gates are their running
-    mean, so that its encoder learns from its own input alone. In these steps the sums stand still. Departs from the
-    authors' code, whose running mean of the second gate takes in the first, and whose means take in the step that they
-    are used in. `curated_<modality>` is the share of an epoch's steps that care for it. Published with SGD without
-    momentum, at a learning rate of 0.1.
+    mean, so that its encoder learns from its own input alone. In these steps the sums stand still. `curated_<modality>`
+    is the share of an epoch's steps that care for it. Published with SGD without momentum, at a learning rate of 0.1.
+
+    Paper: Gates that are held constant are the running mean of the modality's own gates.
+    Code: The running mean of the second modality's gates takes in the first one's; means take in the step that they are
+    used in.
+    Here: As the paper, with means of the steps before; row `greedy`, beside `mmtm` without the method.
 
     Args:
         model: The model to train.

@@ -47,10 +47,15 @@ class JacobianDescent(TwoGradients):
     | `upgrad` | mean of g and h, each moved to where it raises neither loss (Quinton and Rey, arXiv 2024) |
 
     All other weights have the gradient of the sum of losses. With the loss `unimodal` a modality's own loss is that of
-    its own head; with the loss `joint` that of the logits z_m if all features but f_m are zeros. The division by the
-    trace is ours: TorchJD takes gradients shorter than 0.01 as zeros. The d of Nash-MTL has the length 1 in every step,
-    its bound, which its solution exceeds; the solver takes some 15 ms for each encoder. G goes to the CPU in each step.
-    The length of d is void under Adam, so rows are trained with SGD. Curves are those of `mmpareto`.
+    its own head; with the loss `joint` that of the logits z_m if all features but f_m are zeros. The d of Nash-MTL has
+    the length 1 in every step, its bound, which its solution exceeds; the solver takes some 15 ms for each encoder. G
+    goes to the CPU in each step. The length of d is void under Adam, so rows are trained with SGD. Curves are those of
+    `mmpareto`.
+
+    Paper: Each aggregator has a paper of its own, on multi-task learning and not on modalities.
+    Code: TorchJD takes gradients shorter than 0.01 as zeros.
+    Here: TorchJD's code, on G / trace(G); rows `aligned_mtl`, `cagrad`, `imtl_g`, `mgda`, `nash_mtl`, `pcgrad` and
+    `upgrad`.
 
     Args:
         model: The model to train.

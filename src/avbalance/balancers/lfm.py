@@ -29,15 +29,20 @@ class LFM(Balancer):
         A = mean over pairs m, n of D(softmax(o_m), softmax(o_n))
         D(p, q) = (KL(mid || p) + KL(mid || q)) / 2;   mid = (p + q) / 2
 
-    In the paper the second term contrasts features without labels. D is the authors' code, which made the numbers: its
-    arguments are those of the Jensen-Shannon divergence the other way round (`swapped`; false for that divergence).
     alpha_1 is a polynomial of the epoch, `fitted` by the authors and stretched here over `epochs`; or `learned`:
 
         alpha_2 <- clamp(alpha_2 - eta x, 0.05, 0.95) before each epoch but the first;   alpha_2 starts at 0.95
         x = mean over the first weight of the model of H g;   H: Hessian of L, g: gradient of CE
 
-    on 16 training clips, with eta 0.0001 halved every 20 epochs. So the code does; x is no gradient of a loss by alpha.
-    Our clips are evenly spaced and are trained on too. Terms are `joint` and `gap`.
+    on 16 training clips, with eta 0.0001 halved every 20 epochs. Our clips are evenly spaced and are trained on too.
+    Terms are `joint` and `gap`.
+
+    Paper: The second term contrasts the features of the modalities without labels.
+    Code: The second term is a divergence of the modalities' predictions, with the arguments of Jensen-Shannon's the
+    other way round; its weight is a polynomial of the epoch, or follows x, which is no gradient of a loss by that
+    weight.
+    Here: As the code, `swapped: true`, in the rows `lfm` and `lfm_learned` (`schedule: learned`); the Jensen-Shannon
+    divergence, `swapped: false`, in row `lfm_paper`; no row contrasts features.
 
     Args:
         model: The model to train.

@@ -20,6 +20,10 @@ class MaskedLosses(Balancer):
     The loss `unimodal` is the same with a head for each modality. For z_m fusion and head are in evaluation mode, so
     that no running mean sees zeros. Terms are those of the loss and `unimodal_<modality>`.
 
+    Paper: None; other methods change the gradients of such losses.
+    Code: Not used; the baseline is ours.
+    Here: Row `masked_losses`.
+
     Args:
         model: The model to train.
         loss: Objective of the joint logits.

@@ -21,6 +21,11 @@ class MBSD(Balancer):
 
     w has no gradient. Of more than two modalities every pair has such a term. Terms are those of the loss and
     `distillation`.
+
+    Paper: In pre-training on product data, the better modality of a clip teaches the other one.
+    Code: None; BalanceBenchmark takes the KL divergence of p[y] in place of distributions, and squares of logits for
+    two modalities.
+    Here: Our reading; row `mbsd`.
     """
 
     requires_loss = ("unimodal",)

@@ -25,9 +25,14 @@ class MLA(Alternating):
         G <- G P^T                  G: the gradient of W
 
     P starts as I; the first step of all leaves G and P as they are. P keeps directions of W that earlier features have
-    used from being changed; the released code looks for a weight by a name that it never has, so G stays as it is,
-    which made its numbers: `modify` is off by default. With its option `combine: entropy` the head predicts as in the
-    paper. Features of all modalities are computed before the first of these steps. Terms are named by modality.
+    used from being changed. With its option `combine: entropy` the head predicts as in the paper. Features of all
+    modalities are computed before the first of these steps. Terms are named by modality.
+
+    Paper: G is changed by P; in predictions every clip weighs the modalities by its own entropies.
+    Code: The change of G looks for a weight by a name that no weight has, so that G never changes; a prediction's
+    weights are taken over the batch.
+    Here: As the code, `modify: false`, in row `mla`; as the paper, `modify: true`, in row `mla_paper`; predictions are
+    the paper's in both.
 
     Args:
         model: The model to train.

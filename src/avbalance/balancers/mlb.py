@@ -23,7 +23,11 @@ class MLB(Coefficients):
         g_m  <- k_m g_m        of encoder m, of its own head, and of its block W_m of the joint head where it has one
 
     Unlike OGM it also speeds up, to beta at most, and never slows down below 1 - tanh(alpha). Adam undoes the scaling,
-    so rows are trained with SGD. Departs from the paper for more than two modalities: s_n is the mean over the others.
+    so rows are trained with SGD.
+
+    Paper: The method is defined for two modalities.
+    Code: We know of no difference.
+    Here: As the paper; with more than two modalities s_n is the mean over the others; row `mlb`.
 
     Args:
         model: The model to train.

@@ -19,9 +19,13 @@ class MMPareto(TwoGradients):
         d  = 2 a g + 2 (1 - a) h
         d <- gamma d max(1, |g + h| / |d|)
 
-    Other weights get the gradient of the sum of losses. The paper restores the length of d over the whole encoder, the
-    authors' code for each weight, which made its numbers; then d may turn against g or h. gamma is void under Adam, so
-    rows are trained with SGD. Curves: the share of steps with cos(g, h) <= 0, and the mean cosine.
+    Other weights get the gradient of the sum of losses. gamma is void under Adam, so rows are trained with SGD. Curves:
+    the share of steps with cos(g, h) <= 0, and the mean cosine.
+
+    Paper: The length of d is restored over the whole encoder.
+    Code: The length is restored for each weight, so that d may turn against g or h; a stays between 0.001 and 0.999.
+    Here: As the code, `per_tensor: true`, in row `mmpareto`; as the paper, `per_tensor: false`, in row
+    `mmpareto_paper`.
 
     Args:
         model: The model to train.

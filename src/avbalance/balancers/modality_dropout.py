@@ -16,8 +16,11 @@ class ModalityDropout(Balancer):
 
         f_m <- delta_m f_m      delta_m = 0 for one m, uniformly chosen, with probability p per clip; else 1
 
-    Departs from the paper, which draws every delta_m on its own: at most one modality is missing, so that
-    something is always left. Features are not rescaled.
+    Features are not rescaled.
+
+    Paper: Each modality is dropped on its own, so that all may be missing.
+    Code: Not used.
+    Here: At most one modality is missing; row `modality_dropout`.
 
     Args:
         model: The model to train.

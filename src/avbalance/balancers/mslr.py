@@ -22,6 +22,10 @@ class MSLR(Coefficients):
     The factor multiplies gradients, so it is a learning rate with SGD alone. Not adaptive, it is a fixed ratio of
     gradients, the baseline of every method that modulates them.
 
+    Paper: Every modality has a learning rate, fixed or following its validation accuracy.
+    Code: We know of no difference.
+    Here: The rate is a factor on gradients, under SGD; row `mslr`, and row `fixed_ratio` with `adaptive: false`.
+
     Args:
         model: The model to train.
         loss: Its objective.

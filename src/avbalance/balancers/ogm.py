@@ -22,18 +22,22 @@ class OGM(Coefficients):
         k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1
         g_m  <- k_m g_m                               every weight of encoder m with more than one dimension
 
-    Adam and Adagrad undo k_m, so a row is trained with SGD; another optimiser has to be named in the row itself. The
-    authors modulate convolutions only; here linear layers of an encoder count as well. Departs from the
-    paper for more than two modalities: s_n is the mean over the others. If a modality gives the true
-    classes no probability, s_n = 0; it counts as the smallest step of float32 above 1, so that rho is finite.
-    Masked logits are taken in evaluation mode: no dropout, and no running mean sees features that are masked.
+    Adam and Adagrad undo k_m, so a row is trained with SGD; another optimiser has to be named in the row itself. If a
+    modality gives the true classes no probability, s_n = 0; it counts as the smallest step of float32 above 1, so that
+    rho is finite. Masked logits are taken in evaluation mode: no dropout, and no running mean sees features that are
+    masked.
+
+    Paper: All weights of the encoder are modulated.
+    Code: Convolutions alone are modulated, in the epochs 0 to 50 of 100; z_m is of training mode.
+    Here: Weights with more than one dimension, in the epochs below `end: 51`; z_m is of evaluation mode; with more than
+    two modalities s_n is the mean over the others; row `ogm`.
 
     Args:
         model: The model to train.
         loss: Its objective.
         alpha: Strength of the modulation, > 0.
         start: First epoch (from 0) with modulated gradients.
-        end: First epoch without them again. The authors' code modulates the epochs 0 to 50, both included.
+        end: First epoch without them again.
     """
 
     tasks = ("single_label", "verification")

@@ -29,6 +29,11 @@ class OGMGE(OGM):
 
     On a CPU each draw is one of the 65,536 `quantiles`, so that none exceeds 4.4 standard deviations: 16 random bits
     and a table take half the time of `torch.randn`.
+
+    Paper: The noise has the covariance of the gradient.
+    Code: The noise is independent between the elements of a weight, with the standard deviation of the gradient over
+    them.
+    Here: As the code; row `ogm_ge`, and row `ogm_ge_mmcosine` with cosine heads.
     """
 
     def __init__(self, model: Model, loss: Loss, alpha: Positive = 0.8, start: Whole = 0, end: Whole = 51) -> None:

@@ -22,9 +22,13 @@ class OPM(Coefficients):
         f_m  <- keep_m f_m / (1 - theta),   keep_m = 0 with probability q_m for each clip
         theta = sum_m d_m q_m / sum_m d_m                                   d_m: length of f_m
 
-    in a share p_exe of the batches, from epoch `warmup` on. All features are divided by 1 - theta, also those of which
-    none is dropped, as in the authors' code. Departs from the paper for more than two modalities: s_n is the mean over
-    the others. The curves `coefficient_<modality>` are the mean share 1 - q_m of features that are kept.
+    in a share p_exe of the batches, from epoch `warmup` on. The curves `coefficient_<modality>` are the mean share 1 -
+    q_m of features that are kept.
+
+    Paper: Features of the more confident modality are dropped.
+    Code: All features are divided by 1 - theta, also those that are never dropped; nothing is dropped in the epochs 0
+    to 5.
+    Here: As the code, `warmup: 6`; with more than two modalities s_n is the mean over the others; row `opm`.
 
     Args:
         model: The model to train.

@@ -21,13 +21,18 @@ class PMR(Coefficients):
         c^m_k <- (1 - epsilon) (mean of f_m over the clips of class k) + epsilon c^m_k         the first time: the mean
         pi^m   = softmax_k(-|f_m - c^m_k|);     s_m = sum_i pi^m_i[y_i]
         w_m    = clamp(max_n s_n / s_m - 1, 0, 1)              the paper's beta and gamma
-        w_m    = 1 if s_m < max_n s_n else 0                   `hard`, the authors' code, which made its numbers
+        w_m    = 1 if s_m < max_n s_n else 0                   `hard`, the code
         L      = CE(z, y) + alpha sum_m w_m CE(pi^m, y) - mu sum_m w_n H(pi^m)               n: the other modality
 
-    the last term in the first `early` epochs alone; the released script has none. The code takes prototypes from the
-    first tenth of a shuffled, augmented epoch; we take all clips. Ours for more than two modalities: w_m as written,
-    and w_n the mean over the others. Terms are those of the loss, `prototype_<modality>` and, if mu > 0, `entropy`.
-    The curves `coefficient_<modality>` are the mean w_m. Costs a pass over train an epoch.
+    the last term in the first `early` epochs alone. Ours for more than two modalities: w_m as written, and w_n the mean
+    over the others. Terms are those of the loss, `prototype_<modality>` and, if mu > 0, `entropy`. The curves
+    `coefficient_<modality>` are the mean w_m. Costs a pass over train an epoch.
+
+    Paper: The weights of the prototypes' terms lie between 0 and 1; entropies count in the first epochs.
+    Code: The weights are 0 or 1; there are no entropies; prototypes are of one epoch alone, from the first tenth of its
+    shuffled, augmented clips.
+    Here: As the code, `hard: true` and `momentum: 0`, in row `pmr`; as the paper, `hard: false`, in row `pmr_paper`,
+    but with `mu: 0`, because we do not know the paper's; prototypes are of all clips.
 
     Args:
         model: The model to train.

@@ -22,9 +22,11 @@ class QMF(Balancer):
         L = CE(z, y) + sum_m CE(z_m, y) + lam sum_m R_m
         R = mean_i relu(t (c_i - c_j) - |h_i - h_j|);   t = sign(h_i - h_j)         j: the next clip of the batch
 
-    The last clip is paired with the first. In R's source (Moon et al., ICML 2020) the difference of losses is added, a
-    margin by which a clip with more loss has to be less confident (`margin`); the authors' code, which made the
-    numbers, subtracts it. Terms are `joint`, each modality's name and `rank`.
+    The last clip is paired with the first. Terms are `joint`, each modality's name and `rank`.
+
+    Paper: R is that of Moon et al., ICML 2020: a clip with more loss must be less confident by a margin.
+    Code: The difference of losses has the other sign, so that the margin is a tolerance.
+    Here: As the code, `margin: false`, in row `qmf`; as the paper, `margin: true`, in row `qmf_paper`.
 
     Args:
         model: The model to train.

@@ -23,12 +23,15 @@ class ReconBoost(Balancer):
         phase 1, encoder m and head:    L = mean_i (w1 - w2 softmax(z_rest)[y]) CE(z_m, y) / C
         phase 2, all weights:           L = CE(sum_m z_m, y)
 
-    The paper adds a term of agreement, of which the authors' code detaches both sides, so that it has no gradient: left
-    out, as is the code's learned factor of sums of logits, which starts at 1. The division by the number of classes C
-    is the code's, as is a fresh optimiser at the start of each phase. In phase 1 the other encoders compute in training
-    mode, so that their running means move, as in the code, unless `rests` is set. An epoch of phase 1 trains one
-    encoder of M, which the budget counts. Published runs start from uni-modal runs (`pretrained: true`), and their head
-    has a hidden layer (`head: {shared: {hidden: 256}}`).
+    Each phase has a fresh optimiser. In phase 1 the other encoders compute in training mode, so that their running
+    means move, as in the code, unless `rests` is set. An epoch of phase 1 trains one encoder of M, which the budget
+    counts.
+
+    Paper: Phase 1 has a term of agreement between the modalities.
+    Code: Both sides of that term are detached, so that it has no gradient; losses are divided by C; each phase has a
+    fresh optimiser; a factor on the sum of logits is learned.
+    Here: As the code, without the term and the factor; row `reconboost`, with `pretrained: true` and `head: {shared:
+    {hidden: 256}}` as published.
 
     Args:
         model: The model to train.

@@ -23,6 +23,10 @@ class UMT(Balancer):
     t_m are maps. Terms are those of the loss and `distance_<modality>`. Costs a forward pass of every teacher a step,
     besides their training.
 
+    Paper: The weight of the distances is larger than 10 for VGGSound.
+    Code: None; in BalanceBenchmark the weight is 10, and teachers are in training mode.
+    Here: Our reading, `lam: 10`, with teachers in evaluation mode; row `umt`.
+
     Args:
         model: The model to train.
         loss: Its objective.

@@ -29,9 +29,13 @@ class Valuation(Balancer):
         modality:  n (2 / 3) |gap_a - gap_v| alpha clips, drawn with replacement, that keep the modality of the larger
                    gap alone;   gap_m = 1 - mean of phi^m over a random share `part` of the clips
 
-    Logits of subsets are masked logits. Departs from the authors' code, which puts zeros into encoders where we put
-    them behind. With more than two modalities the gaps are the largest and the smallest. An epoch costs as many more
-    clips, and a pass over train without gradient. The curves `extra_<modality>` are extra clips, in terms of all clips.
+    Logits of subsets are masked logits. With more than two modalities the gaps are the largest and the smallest. An
+    epoch costs as many more clips, and a pass over train without gradient. The curves `extra_<modality>` are extra
+    clips, in terms of all clips.
+
+    Paper: A modality's value follows from the predictions of all subsets of modalities.
+    Code: A missing modality is an input of zeros.
+    Here: A missing modality is a feature of zeros; rows `valuation` and `valuation_modality` (`level: modality`).
 
     Args:
         model: The model to train.
