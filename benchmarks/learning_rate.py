@@ -68,7 +68,8 @@ def main() -> None:
     made = plan.make(Path(), {"scale": arguments.scale, "tables": [arguments.table], "seeds": [arguments.seed]})
     (table,) = (each for each in made.artifacts.values() if each.settings.get("table") == arguments.table)
     run = made.artifacts[table.settings["rows"][arguments.row][0]["run"]]
-    settings, data = run.settings, run.inputs["data"]
+    own = run.settings["trials"][0] if "trials" in run.settings else {}  # of a tuned row, the row as it is
+    settings, data = {**run.settings, **own}, run.inputs["data"]
     made.write_recipes()
     provide(made, data)
     print_conditions(**vars(arguments), **settings["training"])

@@ -22,6 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "aug": {"every": 1, "train_added": True},
     "fine_tuning": {"frozen_epochs": 0},  # frozen encoders have no gradient
     "greedy": {"start": 0},
+    "midas": {"warmup": 0},
     "mslr": {"rates": [1.0, 0.5]},
     "reconboost": {"first": 1, "second": 1},
 }
@@ -65,7 +66,7 @@ def build(spec: Spec, loss: Spec | None = None, head: Spec | None = None, num_cl
     declared = describe("balancer", name).attributes
     required = declared["requires_loss"]
     chosen = head or (*declared["requires_head"], "linear")[0]
-    is_equal = describe("head", parse(chosen)[0]).attributes["equal_dims"]
+    is_equal = declared["equal_dims"] or describe("head", parse(chosen)[0]).attributes["equal_dims"]
     dims = dict.fromkeys(DIMS, 5) if is_equal else DIMS
     fusion = load("fusion", (*declared["requires_fusion"], "concat")[0], dims)
     encoders = {modality: Affine(dim, dims[modality]) for modality, dim in DIMS.items()}

@@ -43,8 +43,7 @@ def test_every_kind_of_method_is_in_the_catalogue() -> None:
         ("balancer: ogm", "    k_m   = 1 - tanh(alpha rho_m) if rho_m > 1 else 1"),
         (
             "balancer: g_blend_online",
-            "Needs: two modalities or more; loss `unimodal`; a fusion behind the encoders; "
-            "`weight` of the loss at 1.",
+            "Needs: two modalities or more; loss `unimodal`; a fusion behind the encoders; `weight` of the loss at 1.",
         ),
         ("fusion: film", "Needs: exactly two modalities."),
         ("fusion: low_rank", "| `rank` | `Count` | `4` | R, number of terms. |"),

@@ -25,7 +25,6 @@ def trial(val_accuracy: float, val_loss: float, test_accuracy: float = 0.5) -> d
         "val_loss": val_loss,
         "test_accuracy": test_accuracy,
         "test_loss": 1 - test_accuracy,
-        "train_seconds": 2.0,
     }
 
 
@@ -42,7 +41,16 @@ def test_accuracy_decides_then_loss_then_order(trials: list[tuple[float, float]]
     assert tune.choose([trial(*each) for each in trials]) == chosen
 
 
-def choose(trials: list[dict[str, float]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+FAILED: dict[str, Any] = {"failed": "the validation loss is nan after epoch 1"}
+
+
+def test_a_trial_that_has_failed_is_not_chosen() -> None:
+    assert tune.choose([FAILED, trial(0.1, 9.0), FAILED]) == 1
+    with pytest.raises(UserError, match="all 2 trials of the row have failed; the first: the validation loss is nan"):
+        tune.choose([FAILED, FAILED])
+
+
+def choose(trials: list[dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """tuned.json of trials with these metrics."""
     inputs = {}
     for number, metrics in enumerate(trials):
@@ -69,16 +77,17 @@ def test_validation_chooses_where_test_disagrees(
 
 
 def test_all_trials_are_kept_with_what_validation_says_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose([trial(0.5, 0.9), trial(0.6, 0.7)], tmp_path, monkeypatch)["trials"] == [
+    trials = choose([trial(0.5, 0.9), FAILED], tmp_path, monkeypatch)["trials"]
+    assert all(each.pop("seconds") >= 0 for each in trials)
+    measured: list[dict[str, Any]] = [{"val_accuracy": 0.5, "val_loss": 0.9}, FAILED]
+    assert trials == [
         {
             "run": str(tmp_path / f"run{number}"),
             "seed": 100,
-            "val_accuracy": accuracy,
-            "val_loss": loss,
-            "train_seconds": 2.0,
+            **measured[number],
             "options": {"training": {"learning_rate": number}},
         }
-        for number, accuracy, loss in ((0, 0.5, 0.9), (1, 0.6, 0.7))
+        for number in (0, 1)
     ]
 
 
@@ -139,6 +148,22 @@ def test_a_damaged_choice_is_refused(tuned: Callable[..., dict[str, Any]], tmp_p
     (tmp_path / "tuned" / "tuned.json").write_text(json.dumps({"chosen": 0, "trials": []}), encoding="utf-8")
     with pytest.raises(UserError, match=r"tuned.json has other bytes than its manifest says"):
         train.run(wanted, **places(tmp_path / "run"), device="cpu")
+
+
+def test_a_trial_that_is_not_finite_is_published_with_the_reason_and_another_run_is_not(
+    recipe: Make, tmp_path: Path
+) -> None:
+    wanted = recipe(training={"optimizer": "sgd", "learning_rate": 1e30, "epochs": 2})
+    with pytest.raises(UserError, match="lower training.learning_rate"):
+        train.run(wanted, **places(tmp_path / "run"), device="cpu")
+    assert not (tmp_path / "run" / "out").exists()
+    wanted["settings"]["is_trial"] = True
+    train.run(wanted, **places(tmp_path / "trial"), device="cpu")
+    for part in ("out", "weights"):
+        store.open_artifact(tmp_path / "trial" / part)
+    metrics = json.loads((tmp_path / "trial" / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert "lower training.learning_rate" in metrics["failed"]
+    assert not (tmp_path / "trial" / "resume" / "run-0").exists()
 
 
 class KilledError(Exception):

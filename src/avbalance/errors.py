@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""Errors that a user can mend."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The message is one line: what, where, what is allowed, what to do.
     """
+
+
+class NotFiniteError(UserError):
+    """A loss, a weight or a prediction of a run is infinite or no number, so training has failed."""

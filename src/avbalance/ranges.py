@@ -53,4 +53,6 @@ def distinct(values: list[Hashable]) -> list[Hashable]:
 
 
 Seeds = Annotated[list[Whole], Field(min_length=1), AfterValidator(distinct)]
+Pair = Annotated[list[Text], Field(min_length=2, max_length=2), AfterValidator(distinct)]
+"""Two names, the order of which matters."""
 Names = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]

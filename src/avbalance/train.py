@@ -8,6 +8,7 @@ decides nothing.
 import csv
 import json
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split, read_description
 from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
+from avbalance.errors import NotFiniteError
 from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, score_trials, validation_metrics
 from avbalance.model import Model, build_model
 from avbalance.progress import Progress
@@ -146,7 +148,7 @@ def train_recipe(
         checkpoint_seconds: Least time between two checkpoints.
 
     Raises:
-        UserError: A loss, a weight or a prediction is not finite.
+        NotFiniteError: A loss, a weight or a prediction is not finite.
     """
     settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
     training = settings["training"]
@@ -167,7 +169,7 @@ def evaluate_run(state: State, splits: Mapping[str, Split], trials: Mapping[str,
     """Evaluate a run after its last epoch, and load and evaluate its chosen epoch.
 
     Raises:
-        UserError: A loss or a prediction is not finite.
+        NotFiniteError: A loss or a prediction is not finite.
     """
     model = state.balancer.model
     batch_size, precision = state.training["batch_size"], getattr(torch, state.training["precision"])
@@ -209,20 +211,29 @@ def run(
 ) -> None:
     """Train a recipe, and publish the run and its weights; parameters are those of `cli.OPTIONS`.
 
-    The settings in both manifests are those of the training: of a tuned row, with the options that were chosen.
+    The settings in both manifests are those of the training: of a tuned row, with the options that were chosen. A trial
+    that is not finite is published with the reason and without weights, so that the others can be compared.
     """
     recipe = tune.with_chosen_options(recipe)
     torch.set_num_threads(threads)
     keep_memory()
     folder = resume / recipe["name"]
     with take_device(device, resume) as place, store.publish(out, recipe) as out_folder:
-        trained = train_recipe(recipe, place, folder, checkpoint_seconds)
-        with store.publish(weights, recipe) as weights_folder:
-            state = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
-            (weights_folder / "model.safetensors").write_bytes(save(state))
-            for step in recipe["settings"]["training"]["snapshots"]:
-                shutil.copy(folder / snapshot_file(step), weights_folder)
-        trained.write(out_folder)
+        try:
+            trained = train_recipe(recipe, place, folder, checkpoint_seconds)
+        except NotFiniteError as error:
+            if not recipe["settings"].get("is_trial"):
+                raise
+            print(f"the trial has failed: {error}", file=sys.stderr)
+            with store.publish(weights, recipe):
+                (out_folder / "metrics.json").write_text(json.dumps({"failed": str(error)}) + "\n", encoding="utf-8")
+        else:
+            with store.publish(weights, recipe) as weights_folder:
+                state = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
+                (weights_folder / "model.safetensors").write_bytes(save(state))
+                for step in recipe["settings"]["training"]["snapshots"]:
+                    shutil.copy(folder / snapshot_file(step), weights_folder)
+            trained.write(out_folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

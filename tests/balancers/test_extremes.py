@@ -1,13 +1,15 @@
 """Properties of every registered balancer on unusual batches, and in bfloat16."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
-from affine import AT_WORK, DIMS, LATE, build, random_batch, sgd, start
+from affine import AT_WORK, DIMS, LATE, build, packed_loaders, random_batch, sgd, start
 from avbalance.balancers.base import Balancer
-from avbalance.registry import find
+from avbalance.errors import UserError
+from avbalance.registry import Spec, find
 from avbalance.types import Batch
 from registered import names
 
@@ -39,8 +41,18 @@ def all_wrong(balancer: Balancer, batch: Batch) -> Batch:
     return labelled(balancer, batch, lambda logits: logits.argmin(dim=1))
 
 
+def nothing_to_see(balancer: Balancer, batch: Batch) -> Batch:
+    return Batch({m: torch.zeros_like(value) for m, value in batch.inputs.items()}, batch.labels, batch.index)
+
+
+def equal_losses(balancer: Balancer, batch: Batch) -> Batch:
+    for weight in balancer.parameters():  # all logits are 0, so that every loss is that of a uniform guess
+        weight.data.zero_()
+    return batch
+
+
 @every_balancer
-@pytest.mark.parametrize("of", [one_clip, one_class, all_right, all_wrong])
+@pytest.mark.parametrize("of", [one_clip, one_class, all_right, all_wrong, nothing_to_see, equal_losses])
 def test_every_number_stays_finite(name: str, of: Callable[[Balancer, Batch], Batch]) -> None:
     balancer = build({name: AT_WORK.get(name, {})})
     batch = of(balancer, random_batch())
@@ -55,6 +67,49 @@ def test_every_number_stays_finite(name: str, of: Callable[[Balancer, Batch], Ba
                 assert weight.isfinite().all(), key
                 assert weight.grad is None or weight.grad.isfinite().all(), key
         assert all(abs(value) < float("inf") for value in balancer.curves().values())
+
+
+MEASURING: list[Spec] = [
+    {"lfm": {"schedule": "learned"}},
+    {"mslr": {"window": 1}},
+    {"relearning": {"every": 1, "times": 9}},
+    {"valuation": {"level": "modality", "warmup": 0}},
+    {"valuation": {"level": "sample", "warmup": 0}},
+]
+"""What looks at whole splits, beside what every method does."""
+
+
+@pytest.mark.parametrize("spec", [*({name: AT_WORK.get(name, {})} for name in names("balancer")), *MEASURING], ids=str)
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_splits_of_a_clip_or_two_train(spec: Spec, num_clips: int, tmp_path: Path) -> None:
+    """Fewer clips than classes, clusters and held-out clips; classes that are absent from train."""
+    balancer, loaders = build(spec), packed_loaders(tmp_path, num_clips)
+    balancer.expect(num_clips)
+    optimizer = sgd(balancer, lr=1e-3)
+    for epoch in (0, 1, 2, LATE):
+        balancer.train().start_epoch(epoch, loaders, optimizer)
+        batches = list(balancer.batches(loaders.train))
+        assert sum(len(batch.labels) for batch in batches) >= num_clips
+        for batch in batches:
+            terms = balancer.step(batch, optimizer)
+            assert all(value.isfinite() for value in terms.values()), terms
+        assert all(weight.isfinite().all() for weight in balancer.parameters())
+        assert all(abs(value) < float("inf") for value in balancer.curves().values())
+
+
+@every_balancer
+def test_what_other_runs_have_to_bring_is_missed_in_one_line(name: str) -> None:
+    balancer, batch = build(name), random_batch()
+    if balancer.uses_teachers:
+        balancer.receive_teachers({})
+    if balancer.uses_blend:
+        balancer = type(balancer)(balancer.model, balancer.loss)
+    if not (balancer.uses_teachers or balancer.uses_blend):
+        start(balancer, batch)
+        return
+    with pytest.raises(UserError, match=r"balancer .* has no (teachers|blend weights); `receive") as error:
+        start(balancer, batch)
+    assert "\n" not in str(error.value)
 
 
 DECIDING = [

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from affine import DIMS, build, random_batch, sgd, start
+from affine import DIMS, build, random_batch, start
 from avbalance.balancers.base import Balancer
 from avbalance.errors import UserError
 from avbalance.registry import load
+from avbalance.training.optimization import make_optimizer
 from avbalance.types import Batch
 
 ORDERS = [["visual", "audio"], ["audio", "visual"]]
@@ -51,7 +52,8 @@ def test_an_epoch_is_a_step_for_each_modality_in_turn(order: list[str], modify: 
     expected = alternate(deepcopy(balancer), batches, order, modify)
     start(balancer, batches[0])
     balancer.num_batches = len(batches)
-    optimizer = sgd(balancer, lr=LR, momentum=MOMENTUM)
+    training = {"optimizer": "sgd", "learning_rate": LR, "momentum": MOMENTUM, "weight_decay": 0.0, "clip_norm": None}
+    optimizer = make_optimizer(balancer.groups(), training)  # that of runs, whose step is fused
     for batch in batches:
         balancer.step(batch, optimizer)
     for part, weights in expected.items():

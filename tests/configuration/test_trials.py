@@ -125,13 +125,14 @@ def test_a_scale_runs_the_first_of_a_rows_trials(planned: Callable[..., Plan], t
     assert [run.settings["training"]["momentum"] for run in trials_of(made)] == [0, 0.9, 0.5][:num_tried]
 
 
-def test_trials_are_ordinary_runs_and_the_first_is_the_row_as_it_is(planned: Callable[..., Plan]) -> None:
+def test_trials_are_runs_that_may_fail_and_the_first_is_the_row_as_it_is(planned: Callable[..., Plan]) -> None:
     made = planned(RATE)
     tried = trials_of(made)
     assert [run.settings["training"]["learning_rate"] for run in tried] == [0.03, 0.009]
     assert runs_of(made, 100) == tried
     (plain,) = runs_of(planned("", seeds=100), 100)
-    assert tried[0].path == plain.path
+    assert tried[0].settings == {**plain.settings, "is_trial": True}
+    assert (tried[0].inputs, tried[0].code) == (plain.inputs, plain.code)
 
 
 def test_the_runs_of_a_table_wait_for_the_choice_and_hold_all_options(planned: Callable[..., Plan]) -> None:

@@ -59,6 +59,7 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
                 encoding="utf-8",
             )
             figures = {"best_epoch": 2, "multiply_adds_per_clip": 1_500_000_000, "num_parameters": 1_250_000}
+            figures |= {"train_seconds": 6}
             (out / "metrics.json").write_text(json.dumps({**figures, **(metrics or {})}), encoding="utf-8")
         return str(folder)
 

@@ -1,8 +1,10 @@
+import io
 import json
 import shutil
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from avbalance.errors import UserError
@@ -46,6 +48,21 @@ def test_a_figure_comes_as_png_svg_and_json(figure: dict[str, Any], kind: dict[s
     assert about["provenance"]["num_runs"] == 2
 
 
+LEADERBOARD = {"leaderboard": {"baselines": ["worse"]}}
+
+
+def test_numbers_worth_a_table_come_as_csv_and_in_the_json(of_two_rows: dict[str, Any]) -> None:
+    made = draw(of_two_rows, LEADERBOARD)
+    frame = pd.read_csv(io.StringIO(made[".csv"]))
+    assert frame["label"].tolist() == ["Better_row", "Worse row"]
+    assert frame["gain"].tolist() == [75, 0]  # of eight clips 7.5 - 1.5
+    numbers = json.loads(made[".json"])["numbers"]
+    assert [line["gain"] for line in numbers["lines"]] == [75, 0]
+    assert {column["name"] for column in numbers["columns"]} <= set(frame.columns)
+    assert numbers["lines"][0]["passes"] is None  # these runs do not record any
+    assert ".csv" not in draw(of_two_rows, {"gains": {"baseline": "worse", "columns": ["accuracy"]}})
+
+
 @pytest.mark.parametrize("kind", [{"curves": {}}, {"confusion": {}}])
 def test_the_same_runs_give_the_same_bytes(figure: dict[str, Any], kind: dict[str, Any]) -> None:
     assert draw(figure, kind) == draw(figure, kind)
@@ -84,6 +101,10 @@ def test_two_rows_with_one_label_are_an_error(of_two_rows: dict[str, Any]) -> No
     of_two_rows["spec"]["rows"] = {"better": {"label": "Row"}, "worse": {"label": "Row"}}
     with pytest.raises(UserError, match="two of rows 'better', 'worse' have the same label"):
         draw(of_two_rows, {"gains": {"baseline": "worse", "columns": ["accuracy"]}})
+
+
+def test_the_same_runs_give_the_same_numbers(of_two_rows: dict[str, Any]) -> None:
+    assert draw(of_two_rows, LEADERBOARD) == draw(of_two_rows, LEADERBOARD)
 
 
 def test_an_unknown_kind_of_figure_is_named(figure: dict[str, Any]) -> None:

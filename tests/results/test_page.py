@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 import re
@@ -10,7 +11,7 @@ import pytest
 
 from avbalance import plan, stamps
 from avbalance.errors import UserError
-from avbalance.results import page, tables
+from avbalance.results import figures, page, tables
 from avbalance.results.web import overview
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
@@ -188,6 +189,39 @@ def test_the_recipe_of_the_page_lists_all_that_it_reads() -> None:
     assert runs
     assert runs == inputs & made["runs"]
     assert not inputs & made["probes"]  # what the tables make of them is in the tables
+
+
+def test_the_numbers_of_a_figure_are_a_table_below_it(made: list[str]) -> None:
+    settings = json.loads(Path(f"{PATHS[0]}.key").read_text(encoding="utf-8"))["settings"]
+    spec = settings["spec"] | {"figure": {"leaderboard": {"baselines": ["worse"]}}}
+    about = settings | {"table": "demo_fig1", "spec": spec}
+    stamps.write(FIGURE, figures.report(about), Path(f"{PATHS[1]}.key"), {"settings": about})
+    shown = page.render("laptop", PATHS)
+    (card,) = re.findall(r'<figure class="card wide" id="demo_fig1">.*?</figure>', shown, flags=re.DOTALL)
+    cells = re.findall(r"<(?:th|td)\b[^>]*>(?:<button[^>]*>)?([^<]*)", card)
+    assert cells[:9] == [
+        "Row", "Gain, points", "from, points", "to, points", "Compared with", "Average rank", "Passes, times",
+        "Seconds, times", "Datasets",
+    ]  # fmt: skip
+    assert cells[9:11] == ["Better_row", "75.00"]
+    assert cells[13:] == [
+        "Worse row",
+        "1.0",
+        "–",
+        "1.00",
+        "1",
+        "Worse row",
+        "0.00",
+        "0.00",
+        "0.00",
+        "",
+        "2.0",
+        "–",
+        "1.00",
+        "1",
+    ]
+    (address,) = re.findall(r'<a download="demo_fig1.csv" href="data:text/csv;base64,([^"]*)"', card)
+    assert base64.b64decode(address) == FIGURE.with_suffix(".csv").read_bytes()
 
 
 def test_figure_10_comes_after_figure_9(made: list[str]) -> None:

@@ -8,12 +8,18 @@ from scipy import stats
 
 from avbalance.results.statistics import (
     ALPHA,
+    LEAST_METHODS,
+    Contrast,
     Difference,
     Sample,
+    Spread,
+    contrast,
     critical_difference,
     difference,
     holm,
     mcnemar,
+    mean_difference,
+    rank_correlations,
     ranks,
     sample,
     t_interval,
@@ -246,3 +252,89 @@ def test_other_rows_lend_power() -> None:
         seeds = [stats.ttest_rel(rows[0].mean(axis=1), row.mean(axis=1)).pvalue for row in rows[1:]]
         alone.append(np.mean([p < ALPHA for p in holm(seeds)]))
     assert np.mean(both) > 0.6 > 0.3 > np.mean(alone)
+
+
+def test_the_mean_of_one_difference_is_that_difference() -> None:
+    rng = np.random.default_rng(0)
+    rows = sample({row: rng.normal(0, 1, (3, 50)) for row in "abc"})
+    assert mean_difference([contrast(rows["a"], rows["b"])]) == difference(rows["a"], rows["b"])
+
+
+def test_the_mean_over_datasets_by_hand() -> None:
+    # Means 1 and 4. Variance (0.5 + 0.3 + 1.2) / 4 = 0.5; df 0.25 / (0.125^2 / 4 + 0.075^2 / 2 + 0.3^2 / 9).
+    contrasts = [Contrast(1.0, [Spread(0.5, 4), Spread(0.3, 2)]), Contrast(4.0, [Spread(1.2, 9)])]
+    df = 0.25 / (0.125**2 / 4 + 0.075**2 / 2 + 0.3**2 / 9)
+    for compared in (1, 40):
+        found = mean_difference(contrasts, compared)
+        half_width = stats.t.ppf(1 - 0.025 / compared, df) * np.sqrt(0.5)
+        assert found[:3] == pytest.approx((2.5, 2.5 - half_width, 2.5 + half_width), abs=1e-8)
+        assert found.p == pytest.approx(min(1, compared * 2 * stats.t.sf(2.5 / np.sqrt(0.5), df)), abs=1e-7)
+
+
+def test_a_mean_with_a_dataset_of_unknown_spread_has_no_interval() -> None:
+    found = mean_difference([Contrast(1.0, [Spread(0.5, 4)]), Contrast(2.0, None)])
+    assert found == Difference(1.5, -np.inf, np.inf)
+
+
+def test_simultaneous_intervals_of_means_over_datasets_cover_all_in_95_of_100_tables() -> None:
+    rng = np.random.default_rng(0)
+    num_rows, covered = 10, []
+    for _ in range(100):
+        samples = []
+        for deviation in (1.0, 3.0):  # a dataset each; clips are shared by the rows, seeds are not
+            clips, seeds = rng.normal(0, 2, 40), rng.normal(0, deviation, (num_rows, 3, 1))
+            values = clips + seeds + rng.normal(0, 2, (num_rows, 3, 40))
+            samples.append(sample({str(row): each for row, each in enumerate(values)}))
+        means = [
+            mean_difference([contrast(of[str(row)], of["0"]) for of in samples], num_rows - 1)
+            for row in range(1, num_rows)
+        ]
+        covered.append(all(each.low <= 0 <= each.high for each in means))
+    assert sum(covered) >= 92  # of 100; with a probability of 0.95 fewer would come by chance in 6 of 100
+
+
+def test_a_correlation_is_that_of_scipy_and_its_interval_contains_it() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (2, 20))
+    y = x + rng.normal(0, 1, (2, 20))
+    y[0, 3] = y[0, 4]
+    first, second, mean = rank_correlations(x, y)
+    assert first is not None
+    assert second is not None
+    assert mean is not None
+    assert first.rho == pytest.approx(stats.spearmanr(x[0], y[0]).statistic)
+    assert mean.rho == pytest.approx((first.rho + second.rho) / 2)
+    for each in (first, second, mean):
+        assert -1 <= each.low < each.rho < each.high <= 1
+        assert each.n == 20
+    assert mean.high - mean.low < second.high - second.low
+
+
+def test_the_interval_of_a_correlation_is_near_that_of_fisher() -> None:
+    # Of normal values Spearman's rho has about the variance (1 + rho^2 / 2) / (n - 3) on the scale of atanh (Bonett and
+    # Wright, Psychometrika 2000).
+    rng = np.random.default_rng(2)
+    x = rng.normal(0, 1, 80)
+    found = rank_correlations(x[None], (x + rng.normal(0, 1, 80))[None])[0]
+    assert found is not None
+    half_width = 1.96 * np.sqrt((1 + found.rho**2 / 2) / 77)
+    expected = np.tanh([np.arctanh(found.rho) - half_width, np.arctanh(found.rho) + half_width])
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.06)
+
+
+def test_missing_methods_count_on_their_dataset_alone_and_too_few_have_no_correlation() -> None:
+    x, y = np.random.default_rng(1).normal(0, 1, (2, 3, 12))
+    x[1, :3] = y[1, :3] = np.nan
+    x[2, LEAST_METHODS - 1 :] = y[2, LEAST_METHODS - 1 :] = np.nan
+    whole, part, few, mean = rank_correlations(x, y)
+    assert whole is not None
+    assert part is not None
+    assert mean is not None
+    assert (whole.n, part.n, few) == (12, 9, None)
+    assert part.rho == pytest.approx(stats.spearmanr(x[1, 3:], y[1, 3:]).statistic)
+    assert mean.rho == pytest.approx((whole.rho + part.rho) / 2)
+    assert rank_correlations(x[2:], y[2:]) == [None, None]
+
+
+def test_methods_that_are_all_equal_have_no_correlation() -> None:
+    assert rank_correlations(np.ones((1, 9)), np.arange(9.0)[None]) == [None, None]

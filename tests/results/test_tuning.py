@@ -55,7 +55,7 @@ def publish(row: str, chosen: int, accuracies: list[float]) -> None:
                 "seed": 100,
                 "val_accuracy": accuracy,
                 "val_loss": 0.5,
-                "train_seconds": 20.0,
+                "seconds": 20.0,
                 "options": with_options(balancer={"agm": {"alpha": 1.0 - number / 4, "end": None}}),
             }
             for number, accuracy in enumerate(accuracies)
@@ -80,6 +80,15 @@ def test_below_a_table_stand_all_trials_and_the_chosen_one_is_bold(tuned: dict[s
         re.split(r" *\| *", better)[2] == "own options: 50.0; **balancer.alpha 0.75: 75.0**; balancer.alpha 0.5: 62.5"
     )
     assert re.split(r" *\| *", worse)[1:3] == ["Worse row", "**own options: 25.0**; balancer.alpha 0.75: 12.5"]
+
+
+def test_a_trial_that_has_failed_is_said_to_have(tuned: dict[str, Any]) -> None:
+    content = json.loads((Path(TUNED["worse"]) / "tuned.json").read_text(encoding="utf-8"))
+    del content["trials"][1]["val_accuracy"]
+    content["trials"][1] |= {"failed": "a reason"}
+    with store.publish(Path(TUNED["worse"]), {"step": "tune"}) as out:
+        (out / "tuned.json").write_text(json.dumps(content), encoding="utf-8")
+    assert "**own options: 25.0**; balancer.alpha 0.75: failed" in tables.report(tuned)[".md"]
 
 
 def test_json_and_latex_have_the_trials_too(tuned: dict[str, Any]) -> None:

@@ -46,6 +46,16 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
     assert (run / "metrics.json").exists()
 
 
+def test_the_tuned_table_of_the_page_is_planned_with_its_trials(extended: Checkout) -> None:
+    command = ["snakemake", "-n", "-q", "rules", "--config", "tables=[birds_tuned]"]
+    assert "choose_trial" not in extended.run(*command, PYTHONPATH=str(extended.path))  # nor is any run made anew
+    extended.edit("config/scales/miniature.yaml", "trials: 1", "trials: 2")
+    said = extended.run(*command, PYTHONPATH=str(extended.path))
+    extended.edit("config/scales/miniature.yaml", "trials: 2", "trials: 1")
+    assert re.search(r"^choose_trial +2$", said, re.MULTILINE), said
+    assert re.search(r"^train_run +6$", said, re.MULTILINE), said
+
+
 def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
     (raw,) = extended.artifacts("raw")
     command = ["python", "-m", "avbalance", "record", "birds", "--mirror", str(raw)]

@@ -33,6 +33,7 @@ class Balancer(nn.Module):
         keeps_apart: True if the fusion must keep modalities apart, so that each has a stream of its own.
         keeps_encoders_apart: True if the fusion must not join the encoders' stages, so that an encoder can stand alone
             and only losses that use its feature reach it.
+        equal_dims: True if all features must have one length.
         weighs_heads: True if the method weighs the heads' losses itself, so that the loss's own weight stays 1.
         needs_branch: True if an encoder must have an auxiliary branch, its option `branch`.
         scales_gradients: True if the method multiplies gradients by factors. Adam and Adagrad divide each gradient by
@@ -54,6 +55,7 @@ class Balancer(nn.Module):
     two_modalities: ClassVar[bool] = False
     keeps_apart: ClassVar[bool] = False
     keeps_encoders_apart: ClassVar[bool] = False
+    equal_dims: ClassVar[bool] = False
     weighs_heads: ClassVar[bool] = False
     needs_branch: ClassVar[bool] = False
     scales_gradients: ClassVar[bool] = False

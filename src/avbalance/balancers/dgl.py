@@ -1,13 +1,12 @@
 """DGL, disentangled gradient learning."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from avbalance.balancers.base import Balancer
+from avbalance.balancers.frozen import decide_frozen
 from avbalance.losses.base import Loss, objective
 from avbalance.model import Model
 from avbalance.ranges import NotNegative
@@ -51,14 +50,8 @@ class DGL(Balancer):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The loss's terms and the uni-modal ones."""
         terms = super().losses(output, batch)
-        with self.model.settled(), torch.autocast(output.logits.device.type, enabled=False):
-            for m, feature in output.features.items():
-                others = {n: torch.zeros_like(each) for n, each in output.features.items()}
-                streams = _frozen(self.model.fusion, {**others, m: feature.float()})
-                terms[f"unimodal_{m}"] = self.alpha * objective(_frozen(self.model.head, streams), batch.labels)
+        for m, feature in output.features.items():
+            others = {n: torch.zeros_like(each) for n, each in output.features.items()}
+            z_m = decide_frozen(self.model, {**others, m: feature})
+            terms[f"unimodal_{m}"] = self.alpha * objective(z_m, batch.labels)
         return terms
-
-
-def _frozen(module: nn.Module, inputs: dict[str, Tensor]) -> Any:  # noqa: ANN401
-    """Output of a module, whose weights get no gradient from it."""
-    return functional_call(module, {name: weight.detach() for name, weight in module.named_parameters()}, (inputs,))

@@ -15,6 +15,7 @@ from avbalance.ranges import LARGEST
 from avbalance.registry import nearest
 from avbalance.results.columns import REGISTRY
 from avbalance.results.columns.base import Column, RowTraits, class_of, match_column, names_of
+from avbalance.results.over_datasets import check_methods
 
 
 def traits_of(row: ResolvedRow, dataset: Dataset) -> RowTraits:
@@ -148,10 +149,28 @@ def _check_figure(
     for name, row in rows.items():
         if declared["reads_history"] and row.combine is not None:
             raise UserError(f"{path}: rows.{name}: {kind!r} shows epochs; a row with combine has none, so leave it out")
+    by_dataset: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        by_dataset.setdefault(row.dataset, []).append(name)
+    if len(by_dataset) < declared["least_datasets"]:
+        raise UserError(
+            f"{path}: figure: {kind!r} needs rows of {declared['least_datasets']} datasets or more, found "
+            f"{len(by_dataset)} ({', '.join(by_dataset)}); 'leaderboard' takes any number"
+        )
     baseline = options.get("baseline")
-    if baseline is not None:
+    if declared["over_datasets"]:
+        asked = [
+            *([baseline] if baseline else []),
+            *(options.get("baselines") or []),
+            *(options.get("references") or []),
+        ]
+        try:
+            check_methods(asked, by_dataset)
+        except UserError as error:
+            raise UserError(f"{path}: figure.{kind}: {error}") from error
+    elif baseline is not None:
         member(path, "figure.baseline", "row", baseline, table.rows)
-        if len(table.rows) < 2 or len({row.dataset for row in rows.values()}) > 1:
+        if len(table.rows) < 2 or len(by_dataset) > 1:
             raise UserError(f"{path}: figure: {kind!r} compares rows of one dataset with the baseline; give others")
     if declared["reads_probes"]:
         for name, row in rows.items():

@@ -32,13 +32,14 @@ def run_of(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
 
 
 def tuned_of(plan: Plan, row: ResolvedRow) -> Artifact:
-    """Choice among the trials of a row, which are ordinary runs with a seed of their own.
+    """Choice among the trials of a row: runs with a seed of their own, each of which may fail.
 
     Their starts, teachers and blend weights are those of the row as it is, which is all that other runs know of it.
     """
     inputs = _inputs(plan, row, TUNING_SEED)
     tried = [row.untuned(options) for options in row.trials]
-    runs = [_run(plan, each, TUNING_SEED, _settings(each, TUNING_SEED), inputs) for each in tried]
+    settings = [{**_settings(each, TUNING_SEED), "is_trial": True} for each in tried]
+    runs = [_run(plan, each, TUNING_SEED, own, inputs) for each, own in zip(tried, settings, strict=True)]
     trials = {f"trial_{number}": run.path for number, run in enumerate(runs)}
     return plan.add("tuned", _slug(row, TUNING_SEED), "tune", {"trials": row.trials}, trials, ["avbalance.tune:run"])
 
@@ -107,7 +108,7 @@ def _slug(row: ResolvedRow, seed: int) -> str:
 def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     """Blend weights from the joint run of a row and its uni-modal runs, whose heads are those of its loss.
 
-    These runs are trained for all epochs; they are the table's own runs if those do not stop early.
+    These runs are trained for all epochs; they are the table's own runs if those neither stop early nor are tuned.
     """
     training = row.training
     if training["select"] == "best":

@@ -1,4 +1,4 @@
-"""Step: a figure's runs -> PNG, SVG, and JSON with title and caption."""
+"""Step: a figure's runs -> PNG, SVG, JSON with title and caption, and CSV if its numbers are worth a table."""
 
 import io
 import json
@@ -15,10 +15,11 @@ from avbalance.results import captions, tuning
 from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
+from avbalance.store import finite
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
-    """Return the three files of a figure, {suffix: content}."""
+    """Return the files of a figure, {suffix: content}."""
     spec, runs = settings["spec"], Runs()
     rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
@@ -29,10 +30,10 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         raise UserError(f"figure {settings['table']}: two of {_named(rows)} have the same label; give each its own")
     with mpl.rc_context(STYLE):
         try:
-            figure, caption = plot.draw(drawn, runs)
+            figure, caption, *numbers = plot.draw(drawn, runs)
         except UserError as error:
             raise UserError(f"figure {settings['table']}: {error}") from error
-        images = {
+        images: dict[str, str | bytes] = {
             ".png": _save(figure, "png", dpi=150, metadata={"Software": None}),
             ".svg": _save(figure, "svg", dpi=150, metadata={"Date": None, "Creator": None}),
         }
@@ -50,6 +51,10 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         + f" {tuning.explain(tuned)}" * bool(tuned),
         "provenance": runs.provenance(),
     }
+    if numbers:
+        images[".csv"] = numbers[0].frame.to_csv(index=False)
+        columns = [column._asdict() for column in numbers[0].columns]
+        about["numbers"] = finite({"columns": columns, "lines": numbers[0].frame.to_dict("records")})
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
@@ -74,7 +79,7 @@ def _save(figure: Figure, file_format: str, **options: Any) -> bytes:  # noqa: A
 
 
 def run(recipe: dict[str, Any], out: Path, stamp: Path) -> None:
-    """Write the figure as OUT.png, OUT.svg and OUT.json, and the stamp."""
+    """Write the figure as OUT.png, OUT.svg, OUT.json and, if its numbers are worth a table, OUT.csv, and the stamp."""
     stamps.write(out, report(recipe["settings"]), stamp, recipe)
 
 

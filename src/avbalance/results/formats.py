@@ -52,6 +52,13 @@ def cell_text(record: Mapping[str, Any], digits: int) -> str:
     return text if 1 < n == num_seeds else f"{text} ({seeds})"
 
 
+def plain_cell(value: float | str | None, digits: int) -> str:
+    """A text, a number, or a dash where there is none."""
+    if isinstance(value, str):
+        return value
+    return "–" if value is None else number(value, digits)
+
+
 def lines(frame: pd.DataFrame, columns: Sequence[Header]) -> list[Line]:
     """Printed rows of the frame, in its order."""
     digits = {column.name: column.digits for column in columns}
@@ -136,7 +143,8 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
 
 def trial(content: Mapping[str, Any]) -> str:
     """A trial's options and its validation accuracy in per cent."""
-    return f"{content['options']}: {number(100 * content['val_accuracy'], 1)}"
+    result = "failed" if "failed" in content else number(100 * content["val_accuracy"], 1)
+    return f"{content['options']}: {result}"
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, str]:

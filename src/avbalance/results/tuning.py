@@ -20,8 +20,8 @@ def read(tuned: Mapping[str, str], labels: Mapping[str, str]) -> list[dict[str, 
         labels: {row: its label}.
 
     Returns:
-        [{"row", "label", "chosen": place, "trials": [{"options": text, "run", "seed", "val_accuracy", "val_loss",
-        "train_seconds"}]}].
+        [{"row", "label", "chosen": place, "trials": [{"options": text, "run", "seed", "seconds", "val_accuracy",
+        "val_loss"}]}]; a trial that has failed has "failed" instead of accuracy and loss.
 
     Raises:
         UserError: A choice is damaged.
@@ -58,7 +58,7 @@ def explain(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     counts = sorted({len(row["trials"]) for row in rows})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    seconds = {trial["run"]: trial["train_seconds"] for row in rows for trial in row["trials"]}
+    seconds = {trial["run"]: trial["seconds"] for row in rows for trial in row["trials"]}
     seeds = sorted({trial["seed"] for row in rows for trial in row["trials"]})
     return (
         f"Options of {len(rows)} {'rows' if len(rows) > 1 else 'row'} are tuned: of {number} trials each, with seed "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from avbalance import registry
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split
-from avbalance.errors import UserError
+from avbalance.errors import NotFiniteError
 from avbalance.model import Model
 from avbalance.training.optimization import set_learning_rate
 from avbalance.training.state import State
@@ -29,7 +29,7 @@ def train_epoch(state: State, splits: Mapping[str, Split], seed: int) -> dict[st
         trained on, mean over encoders, over the number of clips: 1 for joint training.
 
     Raises:
-        UserError: A loss term is not finite.
+        NotFiniteError: A loss term is not finite.
     """
     training, epoch = state.training, state.epoch
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
@@ -79,7 +79,7 @@ def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
         gradient of an encoder's weights, mean over the steps that are checked.
 
     Raises:
-        UserError: A loss term is not finite.
+        NotFiniteError: A loss term is not finite.
     """
     balancer, optimizer, epoch = state.balancer, state.optimizer, state.epoch
     precision = getattr(torch, state.training["precision"])
@@ -123,7 +123,7 @@ def _check_losses(terms: list[dict[str, Tensor]], epoch: int, num_steps: int) ->
     for step, losses in enumerate(terms, start=num_steps - len(terms) + 1):
         for name, value in losses.items():
             if not math.isfinite(value):
-                raise UserError(
+                raise NotFiniteError(
                     f"the loss term {name!r} is {value.item()} in epoch {epoch + 1}, step {step}; "
                     f"lower training.learning_rate, or check the data"
                 )
@@ -133,7 +133,7 @@ def check_finite(balancer: Balancer, val_loss: float, epoch: int) -> None:
     """Check what an epoch, counted from 0, has left: its loss terms do not show what its last step did.
 
     Raises:
-        UserError: The validation loss or a weight is not finite.
+        NotFiniteError: The validation loss or a weight is not finite.
     """
     if not math.isfinite(val_loss):
         raise not_finite(f"the validation loss is {val_loss}", epoch)
@@ -143,6 +143,6 @@ def check_finite(balancer: Balancer, val_loss: float, epoch: int) -> None:
         raise not_finite(f"{list(state)[finite.index(False)]} holds numbers that are not finite", epoch)
 
 
-def not_finite(problem: str, epoch: int) -> UserError:
+def not_finite(problem: str, epoch: int) -> NotFiniteError:
     """Error for a number that is not finite after an epoch, counted from 0."""
-    return UserError(f"{problem} after epoch {epoch + 1}; lower training.learning_rate, or check the data")
+    return NotFiniteError(f"{problem} after epoch {epoch + 1}; lower training.learning_rate, or check the data")

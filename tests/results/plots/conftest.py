@@ -12,7 +12,7 @@ from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.style import STYLE
 
 PublishRow = Callable[..., FigureRow]
-LOGITS = ("test_logits", "test_masked_audio", "test_masked_visual")
+LOGITS = ("test_logits", "test_masked_audio", "test_masked_visual", "test_probe_audio", "test_probe_visual")
 
 
 @pytest.fixture
@@ -27,9 +27,13 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
         norms: Mapping[str, ArrayLike] | None = None,
         data: str = "demo",
         num_classes: int = 3,
+        metrics: Mapping[str, float] | None = None,
         **settings: object,
     ) -> FigureRow:
-        """`seeds`: {array: values} of each seed's predictions, logits as the classes said; without any, it failed."""
+        """`seeds`: {array: values} of each seed's predictions, logits as the classes said; without any, it failed.
+
+        Probes, if a seed has logits `test_probe_...`, are an artifact of their own.
+        """
         entries = []
         for seed, predictions in enumerate(seeds):
             folder = Path(f"results/runs/{label}-s{seed}")
@@ -40,10 +44,19 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
                 name: np.eye(num_classes)[np.asarray(values)] if name in LOGITS else np.asarray(values)
                 for name, values in predictions.items()
             }
+            probes = {name: arrays.pop(name) for name in list(arrays) if name.startswith("test_probe_")}
+            if probes:
+                probe = Path(f"results/probes/{label}-s{seed}")
+                entries[-1]["probe"] = str(probe)
+                with store.publish(probe, {"step": "probe", "inputs": {"data": f"results/prep/{data}"}}) as out:
+                    np.savez(out / "predictions.npz", test_label=arrays["test_label"], **probes)
+                    (out / "metrics.json").write_text("{}", encoding="utf-8")
             recipe = {"step": "train", "settings": {"encoder": {"audio": {}, "visual": {}}, **settings}}
             with store.publish(folder, {**recipe, "inputs": {"data": f"results/prep/{data}"}}) as out:
                 np.savez(out / "predictions.npz", **arrays)
-                (out / "metrics.json").write_text(json.dumps({"best_epoch": 2}), encoding="utf-8")
+                (out / "metrics.json").write_text(
+                    json.dumps({"best_epoch": 2, "train_seconds": 60.0, **(metrics or {})}), encoding="utf-8"
+                )
                 if history is not None:
                     epochs = zip(*history.values(), strict=True)
                     lines = [",".join(map(str, line)) for line in (history, *epochs)]

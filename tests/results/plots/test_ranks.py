@@ -7,7 +7,7 @@ from scipy import stats
 
 from avbalance.errors import UserError
 from avbalance.results.plots.base import FigureRow
-from avbalance.results.plots.ranks import Ranks, caption_of, groups
+from avbalance.results.plots.ranks import Ranks, caption_of, draw_ranks, groups
 from avbalance.results.runs import Runs
 from avbalance.results.statistics import ranks
 
@@ -21,8 +21,9 @@ def right(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
-    """Clips right, on digits and letters: a 8 and 6, b 7 and 7, c 5 and 5, d 5 and 1."""
-    number = {"digits": {"a": 8, "b": 7, "c": 5, "d": 5}, "letters": {"a": 6, "b": 7, "c": 5, "d": 1}}
+    """Clips right, on three datasets of digits and three of letters: a 8 and 6, b 7 and 7, c 5 and 5, d 5 and 1."""
+    number = {f"digits{n}": {"a": 8, "b": 7, "c": 5, "d": 5} for n in range(3)}
+    number |= {f"letters{n}": {"a": 6, "b": 7, "c": 5, "d": 1} for n in range(3)}
     return {
         f"{data}_{method}": publish_row(f"{data.upper()}: Method {method}", right(n), data=data)
         for data, methods in number.items()
@@ -35,19 +36,23 @@ def test_methods_stand_at_their_average_rank_and_the_caption_says_what_is_decide
     said = [text.get_text() for text in figure.axes[0].texts]
     # Ranks 1, 2, 3.5, 3.5 and 2, 1, 3, 4.
     assert said[4:] == [
-        "critical difference 3.32", "Method a  1.50", "Method b  1.50", "3.25  Method c", "3.75  Method d"
+        "critical difference 1.91", "Method a  1.50", "Method b  1.50", "3.25  Method c", "3.75  Method d"
     ]  # fmt: skip
-    assert caption.startswith("Test accuracy of 4 methods, ranked on each of 2 datasets (DIGITS; LETTERS) by the mean")
-    assert caption.endswith("2 datasets decide nothing here: no two of 4 methods can be more than 3 ranks apart.")
+    assert caption.startswith(
+        "Test accuracy of 4 methods, ranked on each of 6 datasets (DIGITS0; DIGITS1; DIGITS2; LETT"
+    )
+    assert caption.endswith("by less than Nemenyi's critical difference at 5 %, 1.91.")
 
 
 def test_a_method_without_a_run_on_some_data_is_left_out(rows: dict[str, FigureRow]) -> None:
-    del rows["letters_b"]
+    del rows["letters0_b"]
     figure, caption = Ranks().draw(rows, Runs())
     assert "Method a  1.00" in [text.get_text() for text in figure.axes[0].texts]
     assert caption.endswith("Left out, without a value on some data: Method b.")
-    del rows["letters_a"]
-    with pytest.raises(UserError, match="at least three methods"):
+    del rows["letters0_a"]
+    with pytest.raises(
+        UserError, match="three methods or more with a value on all of 6 datasets or more, found 2 on 6"
+    ):
         Ranks().draw(rows, Runs())
 
 
@@ -59,8 +64,8 @@ def test_lower_is_better_where_the_column_says_so(rows: dict[str, FigureRow]) ->
 def test_what_cannot_be_ranked_is_an_error(rows: dict[str, FigureRow]) -> None:
     with pytest.raises(UserError, match="no better or worse to rank by"):
         Ranks(column="gflops").draw(rows, Runs())
-    with pytest.raises(UserError, match="two datasets"):
-        Ranks().draw({name: row for name, row in rows.items() if name.startswith("digits")}, Runs())
+    with pytest.raises(UserError, match="found 4 on 5; figure 'leaderboard' takes any number of datasets"):
+        Ranks().draw({name: row for name, row in rows.items() if not name.startswith("digits1")}, Runs())
 
 
 def test_bars_join_the_largest_groups_of_neighbours() -> None:
@@ -76,7 +81,13 @@ def test_friedman_by_hand() -> None:
     found = ranks(np.tile([3.0, 2.0, 1.0], (8, 1)))
     assert found.mean(axis=0).tolist() == [1, 2, 3]
     assert stats.friedmanchisquare(*found.T).statistic == pytest.approx(16)
-    caption = caption_of("Test accuracy", found, list("abcdefgh"))
-    assert "chi-square 16.0, p < 0.001" in caption
-    assert "decide" not in caption
-    assert caption_of("Test accuracy", found[:5], list("abcde")).endswith("5 datasets decide little.")
+    assert "chi-square 16.0, p < 0.001" in caption_of("Test accuracy", found, list("abcdefgh"))
+
+
+def test_many_methods_have_ticks_that_can_be_read() -> None:
+    figure = draw_ranks([f"Method {n}" for n in range(50)], np.linspace(4, 48, 50), 20.0)
+    ticks = [text.get_text() for text in figure.axes[0].texts][:10]
+    assert ticks == [str(5 * n) for n in range(1, 11)]
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(figure.bbox.containsx(x) for box in boxes for x in (box.x0, box.x1))

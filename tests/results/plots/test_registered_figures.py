@@ -18,8 +18,10 @@ from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import PALETTE, colours_of
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "balance_accuracy": {"baseline": "a", "columns": ["loss", "accuracy"]},
     "classes": {"baseline": "a"},
     "gains": {"baseline": "a", "columns": ["accuracy"]},
+    "leaderboard": {"baselines": ["a"]},
     "samples": {"split": "test", "num_clips": 2},
     "sensitivity": {"baseline": "a"},
 }
@@ -87,7 +89,9 @@ def test_every_kind_is_rendered_on_white(name: str, rows: dict[str, FigureRow]) 
     shown = rows if several else {"b": rows["b"]}
     if name == "ranks":
         shown = {
-            f"{data}_{m}": FigureRow(f"{data}: {m}", rows[m[0]].entries) for data in "xy" for m in ("a", "b", "again")
+            f"{data}_{m}": FigureRow(f"{data}: {m}", rows[m[0]].entries)
+            for data in "uvwxyz"
+            for m in ("a", "b", "again")
         }
     settings = {
         "table": "demo",

@@ -16,9 +16,7 @@ from avbalance.results.runs import Run
 ALONE = "Alone: a model trained on that modality only."
 MASKED = "Masked: the joint model's share of the logits that is this modality's."
 PROBE = "Probe: a linear probe on an encoder's frozen features, those of its output or of the layer that a row names."
-STRENGTH = (
-    "Strongest, weakest: the modality whose model alone is the most, the least accurate on validation, seed by seed."
-)
+STRENGTH = "Strongest, weakest: the modality whose model alone is most, least accurate on validation, seed by seed."
 GAP = "Gap: the best modality's accuracy minus the worst one's."
 
 
@@ -90,10 +88,9 @@ class _OfStrength(_OfModality):
         Args:
             runs: The models alone, in the order of `sources`.
         """
-        accuracies: dict[str, float] = {
-            m: run.metrics["val_accuracy"] for m, run in zip(entry["alone"], runs, strict=True)
-        }
-        return sorted(entry["alone"], key=lambda modality: -accuracies[modality])[self.place]
+        modalities: list[str] = list(entry["alone"])
+        accuracies = {modality: run.metrics["val_accuracy"] for modality, run in zip(modalities, runs, strict=True)}
+        return sorted(modalities, key=lambda modality: -accuracies[modality])[self.place]
 
 
 class StrongestAlone(_OfStrength):

@@ -3,6 +3,7 @@
 REGISTRY = {
     "angles": "angles:Angles",
     "balance": "balance:Balance",
+    "balance_accuracy": "balance_accuracy:BalanceAccuracy",
     "blend": "blend:Blend",
     "classes": "classes:Classes",
     "confusion": "confusion:Confusion",
@@ -10,6 +11,7 @@ REGISTRY = {
     "depth": "depth:Depth",
     "errors": "errors:Errors",
     "gains": "gains:Gains",
+    "leaderboard": "leaderboard:Leaderboard",
     "ranks": "ranks:Ranks",
     "samples": "samples:Samples",
     "sensitivity": "sensitivity:Sensitivity",

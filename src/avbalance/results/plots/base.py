@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
 from avbalance.registry import nearest
+from avbalance.results.columns.base import Header
 from avbalance.results.runs import Runs
 
 
@@ -35,6 +37,22 @@ class FigureRow(NamedTuple):
         return next(iter(self.runs.items()))
 
 
+class Numbers(NamedTuple):
+    """The numbers of a figure as a table, one line for each thing that is drawn.
+
+    Attributes:
+        frame: All of them; becomes the figure's CSV file.
+        columns: Those that the page shows, with "label" in the first.
+    """
+
+    frame: pd.DataFrame
+    columns: list[Header]
+
+
+Drawing = tuple[Figure, str] | tuple[Figure, str, Numbers]
+"""A figure and its caption, and its numbers where they are worth a table."""
+
+
 class Plot:
     """A kind of figure. Options are the keyword arguments of its constructor.
 
@@ -43,6 +61,9 @@ class Plot:
         reads_data: True if the figure reads the prepared data of its rows besides their runs.
         reads_history: True if the figure shows epochs of training.
         reads_probes: True if the figure shows the probes of its rows' layers, with options `column` and `branch`.
+        over_datasets: True if the figure compares methods on each of several datasets; its options `baseline`,
+            `baselines` and `references` then name rows without the prefix of their table or dataset.
+        least_datasets: Least number of datasets that its rows must have.
         tasks: Tasks of the datasets that the figure can show.
     """
 
@@ -50,10 +71,12 @@ class Plot:
     reads_data: ClassVar[bool] = False
     reads_history: ClassVar[bool] = False
     reads_probes: ClassVar[bool] = False
+    over_datasets: ClassVar[bool] = False
+    least_datasets: ClassVar[int] = 1
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)
 
-    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> tuple[Figure, str]:
-        """Return the figure, drawn in matplotlib's current style, and its caption.
+    def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> Drawing:
+        """Return the figure, drawn in matplotlib's current style, its caption and, if it has them, its numbers.
 
         Args:
             rows: Rows, each with at least one run.

@@ -91,7 +91,16 @@ def describe_figure(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     methods = [one_run.methods_of(read_manifest(run)["recipe"]["settings"]) for run in runs if run.exists()]
     image = data_uri(".svg", file.with_suffix(".svg").read_bytes())
     about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return about | {"image": image, "methods": set().union(*methods)}
+    numbers = describe_numbers(file, about["numbers"]) if "numbers" in about else None
+    return about | {"image": image, "methods": set().union(*methods), "numbers": numbers}
+
+
+def describe_numbers(file: Path, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the template shows of a figure's numbers: headings, printed lines, and its CSV file as an address."""
+    columns = [Header(**column) for column in numbers["columns"]]
+    lines = [[formats.plain_cell(line[column.name], column.digits) for column in columns] for line in numbers["lines"]]
+    csv = data_uri(".csv", file.with_suffix(".csv").read_bytes())
+    return {"headings": [formats.heading(column) for column in columns], "lines": lines, "csv": csv}
 
 
 def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 "use strict";
 // Tables that sort, filter and hide columns; the theme; copying. Row panels are in panel.js.
 
+const EMPTY = ["–", "failed", ""];
+
 /** A cell's number, or its text where it has none; "–", "failed" and empty cells are null and stand last. */
 function valueOf(cell) {
   const text = cell.textContent.trim().replace("−", "-");
   const number = parseFloat(text);
   if (!Number.isNaN(number)) return number;
-  return cell.tagName === "TH" ? text.toLowerCase() : null;
+  return EMPTY.includes(text) ? null : text.toLowerCase();
 }
 
 function compare(a, b) {
@@ -55,18 +57,20 @@ function hideColumns(section, table, style) {
   style.textContent = places.length ? `${places.join()} { display: none }` : "";
 }
 
+for (const table of document.querySelectorAll("table.rows")) {
+  table.rowsAsMade = [...table.tBodies[0].rows];
+  table.tHead.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) sortBy(table, button.closest("th"));
+  });
+}
+
 for (const section of document.querySelectorAll("section.table")) {
   const table = section.querySelector(".rows");
   const more = section.querySelector(".more");
-  table.rowsAsMade = [...table.tBodies[0].rows];
   table.texts = new Map(table.rowsAsMade.map((row) => [row, row.textContent.toLowerCase()]));
   const style = section.appendChild(document.createElement("style"));
-  table.tHead.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (!button) return;
-    sortBy(table, button.closest("th"));
-    filterRows(section, table);
-  });
+  table.tHead.addEventListener("click", () => filterRows(section, table));
   more.addEventListener("click", () => {
     more.pressed = true;
     filterRows(section, table);
