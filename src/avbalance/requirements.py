@@ -189,7 +189,7 @@ REQUIREMENTS = (
         "requires_package",
         "the package {}",
         lambda _, names: ", ".join(f"no {name!r}" for name in names if find_spec(name) is None),
-        "install the extra of that name: pip install 'avbalance[torchjd]'",
+        "install the extra of that name: pip install -e '.[torchjd]'",
     ),
     Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
