@@ -154,7 +154,7 @@ def test_a_trial_that_is_not_finite_is_published_with_the_reason_and_another_run
     recipe: Make, tmp_path: Path
 ) -> None:
     wanted = recipe(training={"optimizer": "sgd", "learning_rate": 1e30, "epochs": 2})
-    with pytest.raises(UserError, match="lower training.learning_rate"):
+    with pytest.raises(UserError, match=r"lower training\.learning_rate"):
         train.run(wanted, **places(tmp_path / "run"), device="cpu")
     assert not (tmp_path / "run" / "out").exists()
     wanted["settings"]["is_trial"] = True

@@ -23,16 +23,13 @@ Read = Callable[..., dict[str, dict[str, ResolvedRow]]]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Project]:
-    """Project of tables given as {name: YAML below title and paper}; `rows` are those of scale miniature."""
+    """Project of tables given as {name: YAML below title and paper}."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.rmtree(tmp_path / "config" / "tables")
     (tmp_path / "config" / "tables").mkdir()
-    scales = tmp_path / "config" / "scales"
-    (scales / "laptop.yaml").unlink()  # it names tables
-    miniature = yaml.safe_load((scales / "miniature.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "config" / "scales" / "laptop.yaml").unlink()  # it names tables
 
-    def read(rows: dict[str, list[str]] | None = None, **tables: str) -> Project:
-        (scales / "miniature.yaml").write_text(yaml.safe_dump({**miniature, "rows": rows or {}}), encoding="utf-8")
+    def read(**tables: str) -> Project:
         for name, text in tables.items():
             file = tmp_path / "config" / "tables" / f"{name}.yaml"
             file.write_text("title: Mine\npaper: ours\n" + text, encoding="utf-8")
@@ -173,15 +170,17 @@ def test_a_scale_runs_a_part_of_a_table_without_the_claims_about_other_rows(proj
         "itself: {text: It is seen., metric: accuracy, relation: '>', left: joint, right_metric: acc_visual_alone}}\n"
     )
     base = BASE + "columns: [accuracy, acc_visual_alone]\nexpected: {cosine: {accuracy: 50}}\n" + claims
-    tables = {"base": base, "mine": "rows_of: base\n", "some": "rows_of: {base: all}\ncolumns: [accuracy]\n"}
-    part = project(rows={"base": ["*", "!cos*"]}, **tables)
-    assert {name: list(rows) for name, rows in part.rows.items()} == {name: ["joint"] for name in tables}
+    base += 'part: {miniature: ["*", "!cos*"]}\n'
+    part = project(base=base, mine="rows_of: base\n", some="rows_of: {base: all}\ncolumns: [accuracy]\n")
+    assert {name: list(rows) for name, rows in part.rows.items()} == {
+        name: ["joint"] for name in ("base", "mine", "some")
+    }
     assert list(part.tables["base"].claims) == list(part.tables["mine"].claims) == ["itself"]
     assert part.tables["base"].expected == {}
-    with pytest.raises(UserError, match=r"miniature.yaml: rows.base: 'cosin' is not a row; did you mean 'cosine'"):
-        project(rows={"base": ["joint", "cosin"]}, **tables)
-    with pytest.raises(UserError, match=r"miniature.yaml: rows: 'bas' is not a table"):
-        project(rows={"bas": ["joint"]}, **tables)
+    with pytest.raises(UserError, match=r"base.yaml: part.miniature: 'cosin' is not a row; did you mean 'cosine'"):
+        project(base=base.replace("!cos*", "cosin"))
+    with pytest.raises(UserError, match=r"base.yaml: part: 'minature' is not a scale; did you mean 'miniature'"):
+        project(base=base.replace("miniature", "minature"))
 
 
 def test_stretch_multiplies_what_is_counted_in_epochs(read: Read) -> None:

@@ -63,13 +63,14 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     member(main, "scale", "scale", settings.scale, scales)
     _check_datasets(datasets, config / "datasets")
     at_scale = {name: _scale_datasets(config, name, scale, datasets, models) for name, scale in scales.items()}
+    for name, table in given.items():
+        _members(files[name], "part", "scale", list(table.part), scales)
     tables_at: dict[str, dict[str, Table]] = {}
     rows_at: dict[str, dict[str, dict[str, ResolvedRow]]] = {}
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         file = config / "scales" / f"{name}.yaml"
         _members(file, "tables", "table", scales[name].tables, given)
-        _members(file, "rows", "table", list(scales[name].rows), given)
-        tables_at[name] = _take_parts(given, files, scales[name], file)
+        tables_at[name] = _take_parts(given, files, name)
         scope = Scope(scales[name], at_scale[name], models)
         rows_at[name] = _read_rows(files, name, scope, tables_at[name], settings.scale)
     trained = rows_at[settings.scale]
@@ -155,13 +156,13 @@ def _scale_datasets(
     return scaled
 
 
-def _take_parts(given: dict[str, Table], files: Mapping[str, Path], scale: Scale, path: Path) -> dict[str, Table]:
-    """Tables with all rows that they take from others and that the scale runs, each written out."""
+def _take_parts(given: dict[str, Table], files: Mapping[str, Path], scale: str) -> dict[str, Table]:
+    """Tables with all rows that they take from others and that a scale runs, each written out."""
 
     def part(name: str, table: Table) -> Table:
-        if name not in scale.rows:
+        if scale not in table.part:
             return table
-        return with_rows(table, matching(scale.rows[name], table.rows, path, f"rows.{name}"))
+        return with_rows(table, matching(table.part[scale], table.rows, files[name], f"part.{scale}"))
 
     return {name: table.spread() for name, table in take_rows(given, files, part).items()}
 

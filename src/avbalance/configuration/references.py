@@ -128,7 +128,7 @@ def _check_computed(table: Table, formula: str, path: Path) -> None:
 
 def columns_of(options: Mapping[str, Any]) -> list[str]:
     """Names of the columns in a figure's options."""
-    return [*options.get("columns", []), *([options["column"]] if "column" in options else [])]
+    return [*(options.get("columns") or []), *([options["column"]] if "column" in options else [])]
 
 
 def _check_figure(

@@ -235,7 +235,6 @@ class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
     Attributes:
-        rows: {table: names or patterns of its rows}: the part of a table that the scale runs, all rows by default.
         trials: Number of trials from which the options of a row with `trials` are chosen; 1 for the row as it is.
         methods: {kind: {name: {option: value}}}: options that replace a row's own, such as the width of an encoder.
         starts: {model: dataset}: encoders start from runs on that dataset instead of the public weights of the model.
@@ -244,7 +243,6 @@ class Scale(Strict):
     seeds: Seeds
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
-    rows: dict[str, Names] = {}
     trials: Count = 1
     training: Training
     methods: dict[KindOfRow, dict[str, dict[str, Any]]] = {}

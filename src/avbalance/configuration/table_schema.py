@@ -250,6 +250,8 @@ class Table(Strict):
             of `rows` take the place of what is taken. Of several tables, row `concat` of table `mine` becomes
             `mine_concat`.
         without: Rows that are not taken, as patterns; claims about them are not either.
+        part: {scale: patterns of the rows that it runs}; all rows at other scales. Claims about others are left out.
+            A pattern that begins with `!` takes out again what it matches.
         columns: Names of columns. One with `*` is written out for every modality of the rows: `acc_*_alone`.
         combined: Rows without runs of their own, below the others, such as an action from a verb and a noun.
         each: {key of a row: values}: repeats all rows and claims for each value, such as for several datasets. Row
@@ -262,6 +264,7 @@ class Table(Strict):
     each: dict[str, list[Name]] | None = Field(default=None, min_length=1, max_length=1)
     rows_of: Name | Annotated[dict[Name, Literal["all"] | Names], Field(min_length=1)] | None = None
     without: Names = []
+    part: dict[str, Names] = {}
     rows: dict[Name, dict[str, Any]] = {}
     combined: dict[Name, Combined] = {}
     columns: list[str] = []

@@ -35,7 +35,7 @@ def table_of(plan: Plan, name: str) -> Artifact:
     scale = project.settings.scale
     settings: dict[str, Any] = {
         "table": name,
-        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of"}),
+        "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of", "part"}),
         "scale": scale,
         "generated": _generated(plan, project.rows.get(name, {}).values()),
         "command": _command(project, name),

@@ -5,7 +5,6 @@ the method's name.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from os.path import commonprefix
 from typing import NamedTuple
 
 from avbalance.errors import UserError
@@ -46,18 +45,7 @@ def check_methods(asked: Sequence[str], datasets: Mapping[str, Collection[str]])
     Raises:
         UserError: One has none; gives the nearest name.
     """
-    prefixes = {dataset: prefix_of(names, asked[0]) for dataset, names in datasets.items()}
-    if all(
-        prefix is None for prefix in prefixes.values()
-    ):  # the first one has none, so prefixes are guessed for a hint
-        common = {dataset: commonprefix(list(names)) for dataset, names in datasets.items()}
-        prefixes = {dataset: start[: start.rfind("_") + 1] for dataset, start in common.items()}
-    known = {
-        name.removeprefix(prefix)
-        for dataset, prefix in prefixes.items()
-        if prefix is not None
-        for name in datasets[dataset]
-    }
+    known = {name.removeprefix(prefix_of(names, asked[0]) or "") for names in datasets.values() for name in names}
     for method in asked:
         if method not in known:
             raise UserError(f"no row is named {method!r}; {nearest(method, sorted(known))}")

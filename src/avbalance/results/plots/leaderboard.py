@@ -13,8 +13,8 @@ from avbalance.ranges import Names
 from avbalance.results.columns.base import Column, Header, find_column
 from avbalance.results.formats import number
 from avbalance.results.leaderboard import COSTS, SLACK, Standing, frame_of, rank_methods
-from avbalance.results.measure import measure
-from avbalance.results.over_datasets import split_datasets
+from avbalance.results.measure import Measured, measure
+from avbalance.results.over_datasets import OnDataset, split_datasets
 from avbalance.results.plots.base import Drawing, FigureRow, Numbers, Plot
 from avbalance.results.plots.style import BLUE, GREY, ORANGE, in_legend
 from avbalance.results.runs import Runs
@@ -41,33 +41,59 @@ class Leaderboard(Plot):
         baselines: Joint training with growing budgets; the first is the usual one, and costs are relative to it.
         references: Rows that any method should beat, such as an ensemble of uni-modal models; they are marked.
         column: Compared column.
+        columns: Columns of the first baseline that are shown as references too, such as `acc_strongest_alone`.
     """
 
     several_rows: ClassVar[bool] = True
     over_datasets: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("single_label", "multi_label", "verification")
 
-    def __init__(self, baselines: Names, references: Names | None = None, column: str = "accuracy") -> None:
-        self.baselines, self.references, self.column = baselines, references or [], column
+    def __init__(
+        self,
+        baselines: Names,
+        references: Names | None = None,
+        column: str = "accuracy",
+        columns: Names | None = None,
+    ) -> None:
+        self.baselines, self.references = baselines, references or []
+        self.column, self.columns = column, columns or []
 
     def draw(self, rows: Mapping[str, FigureRow], runs: Runs) -> Drawing:
         """Compare the methods on each dataset, and average."""
         column = find_column(self.column)
         if column.better == 0:
             raise UserError(f"column {self.column!r} has no better or worse to compare by; choose another")
-        values = measure({name: row.entries for name, row in rows.items()}, [self.column, *COSTS], runs)
+        others = [find_column(name) for name in self.columns]
+        if strange := [each.name for each in others if (each.unit, each.better) != (column.unit, column.better)]:
+            raise UserError(f"column {strange[0]!r} differs in unit from {self.column!r}; leave it out of columns")
+        asked = list(dict.fromkeys([self.column, *self.columns, *COSTS]))
+        values = measure({name: row.entries for name, row in rows.items()}, asked, runs)
         datasets = split_datasets(
             {name: row.label for name, row in rows.items()},
             {name: runs[row.first[1]].data for name, row in rows.items()},
             values,
             self.baselines[0],
         )
-        standings = rank_methods(datasets, column.header, self.baselines, self.references)
+        datasets = [add_columns(dataset, self.baselines[0], self.column, others) for dataset in datasets]
+        standings = rank_methods(datasets, column.header, self.baselines, [*self.references, *self.columns])
         numbers = Numbers(frame_of(standings), columns_of(column))
         baseline = next(each.label for each in standings if each.method == self.baselines[0])
         several_seeds = any(len(row.runs) > 1 for row in rows.values())
         caption = caption_of(standings, [dataset.title for dataset in datasets], column, baseline, several_seeds)
         return draw_leaderboard(standings, column), caption, numbers
+
+
+def add_columns(dataset: OnDataset, baseline: str, column: str, others: Sequence[Column]) -> OnDataset:
+    """The dataset with other columns of the baseline as rows.
+
+    Their budget is that of the baseline: to choose the strongest modality, a model of each is trained.
+    """
+    own = dataset.values[baseline]
+    values = {
+        other.name: {column: own[other.name], "passes": own["passes"], "train_seconds": Measured()} for other in others
+    }
+    labels = {other.name: other.heading for other in others}
+    return OnDataset(dataset.title, dataset.labels | labels, dataset.values | values)
 
 
 def columns_of(column: Column) -> list[Header]:
