@@ -29,15 +29,16 @@ class MCR(Coefficients):
         L_CEB  = mean of ([f_1 f_2 ...] - h(detach(z)))^2          h: W_2 relu(W_1 z); only if `bottleneck` > 0
 
     k is -1 (greedy), 0 (independent) or 1 (collaborative). f and g are features of length 1 of any two modalities and
-    clips with one label, h those with another label. Published runs are of Adam, start from uni-modal runs and, on
-    CREMA-D, have the weight 0.01 of the loss `unimodal`; the bottleneck harmed models without large-scale pre-training.
-    Curves `coefficient_<modality>` are the mean -MIPD_m, at most log 2.
+    clips with one label, h those with another label. MIPD has no gradient in fusion and head, which are in evaluation
+    mode for it. The bottleneck harmed models without large-scale pre-training. Curves `coefficient_<modality>` are the mean -MIPD_m, at most log 2.
 
-    Paper: The sum of L_Con has no own term; gradients of MIPD are given for the encoders alone.
-    Code: Features to permute are computed again in evaluation mode. The blocks W_m of a linear head follow encoder m,
-    and z keeps its gradient in all encoders, which cancels if greedy. L_Con is as above.
-    Here: As the paper for MIPD, which has no gradient in fusion and head and finds them in evaluation mode; as the code
-    for L_Con. Features are permuted as they are in training.
+    Paper: The denominator of L_Con is the sum over h alone.
+    Code: The denominator has the own pair, too; MIPD also has a gradient in the blocks W_m of a linear head, its
+    features are computed again in evaluation mode, and z has a gradient in all encoders, which cancels if greedy.
+    Published runs are of Adam and start from uni-modal runs; 0.01 is
+    the weight of uni-modal losses on CREMA-D.
+    Here: L_Con is the code's; MIPD trains the encoders alone, through the features of the step; `strategy: greedy`,
+    `lam: 0.01`.
 
     Args:
         model: The model to train.

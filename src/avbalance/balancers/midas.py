@@ -29,14 +29,14 @@ class MIDAS(Coefficients):
 
         alpha_m <- max(1, alpha_m + eta sign(mean c_m - mean q_m));   alpha_n <- 1 of the others
 
-    Terms are those of the loss and `misaligned`; the curves `coefficient_<modality>` are the mean alpha_m.
+    j is drawn by a permutation of the batch, and clips that meet their own class are left out of the mean; of the two
+    ways to misalign a pair L_mis is the mean; fusion and head are in evaluation mode for it. Terms are those of the
+    loss and `misaligned`; the curves `coefficient_<modality>` are the mean alpha_m.
 
-    Paper: Formulas are known to us from a public summary, which prints the sign, with the paper's text. Of more than
-    two modalities all are permuted at once.
-    Code: The authors' code was not seen.
-    Here: Our reading of the paper: j is drawn by a permutation of the batch, and clips that meet their own class are
-    left out of the mean; of the two ways to misalign a pair L_mis is the mean; fusion and head are in evaluation mode
-    for it. Of more than two modalities one is replaced at a time.
+    Paper: All modalities are permuted, also of more than two.
+    Code: We have not seen it.
+    Here: Our reading of the paper's text and of a public summary, which prints the sign; one of more than two
+    modalities is replaced at a time; `warmup: 5`, because we do not know the paper's.
 
     Args:
         model: The model to train.

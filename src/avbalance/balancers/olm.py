@@ -15,8 +15,8 @@ from avbalance.types import Batch, Loaders, Output
 class OLM(Balancer):
     """Scale the logits of every head so that their lengths follow how far each has still to go.
 
-    After Zong et al., IJCAI 2024. For the heads h, joint and one of
-    each modality, with the logits z_h and their coefficients w_h, at first 1,
+    After the code of Zong et al., IJCAI 2024. For the heads h, joint and one of each modality, with the logits z_h and
+    their coefficients w_h, at first 1,
 
         L    = sum_h L_h;   L_h = CE(w_h z_h, y)
         r_h  = (L_h / L_h^0) / mean_k (L_k / L_k^0)                        L^0: of the last batch of the first epoch
@@ -26,11 +26,11 @@ class OLM(Balancer):
     that lags gets longer logits, so that its loss has a smaller gradient where it is right and a larger one where it is
     wrong. Predictions are those of the joint logits without w. Curves `scale_<head>` are w_h.
 
-    Paper: Seen in part: it aligns the lengths of logits with targets.
-    Code: Two forms. In the first r_h is the softmax over heads of the fall of a validation batch's loss over the growth
-    of its gap to training; r_h sum to 1 and not to the number of heads, so that all w_h fall to 0 in some thousand
-    steps. The second, which it calls a variant, has the r_h above.
-    Here: As the code's second form, for the first needs labels of validation in each step.
+    Paper: We have seen a part of it.
+    Code: In the first of two forms r_h is the softmax over heads of the fall of a validation batch's loss over the
+    growth of the gap, which needs labels of validation in each step; these r_h sum to 1 and not to the number of heads,
+    so that all w_h fall to 0 in some thousand steps.
+    Here: The second form, which the code calls a variant.
 
     Args:
         model: The model to train.
