@@ -82,8 +82,9 @@ def _resolve_fields(
     trials = resolve_trials(resolved, row, scope, path, f"{where}.trials")
     for number, options in enumerate(trials):
         tried = resolved.untuned(options)
-        place = f"{path}: {where}.trials.{number}"
-        _check_methods(tried, replace(combination, loss_weight=_loss_weight(tried)), place)
+        if tried.methods != resolved.methods:
+            facts = replace(combination, loss_weight=_loss_weight(tried))
+            _check_methods(tried, facts, f"{path}: {where}.trials.{number}")
     if scope.scale.trials > 1:
         resolved = replace(resolved, trials=trials[: scope.scale.trials])
     if row.combine is not None:
