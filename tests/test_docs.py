@@ -80,7 +80,7 @@ def test_prose_has_no_html_and_code_is_as_it_is() -> None:
 
 
 def named(name: str) -> list[Any]:
-    """What stands between backticks in a balancer's line `Here`: texts, and {key: value}."""
+    """Names and {option: value} between backticks in a balancer's line `Here`."""
     return [yaml.safe_load(code) for code in re.findall("`([^`]+)`", docs.origins("balancer", name)["Here"])]
 
 
@@ -137,7 +137,7 @@ def test_promises_on_the_weaker_modality_are_those_of_the_claims() -> None:
 
 
 def test_costs_are_those_that_were_measured() -> None:
-    (costs,) = (part for part in CHOICE.split("\n## ") if part.startswith("What a method costs"))
+    (costs,) = (part for part in CHOICE.split("\n## ") if part.startswith("Costs\n"))
     ratios = re.findall(r"\d\.\d+", costs)
     measured = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8").split("`balancers.py`:")[1]
     assert len(ratios) == 8

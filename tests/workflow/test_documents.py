@@ -26,6 +26,7 @@ NOT_RUN = {
     "python benchmarks/informativeness.py": "takes 379 CPU seconds, as stands beside it",
     "avbalance check mine.head_first:HeadFirst": "needs the file that docs/adding.md shows; test_adding.py runs it",
     "snakemake --cores all --config tables=[head_first]": "needs a table of docs/adding.md, trains its rows",
+    "snakemake --cores all --config scale=laptop tables=[balance_leaderboard]": "trains every method on real data",
     "snakemake --lint": "ends with 1, for it asks for an environment for each rule; test_conventions.py runs it",
     "uv pip compile -q pyproject.toml --extra dev --extra slurm --torch-backend cpu --generate-hashes"
     " -c requirements.lock -o cpu.lock": "needs PyTorch's own index",
