@@ -61,7 +61,7 @@ def fits(model: str, name: str) -> bool:
     needs_maps = describe("fusion", fusion).attributes["joins_stages"]
     needs_branch = describe("balancer", name).attributes["needs_branch"]
     has_equal = len({feature_dim(encoder) for encoder, _ in MODELS[model][0].values()}) == 1
-    needs_equal = describe("head", head).attributes["equal_dims"]
+    needs_equal = any(describe(*each).attributes["equal_dims"] for each in (("head", head), ("balancer", name)))
     return (has_maps or not needs_maps) and (has_equal or not needs_equal) and not needs_branch
 
 

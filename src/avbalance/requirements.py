@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -74,6 +75,11 @@ def _dims(row: Combination) -> str:
 
 def _without_maps(row: Combination) -> str:
     return ", ".join(f"{each.name!r} for {name}" for name, each in row.encoders.items() if not each.has_maps)
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 def _modalities(row: Combination, is_met: bool) -> str:
@@ -188,8 +194,8 @@ REQUIREMENTS = (
     Requirement(
         "requires_package",
         "the package {}",
-        lambda _, names: ", ".join(f"no {name!r}" for name in names if find_spec(name) is None),
-        "install the extra of that name: pip install 'avbalance[torchjd]'",
+        lambda _, names: ", ".join(f"no {name!r}" for name in names if not _is_installed(name)),
+        "install the extra of that name: pip install -e '.[torchjd]'",
     ),
     Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
@@ -215,6 +221,8 @@ def check(kind: str, name: str, attributes: Mapping[str, Any], row: Combination)
     Raises:
         UserError: Names the method, what it needs, what the combination has, and the remedy.
     """
-    for requirement, needs in declared_by(attributes):
-        if actual := requirement.actual(row, attributes[requirement.attribute]):
+    for requirement in REQUIREMENTS:
+        value = attributes.get(requirement.attribute)
+        if value and (actual := requirement.actual(row, value)):
+            needs = requirement.needs.format(names(value))
             raise UserError(f"{kind}: {name!r} needs {needs}, found {actual}; {requirement.remedy}")

@@ -139,6 +139,6 @@ def test_without_the_package_a_row_is_refused(monkeypatch: pytest.MonkeyPatch) -
         check("balancer", "jacobian_descent", declared, row)
     assert str(error.value) == (
         "balancer: 'jacobian_descent' needs the package `torchjd`, found no 'torchjd'; install the extra of that name: "
-        "pip install 'avbalance[torchjd]'"
+        "pip install -e '.[torchjd]'"
     )
     assert importlib.util.find_spec("torchjd")

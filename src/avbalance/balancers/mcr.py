@@ -30,13 +30,13 @@ class MCR(Coefficients):
 
     k is -1 (greedy), 0 (independent) or 1 (collaborative). f and g are features of length 1 of any two modalities and
     clips with one label, h those with another label. MIPD has no gradient in fusion and head, which are in evaluation
-    mode for it; z keeps its gradient in all encoders, which cancels if greedy. The bottleneck harmed models without
-    large-scale pre-training. Curves `coefficient_<modality>` are the mean -MIPD_m, at most log 2.
+    mode for it. The bottleneck harmed models without large-scale pre-training. Curves `coefficient_<modality>` are the
+    mean -MIPD_m, at most log 2.
 
     Paper: The denominator of L_Con is the sum over h alone.
-    Code: The denominator has the own pair, too; MIPD also has a gradient in the blocks W_m of a linear head, and its
-    features are computed again in evaluation mode. Published runs are of Adam and start from uni-modal runs; 0.01 is
-    the weight of uni-modal losses on CREMA-D.
+    Code: The denominator has the own pair, too; MIPD also has a gradient in the blocks W_m of a linear head, its
+    features are computed again in evaluation mode, and z has a gradient in all encoders, which cancels if greedy.
+    Published runs are of Adam and start from uni-modal runs; 0.01 is the weight of uni-modal losses on CREMA-D.
     Here: L_Con is the code's; MIPD trains the encoders alone, through the features of the step; `strategy: greedy`,
     `lam: 0.01`.
 

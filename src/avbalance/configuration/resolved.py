@@ -13,11 +13,16 @@ from avbalance.registry import METHODS_OF_ROW, Method
 
 @dataclass(frozen=True)
 class Scope:
-    """A scale, and the datasets and models that rows may name at it."""
+    """A scale, and the datasets and models that rows may name at it.
+
+    Attributes:
+        resolved: {fields of a row: the row without a label} of the rows read so far.
+    """
 
     scale: Scale
     datasets: Mapping[str, Dataset]
     models: Mapping[str, Weights]
+    resolved: dict[str, "ResolvedRow"] = field(default_factory=dict)
 
     @cached_property
     def modalities(self) -> set[str]:

@@ -1,5 +1,6 @@
 """Rows of tables, read from their YAML and resolved, each once."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,15 +41,30 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
 
 
 def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
-    where, own = f"rows.{name}", table.rows[name]
-    row = validate(Row, merge(table.defaults, own), path, where)
+    """Row of a table; rows of other tables that are equal but for their labels are resolved once."""
+    own = table.rows[name]
+    fields = merge(table.defaults, own)
+    label = fields.pop("label", None)
+    names_optimizer = "optimizer" in own.get("training", {})
+    key = json.dumps([fields, names_optimizer, table.figure is None], default=str)
+    if key not in scope.resolved:
+        scope.resolved[key] = _resolve_fields(table, name, fields, names_optimizer, path, scope)
+    label = validate(Row, {**fields, "label": label}, path, f"rows.{name}").label
+    return replace(scope.resolved[key], label=label or name.replace("_", " "))
+
+
+def _resolve_fields(
+    table: Table, name: str, fields: Mapping[str, Any], names_optimizer: bool, path: Path, scope: Scope
+) -> ResolvedRow:
+    where = f"rows.{name}"
+    row = validate(Row, fields, path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:
         member(path, f"{where}.modalities", "modality", modality, dataset.modalities)
     training = _training(row.training, row.dataset, scope, path, f"{where}.training")
     resolved = ResolvedRow(
-        label=row.label or name.replace("_", " "),
+        label="",
         dataset=row.dataset,
         encoders=_encoders(row.encoder, row.modalities or dataset.modalities, scope, path, f"{where}.encoder"),
         methods={
@@ -60,14 +76,14 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
         probe=None,
     )
     resolved = replace(resolved, starts=_starts(resolved, row, scope, path, f"{where}.pretrained"))
-    names_optimizer = "optimizer" in own.get("training", {})
     is_probed = row.probe is not None
-    _check_methods(resolved, _combination(resolved, dataset, names_optimizer, is_probed), f"{path}: {where}")
+    combination = _combination(resolved, dataset, names_optimizer, is_probed)
+    _check_methods(resolved, combination, f"{path}: {where}")
     trials = resolve_trials(resolved, row, scope, path, f"{where}.trials")
     for number, options in enumerate(trials):
         tried = resolved.untuned(options)
         place = f"{path}: {where}.trials.{number}"
-        _check_methods(tried, _combination(tried, dataset, names_optimizer, is_probed), place)
+        _check_methods(tried, replace(combination, loss_weight=_loss_weight(tried)), place)
     if scope.scale.trials > 1:
         resolved = replace(resolved, trials=trials[: scope.scale.trials])
     if row.combine is not None:
@@ -85,8 +101,9 @@ def _check_methods(row: ResolvedRow, combination: Combination, place: str) -> No
     for kind, method in row.methods.items():
         ((chosen, options),) = method.items()
         try:
-            asked = replace(combination, options=options)
-            check(kind, chosen, signature.describe(kind, chosen).attributes, asked)
+            declared = signature.describe(kind, chosen).attributes
+            asked = replace(combination, options=options) if declared.get("by_modality") else combination
+            check(kind, chosen, declared, asked)
         except UserError as error:
             raise UserError(f"{place}.{error}") from error
 
@@ -176,8 +193,7 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool, is_p
         ((name, options),) = spec.items()
         has_maps = bool(signature.describe("encoder", name).attributes.get("has_maps"))
         encoders[modality] = Encoder(name, signature.feature_dim(spec), has_maps, bool(options.get("branch")))
-    ((loss, loss_options),) = row.methods["loss"].items()
-    (head,), (fusion,) = row.methods["head"], row.methods["fusion"]
+    (head,), (fusion,), (loss,) = (row.methods[kind] for kind in ("head", "fusion", "loss"))
     of_fusion = signature.describe("fusion", fusion).attributes
     return Combination(
         encoders,
@@ -187,8 +203,13 @@ def _combination(row: ResolvedRow, dataset: Dataset, names_optimizer: bool, is_p
         joins_stages=bool(of_fusion["joins_stages"]),
         head=head,
         loss=loss,
-        loss_weight=loss_options.get("weight", 1),
+        loss_weight=_loss_weight(row),
         is_pretrained=bool(row.starts),
         is_probed=is_probed,
         optimizer=None if names_optimizer else row.training["optimizer"],
     )
+
+
+def _loss_weight(row: ResolvedRow) -> float:
+    (options,) = row.methods["loss"].values()
+    return float(options.get("weight", 1))

@@ -4,6 +4,7 @@ import ast
 import re
 from dataclasses import dataclass
 from functools import cache
+from types import CodeType
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -27,14 +28,14 @@ class Description:
         options: {option: (annotation, default)}, default `...` if the option is required.
         attributes: Class attributes with literal values, also inherited ones; for a formula its `columns`.
         methods: {method: name of the class that defines it}, the nearest in the line of bases.
-        feature_dim: Expression that an encoder assigns to `feature_dim`: a number, or in terms of its options.
+        feature_dim: Compiled expression that an encoder assigns to `feature_dim`: a number, or in terms of its options.
     """
 
     module: str
     options: dict[str, tuple[str, Any]]
     attributes: dict[str, Any]
     methods: dict[str, str]
-    feature_dim: ast.expr | None
+    feature_dim: CodeType | None
 
 
 def resolve(kind: str, spec: Spec) -> dict[str, dict[str, Any]]:
@@ -110,7 +111,8 @@ def describe(kind: str, name: str) -> Description:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__" and options is None:
                 options = _options(statement, 1 + KINDS[kind].num_given)
         feature_dim = feature_dim or _feature_dim(node)
-    return Description(module, options or {}, attributes, methods, feature_dim)
+    code = None if feature_dim is None else compile(ast.Expression(feature_dim), name, "eval")
+    return Description(module, options or {}, attributes, methods, code)
 
 
 def feature_dim(spec: Spec) -> int | None:
@@ -121,7 +123,7 @@ def feature_dim(spec: Spec) -> int | None:
         return None
     values = {option: default for option, (_, default) in description.options.items()} | given
     try:
-        return int(eval(compile(ast.Expression(description.feature_dim), name, "eval"), {"__builtins__": {}}, values))
+        return int(eval(description.feature_dim, {"__builtins__": {}}, values))
     except (NameError, AttributeError, TypeError):
         return None
 

@@ -45,10 +45,18 @@ def check_methods(asked: Sequence[str], datasets: Mapping[str, Collection[str]])
     Raises:
         UserError: One has none; gives the nearest name.
     """
-    known = {name.removeprefix(prefix_of(names, asked[0]) or "") for names in datasets.values() for name in names}
+    prefixes = {dataset: prefix_of(names, asked[0]) for dataset, names in datasets.items()}
+    known = {
+        name.removeprefix(prefix)
+        for dataset, prefix in prefixes.items()
+        if prefix is not None
+        for name in datasets[dataset]
+    }
     for method in asked:
         if method not in known:
-            raise UserError(f"no row is named {method!r}; {nearest(method, sorted(known))}")
+            parts = [name.split("_") for names in datasets.values() for name in names]
+            ends = {"_".join(each[place:]) for each in parts for place in range(len(each))}
+            raise UserError(f"no row is named {method!r}; {nearest(method, sorted(known or ends))}")
 
 
 def split_datasets(
