@@ -18,7 +18,8 @@ BEGIN = """# Methods
 
 Made by `avbalance docs` from the methods' docstrings and signatures: edit those. A row of a table names a
 method, `fusion: film`, or a method with options, `head: {cosine: {scale: 15}}`; whether methods fit is checked before
-anything runs. How to add one: [adding.md](adding.md).
+anything runs. How to add one: [adding.md](adding.md). [paper_and_code.md](paper_and_code.md) lists the differences
+between papers and released code, [which_method.md](which_method.md) the needs and costs of balancers.
 
 Numbers of type `Count` are 1, 2, ...; `Whole` 0, 1, 2, ...; `Sixteens` 16, 32, ...; `Positive` above 0; `NotNegative` 0
 or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any; `Names` are texts, each once.

@@ -28,7 +28,7 @@ NOT_RUN = {
     "snakemake --cores all --config tables=[head_first]": "needs a table of docs/adding.md, trains its rows",
     "snakemake --cores all --config scale=laptop tables=[balance_leaderboard]": "trains every method on real data",
     "snakemake --lint": "ends with 1, for it asks for an environment for each rule; test_conventions.py runs it",
-    "uv pip compile -q pyproject.toml --extra dev --extra slurm --torch-backend cpu --generate-hashes"
+    "uv pip compile -q pyproject.toml --extra dev --extra slurm --extra torchjd --torch-backend cpu --generate-hashes"
     " -c requirements.lock -o cpu.lock": "needs PyTorch's own index",
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
     "pip install -e '.[slurm]'": "needs a network",
