@@ -78,7 +78,8 @@ def _without_maps(row: Combination) -> str:
 
 
 @cache
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Return True if a package can be imported."""
     return find_spec(package) is not None
 
 
@@ -194,7 +195,7 @@ REQUIREMENTS = (
     Requirement(
         "requires_package",
         "the package {}",
-        lambda _, names: ", ".join(f"no {name!r}" for name in names if not _is_installed(name)),
+        lambda _, names: ", ".join(f"no {name!r}" for name in names if not is_installed(name)),
         "install the extra of that name: pip install -e '.[torchjd]'",
     ),
     Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),

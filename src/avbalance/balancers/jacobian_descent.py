@@ -15,13 +15,11 @@ from avbalance.types import Batch, Output
 CLASSES = {
     "aligned_mtl": "AlignedMTL",
     "cagrad": "CAGrad",
-    "dualproj": "DualProj",
     "imtl_g": "IMTLG",
     "mean": "Mean",
     "mgda": "MGDA",
     "nash_mtl": "NashMTL",
     "pcgrad": "PCGrad",
-    "upgrad": "UPGrad",
 }
 
 
@@ -43,8 +41,6 @@ class JacobianDescent(TwoGradients):
     | `nash_mtl` | product of both progresses as large as may be (Navon et al., ICML 2022) |
     | `imtl_g` | equal progress along g / norm(g) and h / norm(h), a + b = 1 (Liu et al., ICLR 2021) |
     | `aligned_mtl` | mean of g and h, made orthogonal and of one length (Senushkin et al., CVPR 2023) |
-    | `dualproj` | the mean, moved to where it raises neither loss (Lopez-Paz and Ranzato, NIPS 2017) |
-    | `upgrad` | mean of g and h, each moved to where it raises neither loss (Quinton and Rey, arXiv 2024) |
 
     All other weights have the gradient of the sum of losses. With the loss `unimodal` a modality's own loss is that of
     its own head; with the loss `joint` that of the logits z_m if all features but f_m are zeros. The d of Nash-MTL has
@@ -54,8 +50,8 @@ class JacobianDescent(TwoGradients):
 
     Paper: Each aggregator has a paper of its own, on multi-task learning and not on modalities.
     Code: TorchJD takes gradients shorter than 0.01 as zeros.
-    Here: TorchJD's code, on G / trace(G); rows `aligned_mtl`, `cagrad`, `imtl_g`, `mgda`, `nash_mtl`, `pcgrad` and
-    `upgrad`.
+    Here: TorchJD's code, on G / trace(G); rows `aligned_mtl`, `cagrad`, `imtl_g`, `mgda`, `nash_mtl` and `pcgrad`.
+    UPGrad is left out, for its d of two gradients is half of PCGrad's.
 
     Args:
         model: The model to train.
@@ -72,9 +68,7 @@ class JacobianDescent(TwoGradients):
         self,
         model: Model,
         loss: Loss,
-        aggregator: Literal[
-            "aligned_mtl", "cagrad", "dualproj", "imtl_g", "mean", "mgda", "nash_mtl", "pcgrad", "upgrad"
-        ] = "upgrad",
+        aggregator: Literal["aligned_mtl", "cagrad", "imtl_g", "mean", "mgda", "nash_mtl", "pcgrad"] = "pcgrad",
         c: NotNegative = 0.4,
     ) -> None:
         super().__init__(model, loss)

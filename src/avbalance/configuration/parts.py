@@ -30,15 +30,18 @@ def matching(patterns: Sequence[str], rows: Mapping[str, object], path: Path, wh
 
 
 def with_rows(table: Table, names: Set[str]) -> Table:
-    """Table with some of its rows, and without what speaks of the others: expected numbers, claims, combined rows."""
+    """Table with some of its rows, and without what speaks of the others: expected numbers, claims, combined rows.
+
+    What speaks of rows that the table never had stays, so that it is refused.
+    """
     combined = {row: own for row, own in table.combined.items() if names >= set(own.rows)}
-    known = {*names, *combined}
+    left_out = {*table.rows, *table.combined} - {*names, *combined}
     return table.model_copy(
         update={
             "rows": {row: own for row, own in table.rows.items() if row in names},
             "combined": combined,
-            "claims": {name: claim for name, claim in table.claims.items() if known >= _rows_of(claim)},
-            "expected": {row: numbers for row, numbers in table.expected.items() if table.each or row in known},
+            "claims": {name: claim for name, claim in table.claims.items() if not left_out & _rows_of(claim)},
+            "expected": {row: numbers for row, numbers in table.expected.items() if row not in left_out},
         }
     )
 

@@ -111,6 +111,7 @@ class ResolvedRow:
         }
         return replace(
             self,
+            label="",
             encoders={modality: self.encoders[modality]},
             methods={**methods, "head": head or methods["head"]},
             starts=starts,
