@@ -1,6 +1,5 @@
 """Rows of tables, read from their YAML and resolved, each once."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,7 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     fields = merge(table.defaults, own)
     label = fields.pop("label", None)
     names_optimizer = "optimizer" in own.get("training", {})
-    key = json.dumps([fields, names_optimizer, table.figure is None], default=str)
+    key = repr([fields, names_optimizer, table.figure is None])
     if key not in scope.resolved:
         scope.resolved[key] = _resolve_fields(table, name, fields, names_optimizer, path, scope)
     label = validate(Row, {**fields, "label": label}, path, f"rows.{name}").label
