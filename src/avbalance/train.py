@@ -226,7 +226,8 @@ def run(
                 raise
             print(f"the trial has failed: {error}", file=sys.stderr)
             with store.publish(weights, recipe):
-                (out_folder / "metrics.json").write_text(json.dumps({"failed": str(error)}) + "\n", encoding="utf-8")
+                content = json.dumps({"failed": str(error)}, allow_nan=False)
+                (out_folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
         else:
             with store.publish(weights, recipe) as weights_folder:
                 state = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
