@@ -34,7 +34,9 @@ def test_the_rules_are_formatted() -> None:
 
 def test_the_slurm_profile_asks_for_gpus_memory_and_time() -> None:
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    plan = run("snakemake", "--profile", "workflow/profiles/slurm", "-n", "--config", "tables=[avmnist_table1]")
+    plan = run(
+        "snakemake", "--profile", "workflow/profiles/slurm", "-n", "--config", "tables=[avmnist_table1]", "seeds=[101]"
+    )
     resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE))
     for expected in ("gpu=1", "mem_mb=32000", "runtime=1440"):
         assert expected in resources["train_run"]
