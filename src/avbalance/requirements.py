@@ -57,7 +57,7 @@ class Requirement:
         attribute: Class attribute that declares the need, by being true or by the names that are allowed.
         needs: What the method needs; `{}` stands for the allowed names.
         actual: What a combination has instead, given the attribute's value; empty where the need is met.
-        remedy: What to do about it.
+        remedy: What to do about it; `{}` stands for the first of the names.
     """
 
     attribute: str
@@ -196,7 +196,7 @@ REQUIREMENTS = (
         "requires_package",
         "the package {}",
         lambda _, names: ", ".join(f"no {name!r}" for name in names if not is_installed(name)),
-        "install the extra of that name: pip install -e '.[torchjd]'",
+        "install the extra of that name: pip install -e '.[{}]'",
     ),
     Requirement("by_modality", "at most one value of {} for each modality", _too_many, "leave values out"),
     Requirement("uses_blend", "the row's uni-modal and joint runs, which are trained first", lambda *_: "", ""),
@@ -226,4 +226,5 @@ def check(kind: str, name: str, attributes: Mapping[str, Any], row: Combination)
         value = attributes.get(requirement.attribute)
         if value and (actual := requirement.actual(row, value)):
             needs = requirement.needs.format(names(value))
-            raise UserError(f"{kind}: {name!r} needs {needs}, found {actual}; {requirement.remedy}")
+            remedy = requirement.remedy.format(value[0] if isinstance(value, tuple | list) else "")
+            raise UserError(f"{kind}: {name!r} needs {needs}, found {actual}; {remedy}")

@@ -76,7 +76,7 @@ MEASURING: list[Spec] = [
     {"valuation": {"level": "modality", "warmup": 0}},
     {"valuation": {"level": "sample", "warmup": 0}},
 ]
-"""What looks at whole splits, beside what every method does."""
+"""Balancers with options by which they measure whole splits."""
 
 
 @pytest.mark.parametrize("spec", [*({name: AT_WORK.get(name, {})} for name in names("balancer")), *MEASURING], ids=str)

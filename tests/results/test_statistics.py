@@ -311,7 +311,7 @@ def test_a_correlation_is_that_of_scipy_and_its_interval_contains_it() -> None:
 
 
 def test_the_interval_of_a_correlation_is_near_that_of_fisher() -> None:
-    # Of normal values Spearman's rho has about the variance (1 + rho^2 / 2) / (n - 3) on the scale of atanh (Bonett and
+    # Spearman's rho of normal values has about the variance (1 + rho^2 / 2) / (n - 3) on the scale of atanh (Bonett and
     # Wright, Psychometrika 2000).
     rng = np.random.default_rng(2)
     x = rng.normal(0, 1, 80)

@@ -36,8 +36,6 @@ class Alternating(Balancer):
     def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
         """One update for each modality; every weight keeps its last gradient."""
         optimizer.zero_grad(set_to_none=True)
-        if not optimizer.state:
-            _start_momentum(optimizer)
         streams = self.model.fusion({m: f_m.float() for m, f_m in self.model.encode(batch.inputs).items()})
         aside: dict[nn.Parameter, Tensor] = {}
         terms = {}
@@ -53,14 +51,3 @@ class Alternating(Balancer):
         for weight, gradient in aside.items():
             weight.grad = gradient
         return {m: term.detach() for m, term in terms.items()}
-
-
-def _start_momentum(optimizer: Optimizer) -> None:
-    """Give every weight of SGD a momentum of 0, with which its first step is what it is without.
-
-    PyTorch's fused step refuses weights of which only some have a momentum.
-    """
-    for group in optimizer.param_groups:
-        if group.get("momentum"):
-            for weight in group["params"]:
-                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)

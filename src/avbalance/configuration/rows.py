@@ -43,20 +43,17 @@ def _resolve(table: Table, name: str, path: Path, scope: Scope) -> ResolvedRow:
     """Row of a table; rows of other tables that are equal but for their labels are resolved once."""
     own = table.rows[name]
     fields = merge(table.defaults, own)
-    label = fields.pop("label", None)
+    row = validate(Row, fields, path, f"rows.{name}")
     names_optimizer = "optimizer" in own.get("training", {})
-    key = repr([fields, names_optimizer, table.figure is None])
+    key = repr([{**fields, "label": None}, names_optimizer, table.figure is None])
     if key not in scope.resolved:
-        scope.resolved[key] = _resolve_fields(table, name, fields, names_optimizer, path, scope)
-    label = validate(Row, {**fields, "label": label}, path, f"rows.{name}").label
-    return replace(scope.resolved[key], label=label or name.replace("_", " "))
+        scope.resolved[key] = _resolve_given(table, name, row, names_optimizer, path, scope)
+    return replace(scope.resolved[key], label=row.label or name.replace("_", " "))
 
 
-def _resolve_fields(
-    table: Table, name: str, fields: Mapping[str, Any], names_optimizer: bool, path: Path, scope: Scope
-) -> ResolvedRow:
+def _resolve_given(table: Table, name: str, row: Row, names_optimizer: bool, path: Path, scope: Scope) -> ResolvedRow:
+    """The row without its label."""
     where = f"rows.{name}"
-    row = validate(Row, fields, path, where)
     member(path, f"{where}.dataset", "dataset", row.dataset, scope.datasets)
     dataset = scope.datasets[row.dataset]
     for modality in row.modalities or []:

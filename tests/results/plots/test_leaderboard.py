@@ -56,7 +56,8 @@ def test_methods_stand_in_the_order_of_their_gains_with_their_numbers(rows: dict
     figure, _, numbers = draw(rows)
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Ogm", "Ensemble", "Joint", "Joint_twice", "Umt"]
-    # Of eight clips: OGM 7.5 - 4.5 and 6 - 2, the ensemble 6 - 4.5 and 3 - 2; UMT has 30 passes: 4 - 5, on digits.
+    # Right clips of eight, less those of joint training: OGM 7.5 - 4.5 and 6 - 2, the ensemble 6 - 4.5 and 3 - 2; UMT,
+    # with 30 passes, 4 - 5 on digits.
     assert numbers.frame["gain"].tolist() == [43.75, 15.625, 0, 0, -12.5]
     assert numbers.frame["datasets"].tolist() == [2, 2, 2, 2, 1]
     written = [text.get_text() for text in axes.texts]
