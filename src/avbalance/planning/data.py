@@ -7,10 +7,11 @@ from typing import Any
 from avbalance import registry
 from avbalance.configuration import signature
 from avbalance.configuration.project import sources_of
-from avbalance.configuration.schema import SourceFile
+from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.missing import missing_of
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
@@ -23,29 +24,26 @@ def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
         generator = signature.resolve("data", spec.generator)
         places = [registry.place("data", name) for name in generator]
         return plan.add("raw", dataset, "download", {"generator": generator}, {}, places)
-    return _files(plan, "datasets", dataset, spec.files)
+    return _files(plan, "datasets", dataset, spec.files, project.datasets[dataset], spec.gigabytes)
 
 
-def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifact:
+def _files(
+    plan: Plan, kind: str, name: str, files: list[SourceFile], about: Dataset | Weights, gigabytes: float | None
+) -> Artifact:
     """Raw files to download, with the entries of the lists of checksums that they name, beside the YAML.
 
-    An absent list is noted in `plan.unrecorded`.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring.
     """
-    folder, lacking = plan.project.root / "config" / kind, []
+    folder = plan.project.root / "config" / kind
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
             path = folder / file[key]
-            if not path.exists():
-                get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
-                lacking.append(
-                    f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
-                    f"with 'avbalance record {name}'"
-                )
             file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
-    if lacking:
-        plan.unrecorded[raw.path] = lacking
+    missing = missing_of(name, about, files, gigabytes, folder, plan.project.mirror)
+    if missing is not None and not plan.is_there(raw):
+        plan.missing[raw.path] = missing
     return raw
 
 
@@ -102,7 +100,8 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
 
 def model_of(plan: Plan, name: str) -> Artifact:
     """Files of a model's trained weights."""
-    return _files(plan, "models", name, plan.project.models[name].files)
+    model = plan.project.models[name]
+    return _files(plan, "models", name, model.files, model, model.gigabytes)
 
 
 def audit_of(plan: Plan, dataset: str) -> Artifact:
