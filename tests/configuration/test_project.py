@@ -373,7 +373,9 @@ def test_files_that_the_user_brings_are_named_until_they_are_there(
 def test_tables_that_compare_methods_have_more_seeds_at_scale_paper(project: Path) -> None:
     tables = ["avmnist_mmcosine", "balance_avmnist"]
     made = plan.make(project, {"scale": "paper", "tables": tables})
-    rows = {artifact.slug: artifact.settings["rows"] for artifact in made.artifacts.values() if artifact.kind == "tables"}
+    rows = {
+        artifact.slug: artifact.settings["rows"] for artifact in made.artifacts.values() if artifact.kind == "tables"
+    }
     seeds = {table: {cell["seed"] for cells in rows[table].values() for cell in cells} for table in tables}
     assert seeds == {"avmnist_mmcosine": {0}, "balance_avmnist": {0, 1, 2, 3, 4}}
     scale = project / "config/scales/paper.yaml"
