@@ -305,14 +305,6 @@ def test_numbers_by_value_need_each(message: Callable[..., str]) -> None:
     assert said == "tables/mine.yaml: expected is by row and column; by value first only in a table with each"
 
 
-def test_a_list_without_the_form_of_sha256sum_is_named_by_line(project: Path) -> None:
-    (project / "config/datasets/fsdd.sha256").write_text(
-        "\ufeff" + "0" * 64 + "  a.wav\r\nnonsense\r\n", encoding="utf-8"
-    )
-    with pytest.raises(UserError, match=r"fsdd.sha256: line 2: expected a sha256 and a path"):
-        plan.make(project, {"scale": "laptop", "tables": "mine"})
-
-
 def test_files_given_on_request_say_what_to_do_where_their_lists_are_absent(project: Path) -> None:
     with pytest.raises(UserError) as error:
         plan.make(project, {"scale": "paper", "datasets": ["mini_sports", "kinetics400"]})

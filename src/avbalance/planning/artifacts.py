@@ -250,14 +250,14 @@ class Plan:
                 store.replace(file, json.dumps(artifact.recipe, indent=1, allow_nan=False) + "\n")
 
     def check(self) -> None:
-        """Check the sizes of the files of all artifacts that exist.
+        """Check the sizes of the files of all artifacts that exist, except raw folders, which may hold millions.
 
         Raises:
             UserError: An artifact is damaged.
         """
         for artifact in self.artifacts.values():
             for path, product in artifact.products.items():
-                if not artifact.is_stamped and self.exists(product):
+                if artifact.kind not in ("raw", *STAMPED) and self.exists(product):
                     store.read_manifest(self.project.root / path)
 
     def wanted(self) -> set[str]:

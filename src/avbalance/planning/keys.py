@@ -27,6 +27,7 @@ PLUMBING = {
     for name in (
         "cli",
         "configuration.signature",
+        "data.raw",
         "device",
         "errors",
         "planning.keys",

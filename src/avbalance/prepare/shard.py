@@ -17,7 +17,7 @@ import torch
 from avbalance import registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
-from avbalance.errors import UserError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
@@ -35,7 +35,6 @@ class Shard:
         folder: Folder of the finished shard; its name is a hash of everything that determines its content.
         clips: Clips of one split, in order.
         raw: The raw folder.
-        checksums: {file: sha256} of the clips' media.
         views: {modality: resolved specification}.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
@@ -46,7 +45,6 @@ class Shard:
     folder: Path
     clips: list[Clip]
     raw: Path
-    checksums: dict[str, str]
     views: dict[str, dict[str, dict[str, Any]]]
     models: dict[str, Path]
     clip_seconds: float | None
@@ -171,11 +169,12 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 
 def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
+    raw = _open_raw(shard.raw)
     for clip in shard.clips:
         for file in files_of(clip):
-            _check_bytes(shard.raw / file, shard.checksums[file])
+            _check_bytes(raw, file)
         try:
-            windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue
@@ -183,7 +182,12 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 
 
 @cache
-def _check_bytes(path: Path, checksum: str) -> None:
+def _open_raw(folder: Path) -> RawFiles:
+    """Open a raw folder once per process."""
+    return RawFiles(folder)
+
+
+@cache
+def _check_bytes(raw: RawFiles, file: str) -> None:
     """Verify a file once per process: segments of one long video share it."""
-    if store.sha256(path) != checksum:
-        raise UserError(f"{path}: differs from its manifest; remove its folder and make it again with 'snakemake'")
+    raw.check(file)
