@@ -29,6 +29,7 @@ PLUMBING = {
         "configuration.signature",
         "device",
         "errors",
+        "owners",
         "planning.keys",
         "progress",
         "provenance",
