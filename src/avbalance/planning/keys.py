@@ -30,6 +30,7 @@ PLUMBING = {
         "data.raw",
         "device",
         "errors",
+        "owners",
         "planning.keys",
         "progress",
         "provenance",

@@ -1,8 +1,6 @@
 """Decode the clips of one shard and write its arrays: the task of one worker process."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from avbalance import registry, store
+from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.data.raw import RawFiles
@@ -68,18 +66,8 @@ def make_shard(shard: Shard) -> dict[str, Any]:
         return finished
     torch.set_num_threads(1)  # the other cores have workers of their own
     cv2.setNumThreads(1)
-    for left in shard.folder.parent.glob(f".{shard.folder.name}.*"):
-        if not store.is_alive(int(left.suffix[1:])):  # of a worker that was killed
-            shutil.rmtree(left)
-    unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        content = _write(shard, unfinished)
-        shutil.rmtree(shard.folder, ignore_errors=True)
-        unfinished.rename(shard.folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return content
+    with owners.filling(shard.folder) as unfinished:
+        return _write(shard, unfinished)
 
 
 def _finished(shard: Shard) -> dict[str, Any] | None:
