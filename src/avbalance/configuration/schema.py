@@ -283,6 +283,7 @@ class Settings(Strict):
     datasets: str | list[str] | None = None
     seeds: Whole | Seeds | None = None
     device: str
+    gpus: Literal["auto"] | Whole = "auto"
     mirror: str | None = None
 
     @field_validator("device")
@@ -291,3 +292,10 @@ class Settings(Strict):
         if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device) is None:
             raise ValueError(f"found {device!r}; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0")
         return device
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _is_number_of_gpus(cls, gpus: object) -> object:
+        if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0):
+            raise ValueError(f"found {gpus!r}; allowed: auto, or how many GPUs to use, such as 4 or 0")
+        return gpus
