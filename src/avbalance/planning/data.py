@@ -58,6 +58,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         inputs = {"raw": raw_of(plan, dataset, source).path}
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
+            settings |= {"task": spec.task, "classes": spec.classes}
             plan.prepared[dataset] = plan.add(
                 "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
