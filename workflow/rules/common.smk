@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+from snakemake.settings.types import DeploymentMethod
+
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from avbalance.errors import UserError
@@ -18,9 +20,13 @@ gpus = num_gpus(plan.project.settings.device)
 workflow.global_resources.setdefault("gpu", gpus)
 
 
+# A container has its own Python; the one here may not exist there.
+in_container = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+python = "python" if in_container else quote(sys.executable).replace("{", "{{").replace("}", "}}")
+
+
 def step(module, options):
     """Shell text of a step, whose messages go to its log; if the log cannot be written, tee reports it."""
-    python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
         f"{python} -m avbalance {module} --recipe {recipe} {options}"
@@ -65,7 +71,7 @@ onstart:
         plan.write_recipes()
         begin(Path(), workflow.cores)
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if workflow.local_exec and len(list(workflow.dag.needrun_jobs())) > FEW:
+        if workflow.local_exec and not in_container and len(list(workflow.dag.needrun_jobs())) > FEW:
             start(MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
