@@ -79,9 +79,14 @@ class SourceFile(Strict):
 
 
 class Source(Strict):
-    """Origin of raw data: files to download, or a generator."""
+    """Origin of raw data: files to download, or a generator.
+
+    Attributes:
+        gigabytes: Size of all files, where it is published.
+    """
 
     files: list[SourceFile] = []
+    gigabytes: Positive | None = None
     generator: Spec | None = None
 
     @model_validator(mode="after")
@@ -92,12 +97,20 @@ class Source(Strict):
 
 
 class Weights(Strict):
-    """`config/models/<name>.yaml`: trained weights that a preparation uses."""
+    """`config/models/<name>.yaml`: trained weights that a preparation uses.
+
+    Attributes:
+        gigabytes: Size of all files, where it is published.
+    """
 
     title: Text
     licence: Text
     citation: Text
     files: list[SourceFile] = Field(min_length=1)
+    gigabytes: Positive | None = None
+
+
+Split = Literal["train", "val", "test"]
 
 
 class Preparation(Strict):
@@ -117,7 +130,7 @@ class Preparation(Strict):
 
     views: dict[str, Spec] = Field(min_length=1)
     clip_seconds: Positive | None = None
-    windows: dict[Literal["train", "val", "test"], Count] = {}
+    windows: dict[Split, Count] = {}
     val_fraction: Rate = 0.2
     seed: Whole = 0
     max_seconds: Positive = 600.0
@@ -140,6 +153,8 @@ class Dataset(Strict):
     Attributes:
         reader: Method that knows where clips lie and what their labels are.
         prepare: How clips become arrays; None if the reader makes arrays itself.
+        num_clips: {split: number of clips that the dataset's lists name}, for estimates; of a set without val, train
+            includes the clips that will be held out.
         sources: {name: origin of the raw files}; or the dataset that shares its own.
     """
 
@@ -152,6 +167,7 @@ class Dataset(Strict):
     modalities: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     reader: Spec
     prepare: Preparation | None = None
+    num_clips: dict[Split, Count] = {}
     sources: dict[Name, Source] | str
 
     @model_validator(mode="after")
@@ -240,12 +256,14 @@ class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
     Attributes:
+        seeds: Seeds of all tables but those in `seeds_of`, {pattern of tables: seeds}.
         trials: Number of trials from which the options of a row with `trials` are chosen; 1 for the row as it is.
         methods: {kind: {name: {option: value}}}: options that replace a row's own, such as the width of an encoder.
         starts: {model: dataset}: encoders start from runs on that dataset instead of the public weights of the model.
     """
 
     seeds: Seeds
+    seeds_of: dict[str, Seeds] = {}
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     trials: Count = 1

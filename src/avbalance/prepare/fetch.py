@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two reads
 CHUNK_BYTES = 1 << 16
 
 File = dict[str, Any]
-"""A `schema.SourceFile` whose `contents` or `list` is {"list": name, "entries": {path: sha256}}."""
+"""A `schema.SourceFile` whose `contents` or `list` is {"path": path of the list, "sha256": its checksum}."""
 Accept = Callable[[File, Path], None]
 """Function that takes a file, or raises WrongBytesError."""
 
@@ -225,7 +225,7 @@ def _advice(file: File, tried: list[str]) -> str:
     expected = [f"{algorithm} {file[algorithm]}" for algorithm in ("sha256", "md5") if file.get(algorithm)]
     for key, relation in (("list", "one of"), ("contents", "an archive of")):
         if key in file:
-            expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
+            expected.append(f"{relation} the files in {file[key]['path']}")
     message = f"{file['path']}: no source has this file"
     if tried:
         message += f"; tried {', '.join(tried)}"

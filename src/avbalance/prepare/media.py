@@ -20,6 +20,7 @@ from typing import Any
 
 from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
+from avbalance.data.raw import RawFiles
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
@@ -58,7 +59,8 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     }
     for folder in models.values():
         store.open_artifact(folder)
-    checksums = {name: entry["sha256"] for name, entry in store.read_manifest(raw)["files"].items()}
+    store.read_manifest(raw)
+    checksums = RawFiles(raw).checksums
     reader: Reader = registry.load("data", settings["reader"])
     _check_classes(reader.class_names(raw), settings, raw)
     chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
@@ -131,7 +133,6 @@ def _plan_shards(
                 folder=folder / key,
                 clips=mine,
                 raw=raw,
-                checksums=needed,
                 views=options["views"],
                 models=models,
                 clip_seconds=options["clip_seconds"],

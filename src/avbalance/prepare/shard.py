@@ -1,8 +1,6 @@
 """Decode the clips of one shard and write its arrays: the task of one worker process."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,10 +12,10 @@ import cv2
 import numpy as np
 import torch
 
-from avbalance import registry, store
+from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
-from avbalance.errors import UserError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
@@ -35,7 +33,6 @@ class Shard:
         folder: Folder of the finished shard; its name is a hash of everything that determines its content.
         clips: Clips of one split, in order.
         raw: The raw folder.
-        checksums: {file: sha256} of the clips' media.
         views: {modality: resolved specification}.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
@@ -46,7 +43,6 @@ class Shard:
     folder: Path
     clips: list[Clip]
     raw: Path
-    checksums: dict[str, str]
     views: dict[str, dict[str, dict[str, Any]]]
     models: dict[str, Path]
     clip_seconds: float | None
@@ -70,18 +66,8 @@ def make_shard(shard: Shard) -> dict[str, Any]:
         return finished
     torch.set_num_threads(1)  # the other cores have workers of their own
     cv2.setNumThreads(1)
-    for left in shard.folder.parent.glob(f".{shard.folder.name}.*"):
-        if not store.is_alive(int(left.suffix[1:])):  # of a worker that was killed
-            shutil.rmtree(left)
-    unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        content = _write(shard, unfinished)
-        shutil.rmtree(shard.folder, ignore_errors=True)
-        unfinished.rename(shard.folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return content
+    with owners.filling(shard.folder) as unfinished:
+        return _write(shard, unfinished)
 
 
 def _finished(shard: Shard) -> dict[str, Any] | None:
@@ -174,11 +160,12 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 
 def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
+    raw = _open_raw(shard.raw)
     for clip in shard.clips:
         for file in files_of(clip):
-            _check_bytes(shard.raw / file, shard.checksums[file])
+            _check_bytes(raw, file)
         try:
-            windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue
@@ -186,7 +173,12 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 
 
 @cache
-def _check_bytes(path: Path, checksum: str) -> None:
+def _open_raw(folder: Path) -> RawFiles:
+    """Open a raw folder once per process."""
+    return RawFiles(folder)
+
+
+@cache
+def _check_bytes(raw: RawFiles, file: str) -> None:
     """Verify a file once per process: segments of one long video share it."""
-    if store.sha256(path) != checksum:
-        raise UserError(f"{path}: differs from its manifest; remove its folder and make it again with 'snakemake'")
+    raw.check(file)
