@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+from snakemake.settings.types import DeploymentMethod
+
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from avbalance.cli import choose_sources
@@ -34,9 +36,13 @@ else:
     gpu = min(gpus, 1)
 
 
+# A container has its own Python; the one here may not exist there.
+in_container = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+python = "python" if in_container else quote(sys.executable).replace("{", "{{").replace("}", "}}")
+
+
 def step(module, options):
     """Shell text of a step, whose messages go to its log; if the log cannot be written, tee reports it."""
-    python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
         f"{python} -m avbalance {module} --recipe {recipe} {options}"
@@ -93,7 +99,7 @@ onstart:
         plan.write_recipes()
         pace.begin(Path(), workflow.nodes if on_cluster else workflow.cores, on_cluster)
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if not on_cluster and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+        if not on_cluster and not in_container and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
             warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
