@@ -76,12 +76,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     tables = {name: table_of(plan, name) for name in names}
     if asked not in ("all", all_of_scale):
         _require(plan, tables.values(), "tables")
-        page = page_name(settings.scale, list(tables))
+        page = page_name(plan.project.shelf, list(tables))
     else:
         lacking = plan.lacking(tables.values())
         plan.left_out = sorted({name for files, names in lacking.items() for name in names if files.lists})
         plan.postponed = explain(lacking, "tables", len(tables)) if lacking else ""
-        page = settings.scale
+        page = plan.project.shelf
     shown = [table for name, table in tables.items() if name not in plan.left_out]
     behind = plan.behind(shown)
     plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}

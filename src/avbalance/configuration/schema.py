@@ -274,7 +274,11 @@ class Scale(Strict):
 
 
 class Settings(Strict):
-    """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text."""
+    """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text.
+
+    Attributes:
+        copies: Key `copy`: `official` files, verified by published checksums; or the user's `own`, whatever they are.
+    """
 
     model_config = ConfigDict(strict=False)
 
@@ -285,6 +289,7 @@ class Settings(Strict):
     device: str
     gpus: Literal["auto"] | Whole = "auto"
     mirror: str | None = None
+    copies: Literal["official", "own"] = Field(default="official", alias="copy")
 
     @field_validator("device")
     @classmethod
