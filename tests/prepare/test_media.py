@@ -22,7 +22,7 @@ from avbalance.data.clips import Clip
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.packed import Split
 from avbalance.errors import UserError
-from avbalance.prepare import dataset_files
+from avbalance.prepare import dataset_files, media
 from avbalance.prepare.download import download
 from avbalance.prepare.media import prepare
 from avbalance.prepare.windows import spread
@@ -510,3 +510,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_pa
     assert "Traceback" not in done.stderr
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "recipe.json"]
     assert left == []
+
+
+@pytest.mark.parametrize(("detector", "takes"), [("given", "cpu"), ("retinaface_resnet50", "cuda")])
+def test_a_gpu_is_taken_only_for_a_detector_that_uses_one(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, takes: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    views = {"visual": {"faces": {"detector": {detector: {}}}}}
+    recipe = {"settings": {"prepare": {"views": views}}, "inputs": {"raw": str(tmp_path / "none")}}
+    # 'cuda' does not exist: only a step that wants it says so, the other goes on to its raw files
+    with pytest.raises(UserError, match="'cuda' does not exist" if takes == "cuda" else "none"):
+        media.run(recipe, tmp_path / "prep", device="cuda")

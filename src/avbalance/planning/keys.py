@@ -31,6 +31,7 @@ PLUMBING = {
         "data.raw",
         "device",
         "errors",
+        "owners",
         "planning.keys",
         "progress",
         "provenance",

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from avbalance.data.members import parts_of
 from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
+from avbalance.prepare import packages
 from avbalance.prepare.archives import Parts, WrongBytesError
 
 NUM_AT_ONCE = 8
@@ -119,6 +120,8 @@ class Fetcher:
         path, sources, tried = file["path"], list(file["urls"]), []
         if self.mirror is not None:
             sources.insert(0, f"{self.mirror.rstrip('/')}/{quote(path) if '://' in self.mirror else path}")
+        if "package" in file:
+            sources.append(packages.SCHEME + file["package"])
         sources[:0] = [str(raw.folder / path) for raw in self.earlier if _holds(raw, file)]
         for source in sources:
             if "://" in source:
@@ -149,11 +152,14 @@ class Fetcher:
         return attempt
 
     def download(self, url: str, target: Path, file: File) -> Attempt:
-        """Download to `target`, resuming `target`.part; try again while that may help.
+        """Download to `target`: a package by pip, else resuming `target`.part and again while that may help.
 
         Raises:
             CancelledError: Another file failed.
         """
+        if url.startswith(packages.SCHEME):
+            problem = packages.download(url, file["sha256"], target)
+            return Attempt(Outcome.NEXT_SOURCE, problem) if problem else DONE
         part = target.with_name(f"{target.name}.part")
         pauses, longest = iter(RETRY_SECONDS), 0
         while True:
