@@ -765,3 +765,32 @@ def test_a_package_that_cannot_be_had_is_one_line(
         download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "raw").exists()
+
+
+def test_a_killed_call_goes_on_with_the_next_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = {f"{number}.tar.gz": tar({f"{number}.wav": bytes([number]) * 1000}, "w:gz") for number in range(9)}
+    server.files |= {f"/{name}": content for name, content in archives.items() if name != "8.tar.gz"}
+    recipe = one_list(tmp_path, archives, f"{server.url}/{{path}}", unpack=True)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    server.absence_seconds = 60.0  # of the ninth, during which the step is killed
+    arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
+    command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    while len(list((tmp_path / "cache/raw/files").glob("*.tar"))) < 8 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    server.absence_seconds = 0.0
+    server.files["/8.tar.gz"] = archives["8.tar.gz"]
+    server.requests.clear()
+    indexed = []
+    index = step.indexing.index
+    monkeypatch.setattr(step.indexing, "index", lambda *arguments: indexed.append(arguments[-1]) or index(*arguments))
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/8.tar.gz"]
+    assert indexed == ["8.tar.gz"]
+    expected = {f"{number}.wav": bytes([number]) * 1000 for number in range(9)}
+    assert members(tmp_path / "raw", "") == expected
