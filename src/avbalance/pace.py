@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from avbalance import plan, progress, store
+from avbalance import owners, plan, progress, store
 from avbalance.planning.artifacts import Artifact, Plan
 
 WORKFLOW = Path(".snakemake/avbalance.json")
@@ -22,30 +21,33 @@ RECENT = 10
 
 @dataclass
 class Workflow:
-    """Run of Snakemake; `started` is in seconds since 1970."""
+    """Run of Snakemake.
 
-    pid: int
-    host: str
+    Attributes:
+        started: In seconds since 1970.
+        cores: Number of cores; of a workflow on a cluster, largest number of jobs that run at once.
+    """
+
+    owner: str
     started: float
     cores: int
-
-    @property
-    def is_alive(self) -> bool:
-        """True while the process runs; a workflow of another host counts as running."""
-        return self.host != socket.gethostname() or store.is_alive(self.pid)
+    on_cluster: bool
 
 
-def begin(root: Path, cores: int) -> None:
-    """Record that this process is a workflow with so many cores."""
-    workflow = Workflow(os.getpid(), socket.gethostname(), time.time(), cores)
+def begin(root: Path, cores: int, on_cluster: bool = False) -> None:
+    """Record that this process is a workflow with so many cores, or so many jobs on a cluster."""
+    workflow = Workflow(owners.this_process(), time.time(), cores, on_cluster)
     store.replace(root / WORKFLOW, json.dumps(asdict(workflow), allow_nan=False) + "\n")
 
 
 def running_workflow(root: Path) -> Workflow | None:
     """Workflow that runs now."""
-    file = root / WORKFLOW
-    workflow = Workflow(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
-    return workflow if workflow is not None and workflow.is_alive else None
+    try:
+        workflow = Workflow(**json.loads((root / WORKFLOW).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # absent, or of another version
+        return None
+    now = time.time()  # a workflow of another host shows no signs of life, so it counts as running
+    return workflow if owners.is_alive(workflow.owner, now) else None
 
 
 def running_jobs(root: Path) -> set[str]:
@@ -184,7 +186,9 @@ def _at_once(planned: Plan, artifact: Artifact) -> int:
     """Number of steps of an artifact's kind that run at the same time."""
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
-    gpus = plan.num_gpus(planned.project.settings.device)
+    if workflow is not None and workflow.on_cluster:
+        return cores
+    gpus = plan.num_gpus(planned.project.settings)
     if artifact.kind == "prep" and not planned.is_generated(artifact):
         return gpus or 1
     if artifact.kind in ("runs", "blends", "probes"):

@@ -122,7 +122,7 @@ def test_a_balancer_without_its_loss_is_refused(
         ("scales/miniature.yaml", "num_train: 400", "num_trian: 400", "scales/miniature.yaml: datasets.avmnist.reader: 'avmnist' has no option 'num_trian'; did you mean 'num_train'?"),
         ("datasets/avmnist.yaml", "num_classes: 10", "num_classes: ten", "datasets/avmnist.yaml: num_classes: found 'ten'; input should be a valid integer"),
         ("datasets/avmnist.yaml", "licence:", "license:", "datasets/avmnist.yaml: license: is not a key here; did you mean 'licence'?"),
-        ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, index, list, md5, path, request, sha256, size, unpack, urls"),
+        ("datasets/avmnist.yaml", "size:", "bytes:", "datasets/avmnist.yaml: sources.official.files.0.bytes: is not a key here; allowed: contents, index, list, md5, package, path, request, sha256, size, unpack, urls"),
         ("datasets/grid_digit.yaml", "log_mel:", "log_mal:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mal' is not a view; did you mean 'log_mel'?"),
         ("datasets/grid_digit.yaml", "num_mels:", "num_mel:", "datasets/grid_digit.yaml: prepare.views.audio: 'log_mel' has no option 'num_mel'; did you mean 'num_mels'?"),
         ("datasets/grid_digit.yaml", "detector: yunet", "detector: yunit", "datasets/grid_digit.yaml: prepare.views.visual: 'yunit' is not a detector; did you mean 'yunet'?"),

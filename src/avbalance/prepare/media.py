@@ -45,7 +45,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
             a `schema.Preparation` with resolved views}; its inputs {"raw": folder, "model_<name>": folder, ...}.
         out: The folder to publish.
         num_workers: Number of worker processes; 1 for none besides this process.
-        device: Device that computes spectrograms: cpu or cuda.
+        device: Device of detectors that can use a GPU: cpu or cuda.
         resume: Folder of finished shards and of reports of failures.
 
     Raises:
@@ -236,8 +236,11 @@ def _by_name(entry: Entry) -> tuple[str, str]:
 
 
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
-    """Publish a prepared dataset with `threads` worker processes; the device computes spectrograms."""
-    with take_device(device, RESUME) as place:
+    """Publish a prepared dataset with `threads` worker processes; a GPU is taken only for a detector that uses it."""
+    views = recipe["settings"]["prepare"]["views"].values()
+    methods = registry.methods_of(("view", view) for view in views)
+    uses_gpu = any(getattr(registry.find(kind, name), "uses_gpu", False) for kind, name in methods)
+    with take_device(device if uses_gpu else "cpu", RESUME) as place:
         prepare(recipe, out, threads, str(place))
 
 

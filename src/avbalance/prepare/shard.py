@@ -1,8 +1,6 @@
 """Decode the clips of one shard and write its arrays: the task of one worker process."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from avbalance import registry, store
+from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.data.raw import RawFiles
@@ -39,7 +37,7 @@ class Shard:
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
         num_windows: Number of windows that are cut from each clip.
-        device: Device that renders sound.
+        device: Device of detectors that can use a GPU.
     """
 
     folder: Path
@@ -68,18 +66,8 @@ def make_shard(shard: Shard) -> dict[str, Any]:
         return finished
     torch.set_num_threads(1)  # the other cores have workers of their own
     cv2.setNumThreads(1)
-    for left in shard.folder.parent.glob(f".{shard.folder.name}.*"):
-        if not store.is_alive(int(left.suffix[1:])):  # of a worker that was killed
-            shutil.rmtree(left)
-    unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        content = _write(shard, unfinished)
-        shutil.rmtree(shard.folder, ignore_errors=True)
-        unfinished.rename(shard.folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return content
+    with owners.filling(shard.folder) as unfinished:
+        return _write(shard, unfinished)
 
 
 def _finished(shard: Shard) -> dict[str, Any] | None:
@@ -92,27 +80,30 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def load_views(specs: Mapping[str, Spec], models: Mapping[str, Path]) -> dict[str, VisualView | AudioView]:
+def load_views(
+    specs: Mapping[str, Spec], models: Mapping[str, Path], device: str = "cpu"
+) -> dict[str, VisualView | AudioView]:
     """Return the view of each modality.
 
     Args:
         specs: {modality: specification of its view}.
         models: {name of a file in `config/models/`: folder of its weights}.
+        device: Device of detectors that can use a GPU.
     """
-    return {modality: _load_view(spec, models) for modality, spec in specs.items()}
+    return {modality: _load_view(spec, models, device) for modality, spec in specs.items()}
 
 
-def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+def _load_view(spec: Spec, models: Mapping[str, Path], device: str) -> VisualView | AudioView:
     name, options = registry.parse(spec)
     if "detector" in options:
         weights = models.get(registry.find("detector", options["detector"]).model)
-        options["detector"] = registry.load("detector", options["detector"], weights)
+        options["detector"] = registry.load("detector", options["detector"], weights, device)
     view: VisualView | AudioView = registry.load("view", {name: options})
     return view
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = load_views(shard.views, shard.models)
+    views = load_views(shard.views, shard.models, shard.device)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
@@ -127,8 +118,8 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
                     for window in chunk:
                         files[name].append(window.arrays[name][None])
                     continue
-                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
-                rendered = view.render(waves).cpu().numpy()
+                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk]))
+                rendered = view.render(waves).numpy()
                 files[name].append(rendered)
                 sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
