@@ -13,18 +13,20 @@ raw folder is then made.
 """
 
 import argparse
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from avbalance import cli, registry, store
+from avbalance import cli, registry
 from avbalance.configuration.project import read_project, sources_of
 from avbalance.configuration.schema import SourceFile
 from avbalance.data.lists import read_checksums
 from avbalance.errors import UserError
+from avbalance.prepare.archives import Parts, opened
 from avbalance.prepare.download import CACHE, listed
 from avbalance.prepare.fetch import Fetcher, File
 
@@ -75,10 +77,9 @@ def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher
                 f"{path}: cannot hold the name {name!r}; allowed: UTF-8 without line ends and without outer spaces"
             )
     described = entry.model_dump(exclude_none=True) | {"list": {"path": str(path)}}
-    files = listed(described, dict.fromkeys(names, ""))
     digests: dict[str, str] = {}
-    fetcher.fetch(files, partial(_note, digests))
-    return {name: digests[file["path"]] for name, file in zip(names, files, strict=True)}
+    fetcher.fetch(listed(described, dict.fromkeys(names, "")), partial(_note, digests), len(names))
+    return {name: digests[str(PurePosixPath(entry.path or "") / name)] for name in names}
 
 
 def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
@@ -94,20 +95,21 @@ def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
         )
 
 
-def _note(digests: dict[str, str], file: File, place: Path) -> None:
-    digests[file["path"]] = store.sha256(place)
+def _note(digests: dict[str, str], file: File, found: Parts) -> None:
+    with opened(found) as whole:
+        digests[file["path"]] = hashlib.file_digest(whole, "sha256").hexdigest()
 
 
 def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
     """Parts of the addresses of an index that stand for `{path}`, sorted."""
     form = re.compile("(.+)".join(map(re.escape, entry.urls[0].split("{path}", 1))))
     indexes = entry.index or []
-    places = [folder / index for index in indexes if "://" not in index]
     files = [{"path": index.rpartition("/")[2], "urls": [index]} for index in indexes if "://" in index]
-    fetched = fetcher.fetch(files, lambda _, place: places.append(place))
-    lines = {line.strip() for place in places for line in place.read_text("utf-8-sig").splitlines()} - {""}
-    for path in fetched:
-        path.unlink()
+    texts = [(folder / index).read_text("utf-8-sig") for index in indexes if "://" not in index]
+    Fetcher(fetcher.mirror, fetcher.cache, keep=False).fetch(
+        files, lambda _, found: texts.append(found[0].read_text("utf-8-sig")), len(files)
+    )
+    lines = {line.strip() for text in texts for line in text.splitlines()} - {""}
     names = []
     for line in lines:
         if (match := form.fullmatch(line)) is None:

@@ -8,16 +8,32 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+from avbalance.cli import choose_sources
 from avbalance.errors import UserError
-from avbalance.pace import begin
-from avbalance.plan import for_snakemake, num_gpus
-from avbalance.warm import FEW, MODULES, start
 
-plan = for_snakemake(config, f"{workflow.basedir}/src")
+if workflow.is_main_process:
+    from avbalance.plan import for_snakemake
 
-# One GPU for each training job, and as many jobs at once as there are GPUs; a machine without any needs no setting.
-gpus = num_gpus(plan.project.settings.device)
-workflow.global_resources.setdefault("gpu", gpus)
+    plan = for_snakemake(config, f"{workflow.basedir}/src")
+else:  # an executor has started this process for a step
+    from avbalance.planning.recipes import Recipes
+
+    choose_sources(f"{workflow.basedir}/src")
+    plan = Recipes(config)
+
+# Snakemake uses threads where jobs run elsewhere, and tells so in a dry run too.
+on_cluster = workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
+
+# Each job that computes on GPUs asks for one. Here as many such jobs run at once as there are GPUs, and a machine without
+# any needs no setting; on a cluster its scheduler decides.
+if on_cluster:
+    gpu = int(plan.project.settings.device != "cpu" and plan.project.settings.gpus != 0)
+else:
+    from avbalance.plan import num_gpus
+
+    gpus = num_gpus(plan.project.settings)
+    workflow.global_resources.setdefault("gpu", gpus)
+    gpu = min(gpus, 1)
 
 
 # A container has its own Python; the one here may not exist there.
@@ -52,6 +68,16 @@ def prepared(wildcards):
     return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
 
 
+def threads_to_prepare(wildcards):
+    """Processes of a job that prepares data: all cores, or 16 of a cluster's node.
+
+    Generated files are few, so several datasets of them are prepared at once.
+    """
+    if plan.is_generated(prepared(wildcards)):
+        return 1
+    return 16 if on_cluster else workflow.cores
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
@@ -66,15 +92,15 @@ wildcard_constraints:
 
 
 onstart:
+    from avbalance import display, pace, status, warm
+
     gc.enable()
     try:
         plan.write_recipes()
-        begin(Path(), workflow.cores)
+        pace.begin(Path(), workflow.nodes if on_cluster else workflow.cores, on_cluster)
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if workflow.local_exec and not in_container and len(list(workflow.dag.needrun_jobs())) > FEW:
-            start(MODULES)
+        if not on_cluster and not in_container and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+            warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
-    from avbalance import display, status
-
     display.start(lambda: status.draw(plan, status.survey(plan), "ellipsis"), workflow.output_settings.quiet)

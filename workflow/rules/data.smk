@@ -22,16 +22,13 @@ rule pack_clips:
         "results/prep/{name}.{key}/manifest.json",
     log:
         "results/logs/prep/{name}.{key}.log",
-    threads: lambda wildcards: 1 if plan.is_generated(prepared(wildcards)) else workflow.cores
-    resources:
-        gpu=min(gpus, 1),
+    threads: threads_to_prepare
     params:
         step=lambda wildcards: prepared(wildcards).step,
-        device=plan.project.settings.device,
     shell:
         step(
             "prepare.{params.step}",
-            "--out results/prep/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}",
+            "--out results/prep/{wildcards.name:q}.{wildcards.key} --device cpu --threads {threads}",
         )
 
 

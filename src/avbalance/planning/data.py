@@ -10,6 +10,7 @@ from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
+from avbalance.prepare.own_copy import OwnCopy, suffix_of
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
@@ -30,20 +31,32 @@ def _files(
 ) -> Artifact:
     """Raw files to download; a list of checksums, beside the YAML, is named by its path and the sha256 of its bytes.
 
-    An absent list is noted in `plan.missing`, and so are files that the user has to bring.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring. Own copies of a dataset have
+    lists of their own.
     """
-    root, folder = plan.project.root, Path("config", kind)
+    project, folder = plan.project, Path("config", kind)
+    if project.is_own and isinstance(about, Dataset):
+        (reader,) = signature.resolve("data", about.reader)
+        media = registry.find("data", reader).media
+        copy = OwnCopy(project.root, name, files, Path(project.mirror), suffix_of(media))
+        if entries := copy.record():
+            return plan.add("raw", name, "download", {"files": entries, "copy": "own"}, {}, [])
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
-            path = root / folder / file[key]
+            path = project.root / folder / file[key]
             digest = store.sha256(path) if path.exists() else ""
             file[key] = {"path": f"{folder / file[key]}", "sha256": digest}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
-    missing = missing_of(name, about, files, gigabytes, root / folder, plan.project.mirror)
+    missing = missing_of(name, about, files, gigabytes, project.root / folder, project.mirror)
     if missing is not None and not plan.is_there(raw):
         plan.missing[raw.path] = missing
     return raw
+
+
+def is_own(plan: Plan, dataset: str) -> bool:
+    """True if a dataset's raw files are the user's own copy."""
+    return plan.artifacts[prepared_of(plan, dataset).inputs["raw"]].settings.get("copy") == "own"
 
 
 def prepared_of(plan: Plan, dataset: str) -> Artifact:
@@ -58,6 +71,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         inputs = {"raw": raw_of(plan, dataset, source).path}
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
+            settings |= {"task": spec.task, "classes": spec.classes}
             plan.prepared[dataset] = plan.add(
                 "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
@@ -77,7 +91,10 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model).path
-    settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
+    prepare = {**spec.prepare.model_dump(), "views": views}
+    if plan.artifacts[inputs["raw"]].settings.get("copy") == "own":
+        prepare["max_dropped"] = 1.0  # most of a small part is absent
+    settings |= {"task": spec.task, "classes": spec.classes, "prepare": prepare}
     return plan.add("prep", dataset, "media", settings, inputs, places)
 
 
@@ -102,7 +119,7 @@ def _faces_of(plan: Plan, dataset: str) -> dict[str, str]:
 def audit_of(plan: Plan, dataset: str) -> Artifact:
     """Page that says how a dataset was prepared and what became of its clips."""
     project, spec = plan.project, plan.project.datasets[dataset]
-    scale, data = project.settings.scale, prepared_of(plan, dataset)
+    scale, data = project.shelf, prepared_of(plan, dataset)
     raw = plan.artifacts[data.inputs["raw"]].settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
