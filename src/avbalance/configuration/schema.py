@@ -277,7 +277,7 @@ class Settings(Strict):
     """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text.
 
     Attributes:
-        copies: Key `copy`: `official` files, verified by published checksums; or the user's `own`, whatever they are.
+        copy: `official` files, verified by published checksums; or the user's `own`, whatever they are.
     """
 
     model_config = ConfigDict(strict=False)
