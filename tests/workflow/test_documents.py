@@ -31,7 +31,8 @@ NOT_RUN = {
     "uv pip compile -q pyproject.toml --extra dev --extra slurm --extra torchjd --torch-backend cpu --generate-hashes"
     " -c requirements.lock -o cpu.lock": "needs PyTorch's own index",
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
-    "pip install -e '.[slurm]'": "needs a network",
+    "snakemake --profile workflow/profiles/slurm --config tables=[mmcosine_table3]": "needs a cluster; test_cluster.py "
+    "has one",
     "pip install dvc-ssh": "needs a network",
     "pip install dvc-s3": "needs a network",
     "dvc remote modify store method PUT": "goes with the https address that it stands beside",
