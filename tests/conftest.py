@@ -15,8 +15,12 @@ import torch
 import registered
 from avbalance import plan, store
 from avbalance.check import kind_of
+from avbalance.configuration.project import read_project
 from avbalance.configuration.schema import Training
+from avbalance.errors import UserError
 from avbalance.planning.artifacts import Plan
+from avbalance.planning.data import model_of
+from avbalance.prepare.download import download
 
 torch.set_num_threads(1)
 
@@ -56,6 +60,18 @@ def mirror() -> Path:
     if not folder:
         pytest.skip("AVBALANCE_MIRROR is not set: no official files here")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of RetinaFace's MobileNet, as a recipe's input holds them."""
+    folder = tmp_path_factory.mktemp("mobilenet")
+    recipe = model_of(Plan(read_project(ROOT, {})), "retinaface_mobilenet").recipe
+    try:
+        download(recipe, folder / "raw", os.environ.get("AVBALANCE_MIRROR"), folder / "cache")
+    except UserError as error:
+        pytest.skip(f"no weights of RetinaFace's MobileNet: {error}")
+    return folder / "raw"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,8 +16,9 @@ import pytest
 import yaml
 
 from avbalance import record as step
+from avbalance.data.lists import read_checksums
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
-from avbalance.planning.data import read_checksums
 from avbalance.prepare import fetch
 from avbalance.prepare.download import download
 from avbalance.record import record
@@ -92,8 +94,7 @@ def test_what_an_index_lists_is_fetched_hashed_and_kept_for_the_download(
     assert written == "".join(f"{sha256(name.encode())}  {name}\n" for name in names)
 
     shutil.rmtree(folder)  # from now on there is the cache alone
-    entries = read_checksums(root / "config/datasets/all.sha256")
-    file = entry | {"list": {"list": "all.sha256", "entries": entries}}
+    file = entry | {"list": named(root / "config/datasets/all.sha256")}
     recipe = {"step": "download", "name": "x", "settings": {"files": [file]}, "inputs": {}}
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert {name: (tmp_path / "raw/set" / name).read_bytes().decode() for name in names} == dict(
@@ -139,6 +140,36 @@ def brought(root: Path, tmp_path: Path, **files: bytes) -> tuple[Path, str]:
     return folder, str(tmp_path / "mirror")
 
 
+@pytest.mark.parametrize("layout", ["parts", "whole", "unpacked"])
+def test_an_archive_is_recorded_and_read_whole_in_parts_or_unpacked(root: Path, tmp_path: Path, layout: str) -> None:
+    files = {"mp4/id1/a.mp4": b"first" * 500, "mp4/id2/b.mp4": b"second" * 500}
+    entry = {"list": "birds.sha256", "path": "birds", "request": "copy the folder birds", "unpack": True}
+    add(root, "datasets", "birds", entry)
+    folder = tmp_path / "mirror/birds"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "dev.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    if layout == "unpacked":
+        with zipfile.ZipFile(folder / "dev.zip") as archive:
+            archive.extractall(folder)
+    if layout == "parts":
+        content = (folder / "dev.zip").read_bytes()
+        for name, part in (("dev_partaa", content[:2000]), ("dev_partab", content[2000:])):
+            (folder / name).write_bytes(part)
+    if layout != "whole":
+        (folder / "dev.zip").unlink()
+    (path,) = record("birds", root, str(tmp_path / "mirror"), tmp_path / "cache")
+    assert list(read_checksums(path)) == {"parts": ["dev"], "whole": ["dev.zip"], "unpacked": list(files)}[layout]
+    assert record("birds", root, str(tmp_path / "mirror"), tmp_path / "cache") == []  # compared, and equal
+    recipe = {"settings": {"files": [entry | {"list": named(path), "urls": []}]}}
+    download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    raw = RawFiles(tmp_path / "raw")
+    assert raw.matching("birds/mp4/*/*.mp4") == [f"birds/{name}" for name in files]
+    for name in raw.checksums:
+        raw.check(name)
+
+
 def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path) -> None:
     folder, mirror = brought(root, tmp_path, list=b"l")
     disk = tmp_path / "disk"
@@ -156,7 +187,7 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
     assert names.items() <= contents(folder, path).items()
     assert not any("back/clips" in name or "up/deep/up" in name for name in read_checksums(path))
     recipe = {"step": "download", "name": "x", "inputs": {}}
-    entry = {"list": {"list": path.name, "entries": read_checksums(path)}, "path": "birds", "urls": []}
+    entry = {"list": named(path), "path": "birds", "urls": []}
     download(recipe | {"settings": {"files": [entry]}}, tmp_path / "raw", mirror, tmp_path / "cache")
     assert (tmp_path / "raw/birds/clips/deep/b").read_bytes() == b"deep/b"
     assert not any(place.is_symlink() for place in (tmp_path / "raw").rglob("*"))
@@ -164,6 +195,11 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
     (folder / "lost").symlink_to(disk / "nothing")
     with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which does not exist"):
         record("birds", root, mirror, tmp_path / "cache", again=True)
+
+
+def named(path: Path) -> dict[str, str]:
+    """A list of checksums as a recipe names it."""
+    return {"path": str(path), "sha256": sha256(path.read_bytes())}
 
 
 def contents(folder: Path, path: Path) -> dict[str, bytes]:
@@ -196,8 +232,7 @@ def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Pa
     folder, mirror = brought(root, tmp_path, a=b"1")
     (path,) = record("birds", root, mirror, tmp_path / "cache")
     (folder / "a").write_bytes(b"corrected")
-    listed = {"list": path.name, "entries": read_checksums(path)}
-    entry = {"list": listed, "path": "birds", "urls": [], "request": "copy the folder birds"}
+    entry = {"list": named(path), "path": "birds", "urls": [], "request": "copy the folder birds"}
     recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
     with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--again"):
         download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")

@@ -303,7 +303,7 @@ def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
     text = unplannable.with_name("mine.yaml").read_text(encoding="utf-8")
     text = text.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
     unplannable.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="no such list of checksums"):
+    with pytest.raises(UserError, match="have to be recorded or brought first"):
         plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})
     stamp = planned.project.root / "results" / "tables" / "laptop" / "mine.000000000000.key"
     stamp.parent.mkdir(parents=True)

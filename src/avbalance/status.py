@@ -117,7 +117,8 @@ def draw(planned: Plan, states: Mapping[str, State], overflow: OverflowMethod = 
         running += [f"running  {folder}/{artifact.name}{_pace(parts)}" for artifact, parts in state.running]
         failed += [f"failed   {folder}/{artifact.name}: see {artifact.log}" for artifact in state.failed]
     total = ", ".join(filter(None, [f"{num_done} of {num_all} done", time_left(planned, states)]))
-    lines = [Text(line, no_wrap=True, overflow=overflow) for line in (total, *running, *failed, *planned.notes())]
+    notes = [note.partition("\n")[0] for note in planned.notes()]  # the whole of each was printed at the start
+    lines = [Text(line, no_wrap=True, overflow=overflow) for line in (total, *running, *failed, *notes)]
     return Group(table, *lines)
 
 

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 from sklearn.decomposition import PCA
 
+from avbalance import store
 from avbalance.data.avmnist import AVMNIST
 from avbalance.data.fsdd import read_recordings
+from avbalance.data.lists import read_checksums
 from avbalance.data.miniatures.avmnist import AVMNISTMiniature, write_wav
 from avbalance.data.packed import read_description
 from avbalance.errors import UserError
@@ -343,10 +345,9 @@ def test_the_official_files_are_fetched_from_a_mirror_and_packed(name: str, mirr
     files = yaml.safe_load((config / "avmnist.yaml").read_text(encoding="utf-8"))["sources"]["official"]["files"]
     for file in files:
         if "contents" in file:
-            lines = (config / file["contents"]).read_text(encoding="utf-8").splitlines()
-            entries = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-            assert len(entries) == 3000
-            file["contents"] = {"list": file["contents"], "entries": entries}
+            path = config / file["contents"]
+            assert len(read_checksums(path)) == 3000
+            file["contents"] = {"path": str(path), "sha256": store.sha256(path)}
             file["urls"] = []
     recipe = {"settings": {"dataset": name, "source": "official", "files": files}}
     download(recipe, tmp_path / "raw", mirror=str(mirror), cache=tmp_path / "cache")

@@ -1,6 +1,13 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
+from avbalance.configuration.project import read_project
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.data import audit_of, prepared_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def one(planned: Plan, kind: str) -> Artifact:
@@ -65,3 +72,34 @@ def test_a_table_has_a_stamp_with_its_key(planned: Plan) -> None:
     assert table.product == f"results/tables/miniature/mine.{table.key}.key"
     assert table.log == f"results/logs/tables/miniature/mine.{table.key}.log"
     assert planned.behind([table]) >= {one(planned, kind) for kind in ("raw", "prep", "runs", "probes")}
+
+
+def test_the_faces_of_voxceleb_need_no_recorded_weights_and_no_gpu() -> None:
+    plan = Plan(read_project(ROOT, {"scale": "paper"}))
+    data = prepared_of(plan, "voxceleb")
+    assert data.inputs["model_retinaface_mobilenet"] not in plan.missing
+    assert not plan.uses_gpu(data)
+
+
+def test_a_preparation_asks_for_a_gpu_if_its_detector_uses_one(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    file = tmp_path / "config/datasets/voxceleb.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("retinaface_mobilenet,", "retinaface_resnet50,"), encoding="utf-8")
+    plan = Plan(read_project(tmp_path, {"scale": "paper"}))
+    assert plan.uses_gpu(prepared_of(plan, "voxceleb"))
+    assert not plan.uses_gpu(prepared_of(plan, "cremad"))  # frames and sound
+    assert not plan.uses_gpu(prepared_of(plan, "avmnist"))  # arrays of its reader
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "faces"),
+    [
+        ("paper", "voxceleb", {"visual": "retinaface_mobilenet (RetinaFace, MobileNet-0.25)"}),
+        ("miniature", "voxceleb", {"visual": "given"}),
+        ("paper", "mnist", {}),
+    ],
+)
+def test_the_audit_says_which_detector_finds_the_faces(scale: str, dataset: str, faces: dict[str, str]) -> None:
+    plan = Plan(read_project(ROOT, {"scale": scale}))
+    assert audit_of(plan, dataset).settings["about"]["faces"] == faces

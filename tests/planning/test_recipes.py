@@ -17,6 +17,7 @@ def test_recipes_answer_as_the_plan_that_wrote_them(planned: Plan, monkeypatch: 
         assert recipes.needs(path) == []
         if artifact.kind == "prep":
             assert recipes.is_generated(read) == planned.is_generated(artifact)
+            assert recipes.uses_gpu(read) == planned.uses_gpu(artifact)
     for name in ("device", "gpus", "mirror"):
         assert getattr(recipes.project.settings, name) == getattr(planned.project.settings, name)
     assert recipes.project.scale.threads == planned.project.scale.threads

@@ -7,7 +7,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from avbalance.data.clips import Clip
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.packed import Split
 from avbalance.errors import UserError
-from avbalance.prepare import dataset_files
+from avbalance.prepare import dataset_files, media
+from avbalance.prepare.download import download
 from avbalance.prepare.media import prepare
 from avbalance.prepare.windows import spread
 
@@ -124,6 +127,27 @@ def test_a_batch_of_several_shards_is_what_the_shards_hold(made: Path) -> None:
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(raw: Path, made: Path, tmp_path: Path) -> None:
     prepare(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path / "prep", 3, resume=tmp_path / "resume")
+    files = [store.read_manifest(folder / "prep")["files"] for folder in (made, tmp_path)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_clips_that_are_read_within_archives_give_the_same_bytes(
+    raw: Path, made: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    file = tmp_path / f"mirror/grid.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in raw.glob("grid_s1/**/*.*"):
+                archive.write(path, path.relative_to(raw))
+    else:
+        with tarfile.open(file, "w:gz" if kind == "tar.gz" else "w") as archive:
+            archive.add(raw / "grid_s1", "grid_s1")
+    entry = {"path": file.name, "urls": [], "sha256": store.sha256(file), "unpack": True}
+    download({"settings": {"files": [entry]}}, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert not list((tmp_path / "raw").rglob("*.mp4"))
+    prepare(recipe_of(tmp_path / "raw", VIEWS, {"grid": {}}), tmp_path / "prep", 1, resume=tmp_path / "resume")
     files = [store.read_manifest(folder / "prep")["files"] for folder in (made, tmp_path)]
     assert files[0] == files[1]
 
@@ -486,3 +510,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_pa
     assert "Traceback" not in done.stderr
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "recipe.json"]
     assert left == []
+
+
+@pytest.mark.parametrize(("detector", "takes"), [("given", "cpu"), ("retinaface_resnet50", "cuda")])
+def test_a_gpu_is_taken_only_for_a_detector_that_uses_one(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, takes: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    views = {"visual": {"faces": {"detector": {detector: {}}}}}
+    recipe = {"settings": {"prepare": {"views": views}}, "inputs": {"raw": str(tmp_path / "none")}}
+    # 'cuda' does not exist: only a step that wants it says so, the other goes on to its raw files
+    with pytest.raises(UserError, match="'cuda' does not exist" if takes == "cuda" else "none"):
+        media.run(recipe, tmp_path / "prep", device="cuda")

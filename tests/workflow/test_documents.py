@@ -33,6 +33,12 @@ NOT_RUN = {
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
     "snakemake --profile workflow/profiles/slurm --config tables=[mmcosine_table3]": "needs a cluster; test_cluster.py "
     "has one",
+    "docker build -t avbalance .": "needs Docker",
+    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance snakemake --cores all': "the same",
+    "docker save -o avbalance.tar avbalance": "needs Docker",
+    "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
+    "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
+    "snakemake --cores all --software-deployment-method apptainer --apptainer-args=--nv": "test_container.py runs it",
     "pip install dvc-ssh": "needs a network",
     "pip install dvc-s3": "needs a network",
     "dvc remote modify store method PUT": "goes with the https address that it stands beside",
@@ -106,8 +112,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
     for scale, table in TABLES.items():
         (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump({**SCALE, "tables": [table]}), encoding="utf-8")
     shutil.copy(config / "datasets/avmnist.yaml", config / "datasets/cremad.yaml")
-    replace(config / "models/retinaface.yaml", "https://.*{path}", address + "/{path}")
-    (config / "models/retinaface.urls").write_text(f"{address}/weights\n", encoding="utf-8")
+    replace(config / "models/retinaface_resnet50.yaml", "https://.*{path}", address + "/{path}")
+    (config / "models/retinaface_resnet50.urls").write_text(f"{address}/weights\n", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
     set_up(path)
     return path

@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from shlex import quote
 
+from snakemake.settings.types import DeploymentMethod
+
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from avbalance.cli import choose_sources
@@ -41,9 +43,13 @@ def gpu(wildcards):
     return min(gpus_here(), 1)
 
 
+# A container has its own Python; the one here may not exist there.
+in_container = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+python = "python" if in_container else quote(sys.executable).replace("{", "{{").replace("}", "}}")
+
+
 def step(module, options):
     """Shell text of a step, whose messages go to its log; if the log cannot be written, tee reports it."""
-    python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
         f"{python} -m avbalance {module} --recipe {recipe} {options}"

@@ -1,7 +1,9 @@
 """Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,21 @@ class Project:
     rows: dict[str, dict[str, ResolvedRow]]
     outside_tables: dict[str, Path]
 
+    @property
+    def mirror(self) -> str:
+        """Folder or address that is asked before the official ones; empty for none."""
+        return self.settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+
+    @property
+    def is_own(self) -> bool:
+        """True if the user's own copies of the datasets are used."""
+        return self.settings.copies == "own"
+
+    @property
+    def shelf(self) -> str:
+        """Name under which tables, figures and the page lie: those of own copies stand apart."""
+        return f"{self.settings.scale}-own" if self.is_own else self.settings.scale
+
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
@@ -70,6 +87,9 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         file = config / "scales" / f"{name}.yaml"
         _members(file, "tables", "table", scales[name].tables, given)
+        for pattern in scales[name].seeds_of:
+            if not any(fnmatchcase(table, pattern) for table in given):
+                member(file, "seeds_of", "table", pattern, given)
         tables_at[name] = _take_parts(given, files, name)
         scope = Scope(scales[name], at_scale[name], models)
         rows_at[name] = _read_rows(files, name, scope, tables_at[name], settings.scale)
@@ -79,6 +99,11 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     }
     for name, table in tables.items():
         check_references(table, files[name], trained.get(name), datasets)
+    mirror = settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+    if settings.copies == "own" and not Path(mirror).is_dir():
+        raise UserError(
+            f"{main}: copy: own needs a folder with your files; give mirror or AVBALANCE_MIRROR, found {mirror!r}"
+        )
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     _members(main, "tables", "table", settings.tables, tables)

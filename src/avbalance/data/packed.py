@@ -3,6 +3,7 @@
 import json
 import mmap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class Split:
 
     def __init__(self, folder: Path, split: str, modalities: list[str], device: torch.device) -> None:
         self.device = device
+        self._reads = True
         self.labels: NDArray[Any] = np.load(folder / f"{split}_label.npy")
         videos = folder / f"{split}_video.npy"
         self.videos: NDArray[np.int64] | None = np.load(videos) if videos.exists() else None
@@ -115,6 +117,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Leave batches without inputs meanwhile, for passing over them."""
+        self._reads = False
+        try:
+            yield
+        finally:
+            self._reads = True
+
     def batch(
         self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
     ) -> Batch:
@@ -126,6 +137,10 @@ class Split:
                 seen; None for the boxes of evaluation.
         """
         places = torch.from_numpy(index).to(self.device)
+        labels = torch.from_numpy(self.labels[index]).to(self.device)
+        labels = labels if labels.dim() == 1 else labels.float()
+        if not self._reads:
+            return Batch({}, labels, places)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
         else:
@@ -145,8 +160,7 @@ class Split:
             else:
                 continue
             inputs[name] = cut(inputs[name], boxes, seen, described["pictures"]["vectors"])
-        labels = torch.from_numpy(self.labels[index]).to(self.device)
-        return Batch(inputs, labels if labels.dim() == 1 else labels.float(), places)
+        return Batch(inputs, labels, places)
 
 
 class Batches:

@@ -1,16 +1,16 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-from avbalance import registry
+from avbalance import registry, store
 from avbalance.configuration import signature
 from avbalance.configuration.project import sources_of
-from avbalance.configuration.schema import SourceFile
-from avbalance.errors import UserError
+from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.missing import missing_of
+from avbalance.prepare.own_copy import OwnCopy, suffix_of
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
@@ -23,46 +23,40 @@ def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
         generator = signature.resolve("data", spec.generator)
         places = [registry.place("data", name) for name in generator]
         return plan.add("raw", dataset, "download", {"generator": generator}, {}, places)
-    return _files(plan, "datasets", dataset, spec.files)
+    return _files(plan, "datasets", dataset, spec.files, project.datasets[dataset], spec.gigabytes)
 
 
-def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifact:
-    """Raw files to download, with the entries of the lists of checksums that they name, beside the YAML.
+def _files(
+    plan: Plan, kind: str, name: str, files: list[SourceFile], about: Dataset | Weights, gigabytes: float | None
+) -> Artifact:
+    """Raw files to download; a list of checksums, beside the YAML, is named by its path and the sha256 of its bytes.
 
-    An absent list is noted in `plan.unrecorded`.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring. Own copies of a dataset have
+    lists of their own.
     """
-    folder, lacking = plan.project.root / "config" / kind, []
+    project, folder = plan.project, Path("config", kind)
+    if project.is_own and isinstance(about, Dataset):
+        (reader,) = signature.resolve("data", about.reader)
+        media = registry.find("data", reader).media
+        copy = OwnCopy(project.root, name, files, Path(project.mirror), suffix_of(media))
+        if entries := copy.record():
+            return plan.add("raw", name, "download", {"files": entries, "copy": "own"}, {}, [])
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
-            path = folder / file[key]
-            if not path.exists():
-                get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
-                lacking.append(
-                    f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
-                    f"with 'avbalance record {name}'"
-                )
-            file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
+            path = project.root / folder / file[key]
+            digest = store.sha256(path) if path.exists() else ""
+            file[key] = {"path": f"{folder / file[key]}", "sha256": digest}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
-    if lacking:
-        plan.unrecorded[raw.path] = lacking
+    missing = missing_of(name, about, files, gigabytes, project.root / folder, project.mirror)
+    if missing is not None and not plan.is_there(raw):
+        plan.missing[raw.path] = missing
     return raw
 
 
-def read_checksums(path: Path) -> dict[str, str]:
-    """Read {file: sha256} from a list in the format of sha256sum.
-
-    Raises:
-        UserError: A line has another form.
-    """
-    entries = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):  # names may hold other line ends
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
-        if match is None and line.strip():
-            raise UserError(f"{path}: line {number}: expected a sha256 and a path, as sha256sum writes them")
-        if match is not None:
-            entries[match[2]] = match[1]
-    return entries
+def is_own(plan: Plan, dataset: str) -> bool:
+    """True if a dataset's raw files are the user's own copy."""
+    return plan.artifacts[prepared_of(plan, dataset).inputs["raw"]].settings.get("copy") == "own"
 
 
 def prepared_of(plan: Plan, dataset: str) -> Artifact:
@@ -77,6 +71,7 @@ def prepared_of(plan: Plan, dataset: str) -> Artifact:
         inputs = {"raw": raw_of(plan, dataset, source).path}
         places = [registry.place("data", name) for name in reader]
         if spec.prepare is None:
+            settings |= {"task": spec.task, "classes": spec.classes}
             plan.prepared[dataset] = plan.add(
                 "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
             )
@@ -96,29 +91,46 @@ def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str,
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model).path
-    settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
+    prepare = {**spec.prepare.model_dump(), "views": views}
+    if plan.artifacts[inputs["raw"]].settings.get("copy") == "own":
+        prepare["max_dropped"] = 1.0  # most of a small part is absent
+    settings |= {"task": spec.task, "classes": spec.classes, "prepare": prepare}
     return plan.add("prep", dataset, "media", settings, inputs, places)
 
 
 def model_of(plan: Plan, name: str) -> Artifact:
     """Files of a model's trained weights."""
-    return _files(plan, "models", name, plan.project.models[name].files)
+    model = plan.project.models[name]
+    return _files(plan, "models", name, model.files, model, model.gigabytes)
+
+
+def _faces_of(plan: Plan, dataset: str) -> dict[str, str]:
+    """{modality: the detector of its faces, with the title of its network if it has one}."""
+    preparation = plan.project.datasets[dataset].prepare
+    faces = {}
+    for modality, view in (preparation.views if preparation else {}).items():
+        for kind, name in registry.methods_of([("view", signature.resolve("view", view))]):
+            if kind == "detector":
+                model = signature.describe(kind, name).attributes.get("model")
+                faces[modality] = f"{name} ({plan.project.models[model].title})" if model else name
+    return faces
 
 
 def audit_of(plan: Plan, dataset: str) -> Artifact:
     """Page that says how a dataset was prepared and what became of its clips."""
     project, spec = plan.project, plan.project.datasets[dataset]
-    scale, data = project.settings.scale, prepared_of(plan, dataset)
+    scale, data = project.shelf, prepared_of(plan, dataset)
     raw = plan.artifacts[data.inputs["raw"]].settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
         source = {"generator": raw["generator"]}
-    else:  # lists by name, without their thousands of entries
+    else:
         files = [
-            {key: value["list"] if isinstance(value, dict) else value for key, value in file.items()}
+            {key: value["path"] if isinstance(value, dict) else value for key, value in file.items()}
             for file in raw["files"]
         ]
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
+    about["faces"] = _faces_of(plan, dataset)
     settings = {"about": about, "template": keys.data_hash(template)}
     return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])

@@ -27,6 +27,8 @@ PLUMBING = {
     for name in (
         "cli",
         "configuration.signature",
+        "data.members",
+        "data.raw",
         "device",
         "errors",
         "owners",

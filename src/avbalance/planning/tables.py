@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,38 +17,41 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import prepared_of
+from avbalance.planning.data import is_own, prepared_of
 from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, probe_of, run_of, tuned_of
 from avbalance.results.columns.base import find_column, places_of
 
 
-def seeds(project: Project) -> list[int]:
-    """Seeds of all rows."""
+def seeds_of(project: Project, table: str) -> list[int]:
+    """Seeds of the rows of a table."""
     chosen = project.settings.seeds
     if chosen is None:
-        return project.scale.seeds
+        by_pattern = (seeds for pattern, seeds in project.scale.seeds_of.items() if fnmatchcase(table, pattern))
+        return next(by_pattern, project.scale.seeds)
     return [chosen] if isinstance(chosen, int) else chosen
 
 
 def table_of(plan: Plan, name: str) -> Artifact:
     """Table or figure."""
     project, table = plan.project, plan.project.tables[name]
-    scale = project.settings.scale
+    scale, datasets = project.shelf, _datasets(project.rows.get(name, {}).values())
     settings: dict[str, Any] = {
         "table": name,
         "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of", "part"}),
         "scale": scale,
-        "generated": _generated(plan, project.rows.get(name, {}).values()),
+        "generated": _generated(plan, datasets),
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
+    _mark_own(plan, datasets, settings, inputs)
+    seeds = seeds_of(project, name)
     if table.compute is None:
         tuned = {row_name: tuned_of(plan, row).path for row_name, row in project.rows[name].items() if row.trials}
         if tuned:
-            _check_tuning_seed(seeds(project))
+            _check_tuning_seed(seeds)
             settings["tuned"] = tuned
             inputs |= {f"{row}.tuned": path for row, path in tuned.items()}
-        probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
+        probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds}
         settings["rows"] = {
             row_name: _cells(plan, table, row_name, row, probes, inputs) for row_name, row in project.rows[name].items()
         }
@@ -76,12 +80,27 @@ def column_names(table: Table) -> list[str]:
     return columns_of(options)
 
 
-def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
-    """Titles of the datasets from a generator on which rows are trained or probed, or that they start from."""
+def _datasets(rows: Collection[ResolvedRow]) -> list[str]:
+    """Datasets on which rows are trained or probed, or that they start from."""
     datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
-    datasets |= {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
-    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in sorted(datasets)}
+    return sorted(
+        datasets | {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
+    )
+
+
+def _generated(plan: Plan, datasets: Collection[str]) -> list[str]:
+    """Titles of the datasets from a generator."""
+    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in datasets}
     return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
+
+
+def _mark_own(plan: Plan, datasets: Collection[str], settings: dict[str, Any], inputs: dict[str, str]) -> None:
+    """Name the user's own copies, and take out the paper's numbers and claims, which do not speak of these clips."""
+    own = {name: prepared_of(plan, name).path for name in datasets if is_own(plan, name)}
+    if own:
+        settings["own"] = {plan.project.datasets[name].title: path for name, path in own.items()}
+        settings["spec"] |= {"expected": {}, "claims": {}}
+        inputs |= {f"own_{name}": path for name, path in own.items()}
 
 
 def _labels(project: Project, table: str) -> dict[str, str]:
@@ -157,8 +176,9 @@ def _command(project: Project, name: str) -> str:
     outside = project.outside_tables.get(name)
     tables = f"tables=[{name}]" if outside is None else shlex.quote(f"tables=[{outside}]")
     command = f"snakemake --cores all --config scale={project.settings.scale} {tables}"
+    command += " copy=own" if project.is_own else ""
     if project.settings.seeds is not None:
-        command += f" seeds={json.dumps(seeds(project), allow_nan=False).replace(' ', '')}"
+        command += f" seeds={json.dumps(seeds_of(project, name), allow_nan=False).replace(' ', '')}"
     return command
 
 
@@ -168,7 +188,7 @@ ASSETS = (".css", ".j2", ".js")
 
 def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
     """Page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
-    scale = plan.project.settings.scale
+    scale = plan.project.shelf
     web = Path(__file__).parents[1] / "results" / "web"
     assets = [file for file in sorted(web.iterdir()) if file.suffix in ASSETS]
     settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in assets}}

@@ -170,7 +170,8 @@ def render(recipe: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
-        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "source"}}, where
+        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "faces", "source"}},
+            where `faces` is {modality: its detector}, and
             `source` is {"files": [...]} or {"generator": {name: options}} as in the dataset's YAML; its inputs
             {"data": folder of the prepared set}.
 
@@ -216,8 +217,8 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the summary for the results page; argument as for `render`, which has verified the dataset.
 
     Returns:
-        {"title", "licence", "citation", "task", "num_classes", "classes": names, of few classes only, "clips": {split:
-        number}, "dropped", "repaired": numbers of clips or files}.
+        {"title", "licence", "citation", "faces": {modality: detector}, "task", "num_classes", "classes": names, of few
+        classes only, "clips": {split: number}, "dropped", "repaired": numbers of clips or files}.
     """
     folder, about = Path(recipe["inputs"]["data"]), recipe["settings"]["about"]
     dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
@@ -226,6 +227,7 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "title": about["title"],
         "licence": about["licence"],
         "citation": about["citation"],
+        "faces": about["faces"],
         "task": dataset.get("task", "single_label"),
         "num_classes": dataset["num_classes"],
         "classes": dataset["classes"] if dataset["num_classes"] <= MOST_CLASSES else [],

@@ -20,6 +20,7 @@ from typing import Any
 
 from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
+from avbalance.data.raw import RawFiles
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
@@ -44,7 +45,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
             a `schema.Preparation` with resolved views}; its inputs {"raw": folder, "model_<name>": folder, ...}.
         out: The folder to publish.
         num_workers: Number of worker processes; 1 for none besides this process.
-        device: Device that computes spectrograms: cpu or cuda.
+        device: Device of detectors that can use a GPU: cpu or cuda.
         resume: Folder of finished shards and of reports of failures.
 
     Raises:
@@ -58,7 +59,8 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
     }
     for folder in models.values():
         store.open_artifact(folder)
-    checksums = {name: entry["sha256"] for name, entry in store.read_manifest(raw)["files"].items()}
+    store.read_manifest(raw)
+    checksums = RawFiles(raw).checksums
     reader: Reader = registry.load("data", settings["reader"])
     _check_classes(reader.class_names(raw), settings, raw)
     chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
@@ -131,7 +133,6 @@ def _plan_shards(
                 folder=folder / key,
                 clips=mine,
                 raw=raw,
-                checksums=needed,
                 views=options["views"],
                 models=models,
                 clip_seconds=options["clip_seconds"],
@@ -235,8 +236,11 @@ def _by_name(entry: Entry) -> tuple[str, str]:
 
 
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
-    """Publish a prepared dataset with `threads` worker processes; the device computes spectrograms."""
-    with take_device(device, RESUME) as place:
+    """Publish a prepared dataset with `threads` worker processes; a GPU is taken only for a detector that uses it."""
+    views = recipe["settings"]["prepare"]["views"].values()
+    methods = registry.methods_of(("view", view) for view in views)
+    uses_gpu = any(getattr(registry.find(kind, name), "uses_gpu", False) for kind, name in methods)
+    with take_device(device if uses_gpu else "cpu", RESUME) as place:
         prepare(recipe, out, threads, str(place))
 
 

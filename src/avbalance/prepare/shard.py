@@ -15,7 +15,7 @@ import torch
 from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
-from avbalance.errors import UserError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
@@ -33,18 +33,16 @@ class Shard:
         folder: Folder of the finished shard; its name is a hash of everything that determines its content.
         clips: Clips of one split, in order.
         raw: The raw folder.
-        checksums: {file: sha256} of the clips' media.
         views: {modality: resolved specification}.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
         num_windows: Number of windows that are cut from each clip.
-        device: Device that renders sound.
+        device: Device of detectors that can use a GPU.
     """
 
     folder: Path
     clips: list[Clip]
     raw: Path
-    checksums: dict[str, str]
     views: dict[str, dict[str, dict[str, Any]]]
     models: dict[str, Path]
     clip_seconds: float | None
@@ -82,27 +80,30 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def load_views(specs: Mapping[str, Spec], models: Mapping[str, Path]) -> dict[str, VisualView | AudioView]:
+def load_views(
+    specs: Mapping[str, Spec], models: Mapping[str, Path], device: str = "cpu"
+) -> dict[str, VisualView | AudioView]:
     """Return the view of each modality.
 
     Args:
         specs: {modality: specification of its view}.
         models: {name of a file in `config/models/`: folder of its weights}.
+        device: Device of detectors that can use a GPU.
     """
-    return {modality: _load_view(spec, models) for modality, spec in specs.items()}
+    return {modality: _load_view(spec, models, device) for modality, spec in specs.items()}
 
 
-def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+def _load_view(spec: Spec, models: Mapping[str, Path], device: str) -> VisualView | AudioView:
     name, options = registry.parse(spec)
     if "detector" in options:
         weights = models.get(registry.find("detector", options["detector"]).model)
-        options["detector"] = registry.load("detector", options["detector"], weights)
+        options["detector"] = registry.load("detector", options["detector"], weights, device)
     view: VisualView | AudioView = registry.load("view", {name: options})
     return view
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = load_views(shard.views, shard.models)
+    views = load_views(shard.views, shard.models, shard.device)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
@@ -117,8 +118,8 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
                     for window in chunk:
                         files[name].append(window.arrays[name][None])
                     continue
-                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
-                rendered = view.render(waves).cpu().numpy()
+                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk]))
+                rendered = view.render(waves).numpy()
                 files[name].append(rendered)
                 sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
@@ -159,11 +160,12 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 
 def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
+    raw = _open_raw(shard.raw)
     for clip in shard.clips:
         for file in files_of(clip):
-            _check_bytes(shard.raw / file, shard.checksums[file])
+            _check_bytes(raw, file)
         try:
-            windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue
@@ -171,7 +173,12 @@ def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: li
 
 
 @cache
-def _check_bytes(path: Path, checksum: str) -> None:
+def _open_raw(folder: Path) -> RawFiles:
+    """Open a raw folder once per process."""
+    return RawFiles(folder)
+
+
+@cache
+def _check_bytes(raw: RawFiles, file: str) -> None:
     """Verify a file once per process: segments of one long video share it."""
-    if store.sha256(path) != checksum:
-        raise UserError(f"{path}: differs from its manifest; remove its folder and make it again with 'snakemake'")
+    raw.check(file)

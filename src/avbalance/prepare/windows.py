@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.decode import read_audio, read_frames
 from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.pictures import Pictures
@@ -48,7 +48,7 @@ class Source:
 
     Args:
         clip: The clip.
-        raw: The raw folder.
+        raw: The raw files.
         views: {modality: view}.
         clip_seconds, max_seconds: As in `schema.Preparation`.
 
@@ -63,15 +63,15 @@ class Source:
     def __init__(
         self,
         clip: Clip,
-        raw: Path,
+        raw: RawFiles,
         views: Mapping[str, VisualView | AudioView],
         clip_seconds: float | None,
         max_seconds: float,
     ) -> None:
         self._clip, self._clip_seconds, self._max_seconds = clip, clip_seconds, max_seconds
-        self._landmarks = None if clip.landmarks is None else raw / clip.landmarks
-        self._visual = _inspect(raw / clip.visual) if clip.visual is not None else None
-        self._audio = _inspect(raw / clip.audio) if clip.audio is not None else None
+        self._landmarks = None if clip.landmarks is None else raw.folder / clip.landmarks
+        self._visual = _inspect(raw.locate(clip.visual)) if clip.visual is not None else None
+        self._audio = _inspect(raw.locate(clip.audio)) if clip.audio is not None else None
         self._visual_views = {name: view for name, view in views.items() if isinstance(view, VisualView)}
         self._audio_views = {name: view for name, view in views.items() if isinstance(view, AudioView)}
         self.first, self.last = self._bounds()
@@ -100,8 +100,8 @@ class Source:
         Raises:
             ClipError: The stretch cannot be used.
         """
-        # By path: the repairs of a file that holds both pictures and sound are listed once.
-        files = {media.path: media for media in (self._visual, self._audio) if media is not None}
+        # By place: the repairs of a file that holds both pictures and sound are listed once.
+        files = {media.place: media for media in (self._visual, self._audio) if media is not None}
         repairs = [repair for media in files.values() for repair in media.repairs]
         window = Window(self._clip, start, end - start, repairs=repairs)
         if self._visual_views:
@@ -158,7 +158,7 @@ class Source:
 
 def windows_of(
     clip: Clip,
-    raw: Path,
+    raw: RawFiles,
     views: Mapping[str, VisualView | AudioView],
     clip_seconds: float | None,
     num_windows: int,
