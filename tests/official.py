@@ -25,7 +25,7 @@ FPS, SAMPLE_RATE = 25, 16000
 
 
 def recordings(mirror: Path, digit: int, num_clips: int, size: tuple[int, int] = (360, 480)) -> Iterator[Recording]:
-    """Yield clips of GRID whose face says a digit, resized to a height and width; pictures are every other one's twin."""
+    """Yield clips of GRID whose face says a digit, resized to a height and width."""
     with (mirror / "grid_s1" / "metadata.csv").open(encoding="utf-8") as file:
         paths = [row["path"] for row in csv.DictReader(file) if row["digit"] == str(digit)]
     with tarfile.open(mirror / "grid_s1" / "clips.tar") as archive:

@@ -128,14 +128,14 @@ def test_a_part_of_cremad_is_prepared_from_videos_and_from_frames(
     planned: Plan, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_extracted: bool
 ) -> None:
     own = tmp_path / "own"
-    names = official.cremad(mirror, own, 5, 1, is_extracted)
+    names = official.cremad(mirror, own, 6, 1, is_extracted)
     monkeypatch.chdir(tmp_path)
     made = plan.make(Path(), {"scale": "paper", "tables": ["mmcosine_table2"], "mirror": str(own), "copy": "own"})
     raw, prep = one(made, "raw"), one(made, "prep")
     download.download(raw.recipe, Path(raw.path), str(own))
     media.prepare(prep.recipe, Path(prep.path), 1)
     (counts,) = count_own({"CREMA-D": prep.path}).values()
-    assert counts == f"on {len(names)} of 7,442 clips (24 train, 6 val, 6 test)"
+    assert counts == f"on {len(names)} of 7,442 clips (30 train, 6 val, 6 test)"
 
 
 def test_own_copies_have_other_keys_and_no_numbers_of_the_paper(

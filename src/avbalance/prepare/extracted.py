@@ -76,9 +76,9 @@ def join(pictures: Sequence[Path], fps: Fraction, sound: Path | None, target: Pa
                 file.mux(packet)
             if sound is not None:
                 with av.open(str(sound)) as heard:
-                    for packet in heard.demux(audio=0):
-                        if packet.dts is not None:
-                            packet.stream = audio
-                            file.mux(packet)
+                    for sample in heard.demux(audio=0):
+                        if sample.dts is not None:
+                            sample.stream = audio
+                            file.mux(sample)
     except av.FFmpegError as error:
         raise UserError(f"{pictures[0].parent}: the pictures cannot be joined: {error}") from error
