@@ -22,6 +22,7 @@ localrules:
     all,
     download_raw,
     choose_trial,
+    combine_runs,
     audit_dataset,
     build_table,
     draw_figure,

@@ -5,7 +5,8 @@ For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that do
 - with `index`, the list holds the part of each address in the index, one a line, that stands where the first of `urls`
   has `{path}`; the index is an address itself, or a file beside the YAML;
 - with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that; links to
-  files and folders are followed.
+  files and folders are followed. An archive in parts, such as `x.zip.partaa`, is listed as one archive, and the files
+  of an unpacked archive are listed one by one.
 
 An existing list of files in the mirror is compared with them; `--again` makes all lists anew. Recording trusts the
 files as they are; every later download is verified against the list. Fetched files stay in the cache, from which the
@@ -25,6 +26,7 @@ from avbalance import cli, registry
 from avbalance.configuration.project import read_project, sources_of
 from avbalance.configuration.schema import SourceFile
 from avbalance.data.lists import read_checksums
+from avbalance.data.members import whole_of
 from avbalance.errors import UserError
 from avbalance.prepare.archives import Parts, opened
 from avbalance.prepare.download import CACHE, listed
@@ -119,16 +121,16 @@ def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
 
 
 def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
-    """Files below a folder of the mirror, sorted."""
+    """Files below a folder of the mirror, sorted; an archive in parts is one file."""
     if entry.request is None or entry.path is None:
         raise UserError(f"{path}: cannot be made; give its entry urls and index, or request and path")
     if mirror is None or "://" in mirror:
         raise UserError(f"{path}: is made from {entry.path} in your mirror; give --mirror MIRROR, a folder")
     media = Path(mirror) / entry.path
-    names = sorted(str(file.relative_to(media)) for file in _files_below(media, frozenset()))
+    names = {str(file.relative_to(media)) for file in _files_below(media, frozenset())}
     if not names:
         raise UserError(f"{media}: holds no files; {entry.request}")
-    return names
+    return sorted({whole_of(name) or name for name in names} if entry.unpack else names)
 
 
 def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

@@ -138,7 +138,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for name, size in sizes.items():
         file = path / name
         if not file.is_file():
-            raise _damaged(file, "is missing")
+            link = f"is a link to {file.readlink()}, which does not exist" if file.is_symlink() else "is missing"
+            raise _damaged(file, link)
         if file.stat().st_size != size:
             raise _damaged(file, f"has {file.stat().st_size} bytes instead of {size}")
     return content

@@ -77,7 +77,7 @@ def test_a_table_has_a_stamp_with_its_key(planned: Plan) -> None:
 def test_the_faces_of_voxceleb_need_no_recorded_weights_and_no_gpu() -> None:
     plan = Plan(read_project(ROOT, {"scale": "paper"}))
     data = prepared_of(plan, "voxceleb")
-    assert data.inputs["model_retinaface_mobilenet"] not in plan.unrecorded
+    assert data.inputs["model_retinaface_mobilenet"] not in plan.missing
     assert not plan.uses_gpu(data)
 
 

@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -286,6 +288,42 @@ def test_a_mirror_folder_is_used_before_the_urls(tmp_path: Path) -> None:
     download(recipe, tmp_path / "raw", mirror=str(tmp_path / "mirror"), cache=tmp_path / "cache")
     assert (tmp_path / "raw/sub/a.bin").read_bytes() == BYTES
     assert (tmp_path / "mirror/sub/a.bin").exists()
+
+
+def test_a_file_of_a_mirror_on_the_same_disk_is_a_hard_link_and_outlives_the_mirror(tmp_path: Path) -> None:
+    (tmp_path / "mirror/sub").mkdir(parents=True)
+    (tmp_path / "elsewhere.bin").write_bytes(BYTES)
+    (tmp_path / "mirror/sub/a.bin").symlink_to(tmp_path / "elsewhere.bin")
+    download(one_file("http://127.0.0.1:9/a"), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").samefile(tmp_path / "elsewhere.bin")
+    assert not (tmp_path / "raw/sub/a.bin").is_symlink()
+    shutil.rmtree(tmp_path / "mirror")
+    (tmp_path / "elsewhere.bin").unlink()
+    RawFiles(tmp_path / "raw").check("sub/a.bin")
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        if os.stat(folder).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is on the disk of the temporary folder")
+        yield Path(folder)
+
+
+def test_a_file_of_a_mirror_on_another_disk_is_a_link_and_a_removed_mirror_is_named(
+    other_disk: Path, tmp_path: Path
+) -> None:
+    (other_disk / "sub").mkdir()
+    (other_disk / "sub/a.bin").write_bytes(BYTES)
+    download(one_file("http://127.0.0.1:9/a"), tmp_path / "raw", str(other_disk), tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").readlink() == other_disk / "sub/a.bin"
+    assert store.open_artifact(tmp_path / "raw")
+    (other_disk / "sub/a.bin").unlink()
+    with pytest.raises(UserError, match=rf"raw/sub/a.bin: is a link to {other_disk}/sub/a.bin, which does not exist"):
+        RawFiles(tmp_path / "raw").check("sub/a.bin")
+    with pytest.raises(UserError, match=rf"raw/sub/a.bin is a link to {other_disk}/sub/a.bin, which does not exist"):
+        store.read_manifest(tmp_path / "raw")
 
 
 def test_wrong_bytes_in_a_mirror_folder_are_named_and_the_mirror_is_left_alone(tmp_path: Path) -> None:
@@ -727,3 +765,32 @@ def test_a_package_that_cannot_be_had_is_one_line(
         download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "raw").exists()
+
+
+def test_a_killed_call_goes_on_with_the_next_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = {f"{number}.tar.gz": tar({f"{number}.wav": bytes([number]) * 1000}, "w:gz") for number in range(9)}
+    server.files |= {f"/{name}": content for name, content in archives.items() if name != "8.tar.gz"}
+    recipe = one_list(tmp_path, archives, f"{server.url}/{{path}}", unpack=True)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    server.absence_seconds = 60.0  # of the ninth, during which the step is killed
+    arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
+    command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    while len(list((tmp_path / "cache/raw/files").glob("*.tar"))) < 8 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    server.absence_seconds = 0.0
+    server.files["/8.tar.gz"] = archives["8.tar.gz"]
+    server.requests.clear()
+    indexed = []
+    index = step.indexing.index
+    monkeypatch.setattr(step.indexing, "index", lambda *arguments: indexed.append(arguments[-1]) or index(*arguments))
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/8.tar.gz"]
+    assert indexed == ["8.tar.gz"]
+    expected = {f"{number}.wav": bytes([number]) * 1000 for number in range(9)}
+    assert members(tmp_path / "raw", "") == expected

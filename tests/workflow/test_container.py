@@ -44,7 +44,7 @@ def test_every_job_runs_with_the_interpreter_of_the_image(pulled: Checkout, runt
     pulled.edit("config/tables/two_rows.yaml", "title: Two rows", "title: Both rows")
     pulled.edit("config/tables/one_figure.yaml", "title: Curves", "title: Curve")
     path = f"{runtime}:{Path(sys.executable).parent}:/usr/bin:/bin"
-    pulled.snakemake("--software-deployment-method", "apptainer", PATH=path)
+    pulled.snakemake("--software-deployment-method", "apptainer", "--apptainer-args=--nv", PATH=path)
     assert NOTHING in pulled.snakemake("-n")
     calls = [json.loads(line) for line in (pulled.path / "calls.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [re.match(r"(?:set -euo pipefail; +)?python -m avbalance ([\w.]+) ", command) for _, command, _ in calls]
@@ -52,6 +52,7 @@ def test_every_job_runs_with_the_interpreter_of_the_image(pulled: Checkout, runt
     for options, command, warm in calls:
         assert options[:3] == ["exec", "--home", str(pulled.path)]
         assert options[-1] == "avbalance.sif"
+        assert "--nv" in options
         assert sys.executable not in command
         assert warm is None  # the process that forks steps has the interpreter of this machine
 

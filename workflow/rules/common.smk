@@ -1,6 +1,7 @@
 # The plan names every artifact; rules only say which step makes it.
 import gc
 import sys
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
@@ -21,19 +22,25 @@ else:  # an executor has started this process for a step
     choose_sources(f"{workflow.basedir}/src")
     plan = Recipes(config)
 
-# Snakemake uses threads where jobs run elsewhere, and tells so in a dry run too.
-on_cluster = workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
 
-# Each job that computes on GPUs asks for one. Here as many such jobs run at once as there are GPUs, and a machine without
-# any needs no setting; on a cluster its scheduler decides.
-if on_cluster:
-    gpu = int(plan.project.settings.device != "cpu" and plan.project.settings.gpus != 0)
-else:
+def on_cluster():
+    """True if jobs run elsewhere, or would, in a dry run; Snakemake knows it only after it has read all rules."""
+    return workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
+
+
+@cache
+def gpus_here():
+    """Number of GPUs that jobs use at once on this machine."""
     from avbalance.plan import num_gpus
 
-    gpus = num_gpus(plan.project.settings)
-    workflow.global_resources.setdefault("gpu", gpus)
-    gpu = min(gpus, 1)
+    return num_gpus(plan.project.settings)
+
+
+def gpu(wildcards):
+    """GPUs that a job asks for which computes on one: a login node does not know whether its cluster has any."""
+    if on_cluster():
+        return int(plan.project.settings.device != "cpu" and plan.project.settings.gpus != 0)
+    return min(gpus_here(), 1)
 
 
 # A container has its own Python; the one here may not exist there.
@@ -58,6 +65,8 @@ def needs(path):
 
     def absent(wildcards):
         workflow.dag.forcefiles.update(plan.broken)
+        if not on_cluster():  # whose scheduler gives out its GPUs
+            workflow.global_resources.setdefault("gpu", gpus_here())
         return plan.needs(path.format(**dict(wildcards.items())))
 
     return absent
@@ -75,7 +84,7 @@ def threads_to_prepare(wildcards):
     """
     if plan.is_generated(prepared(wildcards)):
         return 1
-    return 16 if on_cluster else workflow.cores
+    return 16 if on_cluster() else workflow.cores
 
 
 def shown():
@@ -97,9 +106,9 @@ onstart:
     gc.enable()
     try:
         plan.write_recipes()
-        pace.begin(Path(), workflow.nodes if on_cluster else workflow.cores, on_cluster)
+        pace.begin(Path(), workflow.nodes if on_cluster() else workflow.cores, on_cluster())
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if not on_cluster and not in_container and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+        if not on_cluster() and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
             warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")

@@ -23,12 +23,15 @@ rule pack_clips:
     log:
         "results/logs/prep/{name}.{key}.log",
     threads: threads_to_prepare
+    resources:
+        gpu=lambda wildcards: gpu(wildcards) if plan.uses_gpu(prepared(wildcards)) else 0,
     params:
         step=lambda wildcards: prepared(wildcards).step,
+        device=plan.project.settings.device,
     shell:
         step(
             "prepare.{params.step}",
-            "--out results/prep/{wildcards.name:q}.{wildcards.key} --device cpu --threads {threads}",
+            "--out results/prep/{wildcards.name:q}.{wildcards.key} --device {params.device:q} --threads {threads}",
         )
 
 

@@ -48,6 +48,12 @@ class Recipes:
         """True if prepared data come from generated files."""
         return any("generator" in self.artifacts[source].settings for source in artifact.inputs.values())
 
+    def uses_gpu(self, artifact: SimpleNamespace) -> bool:
+        """True if the preparation of data computes on a GPU where there is one."""
+        from avbalance.planning.artifacts import Plan  # which imports much, and only preparations ask
+
+        return Plan.uses_gpu(artifact)
+
     def reported(self) -> tuple[()]:
         """Files for a report: none."""
         return ()

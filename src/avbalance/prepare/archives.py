@@ -65,7 +65,13 @@ def kind_of(archive: Parts) -> str | None:
         return "zip"
     if head.startswith(b"Rar!"):
         return "rar"
-    return "tar" if head.startswith(COMPRESSED) or head[257:262] == b"ustar" else None
+    if head.startswith(COMPRESSED):
+        return "tar"
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    return "tar"
 
 
 def opened(archive: Parts) -> io.BufferedReader:

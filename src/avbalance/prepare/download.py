@@ -123,7 +123,7 @@ def place(file: File, found: Parts, staging: Staging, cache: Path) -> None:
     rows, is_kept = [], True
     if "contents" in file:
         rows, is_kept = indexing.unpack(found, target.parent, file["contents"]), False
-    elif file.get("unpack"):
+    elif file.get("unpack") and not ("list" in file and archives.kind_of(found) is None):  # a file of an unpacked one
         is_kept, rows = indexing.index(found, target.parent, target.name)
     if is_kept and len(found) == 1:
         rows.append(Row(target.name, size, digests["sha256"]))
