@@ -1,7 +1,7 @@
 """How many operations a second does this machine do in training, for `avbalance estimate --tflops`?
 
 Networks of scale paper on random clips: forward, loss, backward and SGD's step, counted as the estimate counts them,
-three times the operations of the forward pass, two a multiply-add. Data are in memory, so reading them costs nothing here.
+three times the operations of the forward pass, two a multiply-add. Data are in memory; reading them is not measured.
 """
 
 import argparse

@@ -91,7 +91,7 @@ def test_runs_that_tables_share_count_once_in_the_total() -> None:
         {"audio": (257, 299), "visual": (3, 224, 224)},
         6,
     )
-    # 200 epochs of 6,028 clips of train and 670 of val, with 744 of test and 670 of train seen after each; probes of both
+    # 200 epochs of 6,028 clips of train and 670 of val, after each 744 of test and 670 of train; probes of both runs
     passes = 200 * (3 * 6028 + 670 + 744 + 670) + 2 * 6698 + 744
     assert figures[0].operations == pytest.approx(2 * passes * forward, rel=1e-4)
     assert table.operations - figures[0].operations == pytest.approx(2 * 7442 * forward, rel=1e-4)

@@ -9,7 +9,7 @@ a clip, a run takes
     F (epochs (3 train + val + monitor (test + val)) + 2 (train + val) + test)
 
 for training (backward takes twice as much as forward), validation, `monitor`, and the evaluation at the end; test
-counts windows. Blend weights take F (train + val) of each of their runs, probes F (train + val + test) for each snapshot.
+counts windows. Blend weights take F (train + val) of each of their runs, probes F (train + val + test) a snapshot.
 Further passes of some balancing methods, and of online blending, are not counted. Only what does not exist counts.
 """
 
@@ -66,7 +66,7 @@ def windows_of(project: Project, dataset: str) -> dict[str, int]:
     """{split: number of windows} of a dataset at a scale; empty if unknown."""
     spec = project.datasets[dataset]
     ((_, options),) = signature.resolve("data", spec.reader).items()
-    clips: dict[str, int] = {split: number for split, number in spec.num_clips.items()}
+    clips: dict[str, int] = {**spec.num_clips}
     if not clips:
         return {}
     clips |= {split: options[f"num_{split}"] for split in ("train", "test") if f"num_{split}" in options}
@@ -180,7 +180,7 @@ def _note_data(
 
 
 def estimate(project: Project) -> tuple[dict[str, Bill], Bill]:
-    """{table: its cost} of the tables that were asked for, and the cost of all, in which shared artifacts count once."""
+    """{table: its cost} of the tables that were asked for, and the cost of all, which counts shared artifacts once."""
     planned, everything = Plan(project), set[Artifact]()
     bills = {}
     for name in plan.asked(project):
