@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class Split:
         self, folders: Folders, split: str, device: torch.device, modalities: Collection[str] | None = None
     ) -> None:
         self.device = device
+        self._reads = True
         numbers = {folder: numbers_of(folder, split) for folder in folders.values()}
         self.clips: NDArray[np.int64] = reduce(np.intersect1d, numbers.values())
         if len(self.clips) == 0:
@@ -134,6 +136,15 @@ class Split:
         """Return the clips at these places as they are stored, [len(index), *shape]."""
         return self._mapped[modality].rows(index)
 
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Leave batches without inputs meanwhile, for passing over them."""
+        self._reads = False
+        try:
+            yield
+        finally:
+            self._reads = True
+
     def batch(
         self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
     ) -> Batch:
@@ -145,6 +156,10 @@ class Split:
                 seen; None for the boxes of evaluation.
         """
         places = torch.from_numpy(index).to(self.device)
+        labels = torch.from_numpy(self.labels[index]).to(self.device)
+        labels = labels if labels.dim() == 1 else labels.float()
+        if not self._reads:
+            return Batch({}, labels, places)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
         else:
@@ -164,8 +179,7 @@ class Split:
             else:
                 continue
             inputs[name] = cut(inputs[name], boxes, seen, described["pictures"]["vectors"])
-        labels = torch.from_numpy(self.labels[index]).to(self.device)
-        return Batch(inputs, labels if labels.dim() == 1 else labels.float(), places)
+        return Batch(inputs, labels, places)
 
 
 class Batches:
