@@ -50,7 +50,7 @@ class SourceFile(Strict):
             `avbalance.record` makes `list`.
         sha256, md5: Checksum of the file.
         contents: List of the files in an archive whose own bytes may change; only listed files are unpacked.
-        unpack: True for an archive to be unpacked into the folder of its `path`.
+        unpack: True for an archive whose members belong into the folder of its `path`; they are read in place.
     """
 
     path: str | None = None
