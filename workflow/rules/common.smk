@@ -46,6 +46,21 @@ def prepared(wildcards):
     return plan.artifacts[f"results/prep/{wildcards.name}.{wildcards.key}"]
 
 
+def threads_to_prepare(wildcards):
+    """Processes of a job that prepares data: all cores, or 16 of a cluster's node.
+
+    Generated files are few, so several datasets of them are prepared at once.
+    """
+    if plan.is_generated(prepared(wildcards)):
+        return 1
+    return workflow.cores if workflow.local_exec and workflow.cores else 16
+
+
+def parts(wildcards):
+    """Markers of the jobs that make the shards of an absent artifact."""
+    return plan.parts(prepared(wildcards))
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
@@ -56,6 +71,7 @@ def shown():
 wildcard_constraints:
     name="[^/]+",
     key="[0-9a-f]{12}",
+    part="[0-9]+",
     scale="[^/]+",
 
 

@@ -261,6 +261,7 @@ class Settings(Strict):
     seeds: Whole | Seeds | None = None
     device: str
     mirror: str | None = None
+    prepare_jobs: Count = 1
 
     @field_validator("device")
     @classmethod

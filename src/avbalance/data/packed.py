@@ -1,10 +1,9 @@
 """Packed clips: memory-mapped arrays, from which a batch is one index gather."""
 
-import json
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from torch import Tensor
 
 from avbalance.augmentations.base import Augmentation
 from avbalance.augmentations.crops import Boxes, Size, cut, fixed
+from avbalance.data.prepared import Folders, files_of, numbers_of, read_description
+from avbalance.errors import UserError
 from avbalance.types import Batch
 
 RELEASE_BYTES = 64 * 2**20
@@ -23,26 +24,15 @@ FAULT_BYTES = 64 * 2**10
 """Approximate number of bytes that a read maps besides its row: the kernel maps around an address."""
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return `dataset.json`: {"num_classes", "classes", "modalities": {modality: {"shape"}}, "splits", ...}."""
-    description: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    return description
-
-
-def files_of(folder: Path, split: str, modality: str) -> list[Path]:
-    """Return the `.npy` files of a split's clips, in order: `<split>_<modality>.npy`, or its shards."""
-    whole = folder / f"{split}_{modality}.npy"
-    return [whole] if whole.exists() else sorted(folder.glob(f"{split}_{modality}-*.npy"))
-
-
 class MappedArray:
     """Memory-mapped rows of several `.npy` files; reading them keeps little in memory, whatever their number.
 
     Args:
         paths: At least one file; all hold rows of one shape and type.
+        chosen: Places of the rows that count, in their order; None for all.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], chosen: NDArray[np.int64] | None = None) -> None:
         self._maps: list[mmap.mmap] = []
         self.shards: list[NDArray[Any]] = []
         for path in paths:
@@ -51,6 +41,7 @@ class MappedArray:
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                 self.shards.append(np.ndarray(shape, dtype, self._maps[-1], file.tell()))
+        self._chosen = chosen
         self._ends = np.cumsum([len(shard) for shard in self.shards])
         self._row_bytes = self.shards[0][:1].nbytes + 2 * FAULT_BYTES
         self._read_bytes = 0
@@ -60,8 +51,15 @@ class MappedArray:
         """Number of bytes of all rows."""
         return sum(shard.nbytes for shard in self.shards)
 
+    def on(self, device: torch.device) -> Tensor:
+        """Return all rows that count, on a device."""
+        rows = torch.cat([torch.from_numpy(shard.copy()).to(device) for shard in self.shards])
+        return rows if self._chosen is None else rows[torch.from_numpy(self._chosen).to(device)]
+
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Return copies of rows, [len(index), *shape]."""
+        if self._chosen is not None:
+            index = self._chosen[index]
         if len(self.shards) == 1:
             gathered: NDArray[Any] = self.shards[0][index]
         else:
@@ -79,44 +77,62 @@ class MappedArray:
 
 
 class Split:
-    """The clips of one split, on disk or, if the device has room, on the device.
+    """The clips of one split that all modalities have, on disk or, if the device has room, on the device.
 
     Args:
-        folder: A prepared dataset.
+        folders: The prepared modalities.
         split: `train`, `val` or `test`.
-        modalities: Modalities of a batch.
         device: Device of the batches.
+        modalities: Modalities of a batch; None for all.
 
     Attributes:
+        clips: [n], int64, ascending, numbers of the clips, the same in all modalities of the dataset.
         labels: [n], int64; [n, num_classes], uint8, in tasks with several labels.
-        videos: [n], int64, number of the video from which a clip is cut; None if clips are not cut from videos.
+        videos: [n], int64, ascending, number of the video from which a clip is cut; None if clips are not cut from
+            videos.
+
+    Raises:
+        UserError: No clip has all modalities.
     """
 
-    def __init__(self, folder: Path, split: str, modalities: list[str], device: torch.device) -> None:
+    def __init__(
+        self, folders: Folders, split: str, device: torch.device, modalities: Collection[str] | None = None
+    ) -> None:
         self.device = device
         self._reads = True
-        self.labels: NDArray[Any] = np.load(folder / f"{split}_label.npy")
-        videos = folder / f"{split}_video.npy"
-        self.videos: NDArray[np.int64] | None = np.load(videos) if videos.exists() else None
-        described = read_description(folder)["modalities"]
+        numbers = {folder: numbers_of(folder, split) for folder in folders.values()}
+        self.clips: NDArray[np.int64] = reduce(np.intersect1d, numbers.values())
+        if len(self.clips) == 0:
+            raise UserError(f"{', '.join(map(str, numbers))}: no clip of {split} has all of {', '.join(folders)}")
+        places = {
+            folder: None if len(own) == len(self.clips) else np.searchsorted(own, self.clips)
+            for folder, own in numbers.items()
+        }
+        first = next(iter(folders.values()))
+        kept = slice(None) if places[first] is None else places[first]
+        self.labels: NDArray[Any] = np.load(first / f"{split}_label.npy")[kept]
+        videos = first / f"{split}_video.npy"
+        self.videos: NDArray[np.int64] | None = np.load(videos)[kept] if videos.exists() else None
+        folders = {name: folders[name] for name in modalities or folders}
+        described = read_description(folders)["modalities"]
         self._standardise = {
             name: [torch.tensor(described[name][what], device=device) for what in ("mean", "std")]
-            for name in modalities
+            for name in folders
             if "mean" in described[name]
         }
-        self._pictures = {name: described[name] for name in modalities if "pictures" in described[name]}
-        self._mapped = {name: MappedArray(files_of(folder, split, name)) for name in modalities}
+        self._pictures = {name: described[name] for name in folders if "pictures" in described[name]}
+        self._mapped = {
+            name: MappedArray(files_of(folder, split, name), places[folder]) for name, folder in folders.items()
+        }
         self._resident: dict[str, Tensor] | None = None
         num_bytes = sum(mapped.nbytes for mapped in self._mapped.values())
         if device.type == "cuda" and num_bytes < torch.cuda.mem_get_info(device)[0] // 4:
-            self._resident = {
-                name: torch.cat([torch.from_numpy(shard.copy()).to(device) for shard in mapped.shards])
-                for name, mapped in self._mapped.items()
-            }
+            self._resident = {name: mapped.on(device) for name, mapped in self._mapped.items()}
 
     def __len__(self) -> int:
         return len(self.labels)
 
+<<<<<<< HEAD
     @contextmanager
     def unread(self) -> Iterator[None]:
         """Leave batches without inputs meanwhile, for passing over them."""
@@ -125,6 +141,11 @@ class Split:
             yield
         finally:
             self._reads = True
+=======
+    def stored(self, modality: str, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the clips at these places as they are stored, [len(index), *shape]."""
+        return self._mapped[modality].rows(index)
+>>>>>>> prep
 
     def batch(
         self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None

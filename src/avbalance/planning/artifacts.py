@@ -18,7 +18,7 @@ from avbalance.errors import UserError
 from avbalance.planning import keys
 
 RESULTS = Path("results")
-FOLDERS = ("raw", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
+FOLDERS = ("raw", "selections", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
 """Folders in which each artifact is a folder with a manifest."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
@@ -113,7 +113,7 @@ class Plan:
     """Plan of all artifacts of a configuration, by path.
 
     Attributes:
-        prepared: {dataset: its packed data}.
+        prepared: {dataset: {modality: its packed data}}; one artifact for all if its reader gives arrays.
         targets: Stamps of the tables, figures, page and audits that were asked for.
         unrecorded: {path of raw data: a line for each list of checksums that they lack}.
         left_out: Names of the tables that wait for such lists.
@@ -121,7 +121,7 @@ class Plan:
 
     project: Project
     artifacts: dict[str, Artifact] = field(default_factory=dict)
-    prepared: dict[str, Artifact] = field(default_factory=dict)
+    prepared: dict[str, dict[str, Artifact]] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     unrecorded: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -208,6 +208,13 @@ class Plan:
         absent = self._absent_inputs(artifact)
         behind = {owner for other in set(absent.values()) for owner in self._absent_inputs(other).values()}
         return sorted(product for product, owner in absent.items() if owner not in behind)
+
+    def parts(self, artifact: Artifact) -> list[str]:
+        """Markers of the jobs that make the shards of absent prepared data, if there are several jobs."""
+        num_jobs = self.project.settings.prepare_jobs
+        if artifact.step != "media" or num_jobs == 1 or self.is_there(artifact):
+            return []
+        return [f"{RESULTS}/resume/parts/{artifact.name}/{part}" for part in range(num_jobs)]
 
     def _absent_inputs(self, artifact: Artifact) -> dict[str, Artifact]:
         """{product: its artifact} of the inputs that do not exist."""

@@ -1,6 +1,7 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 
+DATA = "data_"
+"""Prefix of the roles in which steps read the arrays of modalities."""
 
-def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
-    """Raw files of a dataset."""
+
+def raw_of(plan: Plan, dataset: str) -> Artifact:
+    """Raw files of a dataset, from the source that the scale names, or from the first."""
     project = plan.project
+    scaled = project.scale.datasets.get(dataset)
+    source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
     if isinstance(owner := project.datasets[dataset].sources, str):
         dataset = owner  # variants of a dataset share its raw files
     spec = sources_of(project.datasets, dataset)[source]
@@ -65,39 +71,67 @@ def read_checksums(path: Path) -> dict[str, str]:
     return entries
 
 
-def prepared_of(plan: Plan, dataset: str) -> Artifact:
-    """Clips of a dataset as arrays."""
-    if dataset not in plan.prepared:
-        project = plan.project
-        spec = project.datasets[dataset]
-        scaled = project.scale.datasets.get(dataset)
-        source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
-        reader = signature.resolve("data", spec.reader)
-        settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
-        inputs = {"raw": raw_of(plan, dataset, source).path}
-        places = [registry.place("data", name) for name in reader]
-        if spec.prepare is None:
-            plan.prepared[dataset] = plan.add(
-                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
-            )
-        else:
-            plan.prepared[dataset] = _media(plan, dataset, settings, inputs, places)
-    return plan.prepared[dataset]
+def data_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
+    """{`data_<modality>`: folder of its arrays}: what a step reads of a dataset."""
+    return {f"{DATA}{modality}": prepared_of(plan, dataset, modality).path for modality in modalities}
 
 
-def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], places: list[str]) -> Artifact:
-    """Arrays that a dataset's views make of its clips."""
+def prepared_of(plan: Plan, dataset: str, modality: str) -> Artifact:
+    """Clips of a dataset as arrays: of one modality or, where its reader gives arrays, of all together."""
+    prepared = plan.prepared.setdefault(dataset, {})
+    if modality not in prepared:
+        spec = plan.project.datasets[dataset]
+        prepared[modality] = _arrays(plan, dataset) if spec.prepare is None else _media(plan, dataset, modality)
+    return prepared[modality]
+
+
+def _reading(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Settings, inputs and code of a step that reads the raw files of a dataset."""
+    spec = plan.project.datasets[dataset]
+    reader = signature.resolve("data", spec.reader)
+    settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
+    inputs = {"raw": raw_of(plan, dataset).path}
+    return settings, inputs, [registry.place("data", name) for name in reader]
+
+
+def _arrays(plan: Plan, dataset: str) -> Artifact:
+    """Arrays that a dataset's reader gives."""
+    settings, inputs, places = _reading(plan, dataset)
+    return plan.add("prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places])
+
+
+def _selection(plan: Plan, dataset: str) -> Artifact:
+    """Clips that are used of a dataset of media, in all modalities."""
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
-    views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
-    places = ["avbalance.prepare.media:run", *places]
-    for kind, method in registry.methods_of(("view", view) for view in views.values()):
+    settings, inputs, places = _reading(plan, dataset)
+    views = [registry.parse(view)[0] for view in spec.prepare.views.values()]
+    media = sorted({signature.describe("view", view).attributes["medium"] for view in views})
+    chosen = ("val_fraction", "seed", "drop_duplicates", "max_dropped")
+    settings |= {"task": spec.task, "classes": spec.classes, "media": media}
+    settings |= {name: getattr(spec.prepare, name) for name in chosen}
+    return plan.add(
+        "selections", dataset, "select_clips", settings, inputs, ["avbalance.prepare.select_clips:run", *places]
+    )
+
+
+def _media(plan: Plan, dataset: str, modality: str) -> Artifact:
+    """Arrays that the view of a modality makes of the selected clips."""
+    spec = plan.project.datasets[dataset]
+    assert spec.prepare is not None
+    view = signature.resolve("view", spec.prepare.views[modality])
+    selection = _selection(plan, dataset)
+    inputs = {"raw": selection.inputs["raw"], "selection": selection.path}
+    places = ["avbalance.prepare.media:run"]
+    for kind, method in registry.methods_of([("view", view)]):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model).path
-    settings |= {"task": spec.task, "classes": spec.classes, "prepare": {**spec.prepare.model_dump(), "views": views}}
-    return plan.add("prep", dataset, "media", settings, inputs, places)
+    shared = ("clip_seconds", "windows", "max_seconds", "max_dropped")
+    settings = {"dataset": dataset, "task": spec.task, "num_classes": spec.num_classes, "classes": spec.classes}
+    settings |= {"modality": modality, "view": view, **{name: getattr(spec.prepare, name) for name in shared}}
+    return plan.add("prep", f"{dataset}_{modality}", "media", settings, inputs, places)
 
 
 def model_of(plan: Plan, name: str) -> Artifact:
@@ -105,11 +139,12 @@ def model_of(plan: Plan, name: str) -> Artifact:
     return _files(plan, "models", name, plan.project.models[name].files)
 
 
-def audit_of(plan: Plan, dataset: str) -> Artifact:
-    """Page that says how a dataset was prepared and what became of its clips."""
+def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) -> Artifact:
+    """Page that says how a dataset was prepared and what became of its clips, in some modalities or in all."""
     project, spec = plan.project, plan.project.datasets[dataset]
-    scale, data = project.settings.scale, prepared_of(plan, dataset)
-    raw = plan.artifacts[data.inputs["raw"]].settings
+    scale, shown = project.settings.scale, spec.modalities if modalities is None else list(modalities)
+    inputs = data_of(plan, dataset, shown)
+    raw = raw_of(plan, dataset).settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
         source = {"generator": raw["generator"]}
@@ -120,5 +155,18 @@ def audit_of(plan: Plan, dataset: str) -> Artifact:
         ]
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
-    settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])
+    parameters = _parameters(plan, dataset, shown)
+    settings = {"about": about, "parameters": parameters, "template": keys.data_hash(template)}
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, inputs, ["avbalance.prepare.audit:run"])
+
+
+def _parameters(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, Any]:
+    """Settings of a dataset's preparation, without its many names of classes."""
+    prepared = {modality: prepared_of(plan, dataset, modality) for modality in modalities}
+    merged: dict[str, Any] = {}
+    for artifact in prepared.values():
+        selection = artifact.inputs.get("selection")
+        merged |= {**(plan.artifacts[selection].settings if selection else {}), **artifact.settings}
+    views = {modality: artifact.settings["view"] for modality, artifact in prepared.items() if "view" in merged}
+    own = {name: value for name, value in merged.items() if name not in ("classes", "modality", "view")}
+    return {**own, "views": views} if views else own

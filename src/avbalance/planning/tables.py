@@ -16,7 +16,7 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import prepared_of
+from avbalance.planning.data import data_of, raw_of
 from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, probe_of, run_of, tuned_of
 from avbalance.results.columns.base import find_column, places_of
 
@@ -55,8 +55,9 @@ def table_of(plan: Plan, name: str) -> Artifact:
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
-            data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
-            inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
+            for row in project.rows[name].values():
+                read = data_of(plan, row.dataset, row.modalities)
+                inputs |= {f"{row.dataset}_{role}": path for role, path in read.items()}
         places = ["avbalance.results.figures:run", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
     return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
@@ -80,7 +81,7 @@ def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
     """Titles of the datasets from a generator on which rows are trained or probed, or that they start from."""
     datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
     datasets |= {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
-    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in sorted(datasets)}
+    raw = {name: raw_of(plan, name) for name in sorted(datasets)}
     return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
 
 

@@ -59,6 +59,7 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
         named = ((f"{part.split} {index}", label) for index, label in enumerate(labels))
         dataset_files.check_labels(named, settings["num_classes"], raw)
         np.save(folder / f"{part.split}_label.npy", part.labels)
+        np.save(folder / f"{part.split}_clip.npy", np.arange(len(labels), dtype=np.int64))
         for modality, chunks in part.chunks.items():
             path, shape = folder / f"{part.split}_{modality}.npy", tuple(arrays.modalities[modality]["shape"])
             with closing(ArrayWriter(path, shape, arrays.dtype)) as writer:

@@ -1,11 +1,11 @@
-"""Decode the clips of one shard and write its arrays: the task of one worker process."""
+"""Decode the clips of one shard and write its array: the task of one worker process."""
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from avbalance import registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.errors import UserError
+from avbalance.prepare.clip_lists import Stretch
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
@@ -25,18 +26,19 @@ from avbalance.registry import Spec
 
 CHUNK = 32
 """Number of windows held in memory at once; their sound is rendered in one batch."""
+ARRAY = "clips.npy"
+"""File of a shard's clips."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Clips that are prepared together, and the settings.
+    """Clips of which one modality is prepared together, and the settings.
 
     Attributes:
         folder: Folder of the finished shard; its name is a hash of everything that determines its content.
-        clips: Clips of one split, in order.
+        stretch: The clips.
         raw: The raw folder.
-        checksums: {file: sha256} of the clips' media.
-        views: {modality: resolved specification}.
+        view: Resolved specification of the modality's view.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
         num_windows: Number of windows that are cut from each clip.
@@ -44,10 +46,9 @@ class Shard:
     """
 
     folder: Path
-    clips: list[Clip]
+    stretch: Stretch
     raw: Path
-    checksums: dict[str, str]
-    views: dict[str, dict[str, dict[str, Any]]]
+    view: dict[str, dict[str, Any]]
     models: dict[str, Path]
     clip_seconds: float | None
     num_windows: int
@@ -55,12 +56,24 @@ class Shard:
     device: str
 
 
+def needed(clip: Clip, medium: str, clip_seconds: float | None) -> Clip:
+    """The clip with those of its files alone that decide on one modality.
+
+    Windows of sound lie on the clock of the pictures, so that both modalities show the same seconds. A sound that is a
+    file of its own and is used whole needs no clock.
+    """
+    if medium == "visual":
+        return replace(clip, audio=None)
+    is_whole = clip.audio != clip.visual and clip.start is None and clip_seconds is None
+    return replace(clip, visual=None if is_whole else clip.visual, landmarks=None)
+
+
 def make_shard(shard: Shard) -> dict[str, Any]:
     """Make a shard, or take the finished one of an earlier call; return its `shard.json`.
 
     Returns:
         {"clips": [{"clip", "start_seconds", "seconds", "num_frames", "repairs"}], "dropped": [{"clip", "why"}],
-        "files": {modality: sha256}, "sums": {audio modality: [count, sum, sum of squares]}}.
+        "files": {file: sha256}, "sums": [count, sum, sum of squares] of sound}.
 
     Raises:
         UserError: A raw file has other bytes than its manifest says.
@@ -76,11 +89,20 @@ def make_shard(shard: Shard) -> dict[str, Any]:
     unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
     unfinished.mkdir(parents=True)
     try:
-        content = _write(shard, unfinished)
-        shutil.rmtree(shard.folder, ignore_errors=True)
-        unfinished.rename(shard.folder)
+        return _install(shard, unfinished, _write(shard, unfinished))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _install(shard: Shard, unfinished: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Give a shard its name, unless another process was faster; a damaged one of this name is replaced."""
+    try:
+        unfinished.rename(shard.folder)
+    except OSError:
+        if (finished := _finished(shard)) is not None:
+            return finished
+        shutil.rmtree(shard.folder)
+        unfinished.rename(shard.folder)
     return content
 
 
@@ -88,23 +110,19 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
     """Return the `shard.json` of an earlier call, if the shard is complete."""
     try:
         content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text(encoding="utf-8"))
-        digests = {name: store.sha256(shard.folder / f"{name}.npy") for name in shard.views}
-        return content if content["files"] == digests else None
+        digests = {name: store.sha256(shard.folder / name) for name in content["files"]}
+        return content if digests and content["files"] == digests else None
     except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
         return None
 
 
-def load_views(specs: Mapping[str, Spec], models: Mapping[str, Path]) -> dict[str, VisualView | AudioView]:
-    """Return the view of each modality.
+def load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+    """Return a view.
 
     Args:
-        specs: {modality: specification of its view}.
+        spec: Its specification.
         models: {name of a file in `config/models/`: folder of its weights}.
     """
-    return {modality: _load_view(spec, models) for modality, spec in specs.items()}
-
-
-def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
     name, options = registry.parse(spec)
     if "detector" in options:
         weights = models.get(registry.find("detector", options["detector"]).model)
@@ -114,25 +132,20 @@ def _load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = load_views(shard.views, shard.models)
+    view = load_view(shard.view, shard.models)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
-    sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
-    with ExitStack() as stack:
-        files = {
-            name: stack.enter_context(closing(ArrayWriter(folder / f"{name}.npy", *_form(view))))
-            for name, view in views.items()
-        }
-        for chunk in _chunks(_windows(shard, views, dropped)):
-            for name, view in views.items():
-                if isinstance(view, VisualView):
-                    for window in chunk:
-                        files[name].append(window.arrays[name][None])
-                    continue
-                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk])).to(shard.device)
+    sums = np.zeros(3)
+    with closing(ArrayWriter(folder / ARRAY, *_form(view))) as file:
+        for chunk in _chunks(_windows(shard, view, dropped)):
+            if isinstance(view, VisualView):
+                for window in chunk:
+                    file.append(window.array[None])
+            else:
+                waves = torch.from_numpy(np.stack([window.array for window in chunk])).to(shard.device)
                 rendered = view.render(waves).cpu().numpy()
-                files[name].append(rendered)
-                sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
+                file.append(rendered)
+                sums += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
                 {
                     "clip": window.clip.name,
@@ -146,8 +159,8 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     content = {
         "clips": clips,
         "dropped": dropped,
-        "files": {name: store.sha256(folder / f"{name}.npy") for name in views},
-        "sums": {name: total.tolist() for name, total in sums.items()},
+        "files": {ARRAY: store.sha256(folder / ARRAY)},
+        "sums": sums.tolist(),
     }
     (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return content
@@ -169,13 +182,14 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
+def _windows(shard: Shard, view: VisualView | AudioView, dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
-    for clip in shard.clips:
+    for listed, checksums in shard.stretch.read():
+        clip = needed(listed, view.medium, shard.clip_seconds)
         for file in files_of(clip):
-            _check_bytes(shard.raw / file, shard.checksums[file])
+            _check_bytes(shard.raw / file, checksums[file])
         try:
-            windows = list(windows_of(clip, shard.raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, shard.raw, view, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue
