@@ -1,5 +1,6 @@
 """Clips on disk: raw arrays, or JPEG pictures for large datasets."""
 
+import math
 import mmap
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -83,6 +84,15 @@ class Stored:
             task()
         return out
 
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of all rows, as arrays."""
+        return int(self._ends[-1]) * math.prod(self.shape) * self.dtype.itemsize
+
+    def all(self) -> NDArray[Any]:
+        """Return all clips that count."""
+        return self.rows(np.arange(self._ends[-1] if self._chosen is None else len(self._chosen)))
+
 
 class MappedArray(Stored):
     """Memory-mapped arrays; reading them keeps little in memory, whatever their number."""
@@ -90,15 +100,6 @@ class MappedArray(Stored):
     def __init__(self, paths: list[Path], chosen: NDArray[np.int64] | None = None) -> None:
         super().__init__(paths, chosen)
         self.shape, self.dtype = self.shards[0].shape[1:], self.shards[0].dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Number of bytes of all rows."""
-        return sum(shard.nbytes for shard in self.shards)
-
-    def all(self) -> NDArray[Any]:
-        """Return all clips that count."""
-        return self.rows(np.arange(self._ends[-1] if self._chosen is None else len(self._chosen)))
 
     def tasks(self, index: NDArray[np.int64], out: NDArray[Any]) -> list[Callable[[], None]]:
         """Return one function."""
@@ -141,7 +142,7 @@ class JpegArray(Stored):
         pictures = np.stack(self._decode(shard, self.shards[shard][row]))
         out[...] = np.moveaxis(pictures, -1, 0).reshape(self.shape)
 
-    def _decode(self, shard: int, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    def _decode(self, shard: int, places: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Pictures of a clip, [height, width, channels]."""
         begin, end = int(places[0]), int(places[-1])
         content = np.frombuffer(self._blobs[shard], np.uint8, end - begin, begin)
