@@ -10,7 +10,7 @@ from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
-from avbalance.prepare.own_copy import OwnCopy, suffix_of
+from avbalance.planning.own_copy import OwnCopy, suffix_of
 
 
 def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:

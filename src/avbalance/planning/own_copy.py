@@ -9,6 +9,7 @@ A file of the dataset that the mirror lacks comes from its address if it stands 
 file of a list of checksums, or one that is given out on request, is then left out; its clips are reported.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -20,8 +21,10 @@ from typing import Any
 from avbalance import store
 from avbalance.configuration.schema import SourceFile
 from avbalance.data.lists import read_checksums
+from avbalance.data.members import parts_of, whole_of
 from avbalance.errors import UserError
 from avbalance.prepare import extracted
+from avbalance.prepare.archives import opened
 
 RECORDED = Path("results/recorded")
 CHANGED = "the mirror has changed since it was recorded: give the same command again"
@@ -56,7 +59,7 @@ class OwnCopy:
         """Note what the mirror holds of one entry."""
         place, names = file.path or "", self.archives if file.unpack else self.plain
         if file.list is None:
-            if (self.mirror / place).is_file() and file.contents is None:
+            if parts_of(self.mirror / place) and file.contents is None:
                 names.add(place)
             elif file.unpack and (unpacked := self._unpacked(place)):
                 self._walk(unpacked, names)
@@ -90,7 +93,7 @@ class OwnCopy:
             if path.is_dir():
                 self.frames[f"{name}{self.suffix}"] = path
             elif name not in known and path.name != extracted.FPS:
-                names.add(name)
+                names.add((whole_of(name) or name) if names is self.archives else name)
         for video in self.frames.values():
             names.discard(f"{video.relative_to(self.mirror).as_posix()}.wav")
 
@@ -137,7 +140,7 @@ class OwnCopy:
         current: dict[str, tuple[int, int]] = {}
         for name in (*self.plain, *self.archives):
             _check_name(name)
-            current[name] = _state_of([self.mirror / name])
+            current[name] = _state_of(parts_of(self.mirror / name))
         for name, folder in self.frames.items():
             _check_name(name)
             current[name] = _state_of([*folder.iterdir(), *_sound_of(folder), folder.parent / extracted.FPS])
@@ -152,7 +155,8 @@ class OwnCopy:
 
     def _digest(self, name: str) -> str:
         if name not in self.frames:
-            return store.sha256(self.mirror / name)
+            with opened(parts_of(self.mirror / name)) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         folder, target = self.frames[name], self.folder / "joined" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         sounds = _sound_of(folder)

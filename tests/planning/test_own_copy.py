@@ -1,3 +1,4 @@
+import hashlib
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,8 @@ from avbalance.data.lists import read_checksums
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.own_copy import OwnCopy, suffix_of
 from avbalance.prepare import download, extracted, media
-from avbalance.prepare.own_copy import OwnCopy, suffix_of
 from avbalance.results.captions import count_own
 
 URL = "https://example.org/{path}"
@@ -67,6 +68,17 @@ def test_the_contents_of_an_archive_may_lie_there_unpacked(folder: Path) -> None
     assert entries["archives"]["unpack"] is True
     checksums = read_checksums(folder / entries["archives"]["list"]["path"], entries["archives"]["list"]["sha256"])
     assert list(checksums) == ["video/dev/a.mp4"]
+
+
+def test_an_archive_in_parts_is_one_archive(folder: Path) -> None:
+    for path, content in (("video/all_partaa", b"fir"), ("video/all_partab", b"st")):
+        (folder / "mirror" / path).parent.mkdir(exist_ok=True)
+        (folder / "mirror" / path).write_bytes(content)
+    walked = SourceFile(path="video", list="none.sha256", request="ask", unpack=True)
+    for file, name in ((ON_REQUEST, "video/all.zip"), (walked, "video/all")):
+        (entry,) = copy_of(folder, file).record()
+        checksums = read_checksums(folder / entry["list"]["path"], entry["list"]["sha256"])
+        assert checksums == {name: hashlib.sha256(b"first").hexdigest()}
 
 
 def test_a_mirror_without_any_of_the_files_has_no_copy(folder: Path) -> None:
