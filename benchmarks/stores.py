@@ -33,7 +33,6 @@ from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip
 from avbalance.data.grid import GRID
 from avbalance.data.packed import Batches, Split
-from avbalance.data.prepared import open_folders
 from avbalance.data.stored import JpegWriter
 from avbalance.prepare.views.frames import Frames
 from avbalance.prepare.windows import windows_of
@@ -80,7 +79,7 @@ def write(folder: Path, clips: list[Clip], arrays: NDArray[np.uint8], view: Fram
 def start(folder: Path) -> float:
     """Seconds from nothing to the first batch."""
     begin = time.perf_counter()
-    open_folders({"visual": folder})
+    store.open_artifacts({"visual": folder}.values())
     split = Split({"visual": folder}, "train", CPU)
     next(iter(Batches(split, BATCH_SIZE, (0, 0))))
     return time.perf_counter() - begin

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from avbalance import metrics
 from avbalance.data.packed import Split
+from avbalance.data.trials import read_trials
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
-from avbalance.evaluate import classify, mean_loss, predict, read_trials, score_trials
+from avbalance.evaluate import classify, mean_loss, predict, score_trials
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch

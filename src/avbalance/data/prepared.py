@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance import store
-
 Folders = Mapping[str, Path]
 """{modality: the prepared folder that holds it}."""
 
@@ -17,16 +15,6 @@ Folders = Mapping[str, Path]
 def folders_of(inputs: Mapping[str, str], prefix: str = "data_") -> dict[str, Path]:
     """Return {modality: folder} of a step's inputs `data_<modality>`."""
     return {role.removeprefix(prefix): Path(path) for role, path in inputs.items() if role.startswith(prefix)}
-
-
-def open_folders(folders: Folders) -> None:
-    """Verify prepared folders.
-
-    Raises:
-        UserError: One is absent or damaged.
-    """
-    for folder in dict.fromkeys(folders.values()):
-        store.open_artifact(folder)
 
 
 def read_description(folders: Folders) -> dict[str, Any]:

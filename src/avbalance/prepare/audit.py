@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from avbalance import cli, stamps, store
 from avbalance.data.packed import Split
 from avbalance.data.prepared import Folders, folders_of, numbers_of, read_description
-from avbalance.evaluate import read_trials
+from avbalance.data.trials import read_trials
 from avbalance.prepare import audit_pictures
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
