@@ -83,11 +83,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     shown = [table for name, table in tables.items() if name not in plan.left_out]
     behind = plan.behind(shown)
     plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}
-    used = {
-        name: [modality for modality, artifact in prepared.items() if artifact in behind]
+    plan.prepared = {
+        name: used
         for name, prepared in plan.prepared.items()
+        if (used := {modality: artifact for modality, artifact in prepared.items() if artifact in behind})
     }
-    audits = [audit_of(plan, name, used[name]) for name in sorted(used) if used[name]]
+    audits = [audit_of(plan, name, plan.prepared[name]) for name in sorted(plan.prepared)]
     return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
 
 
