@@ -64,7 +64,7 @@ def test_the_views_of_every_dataset_can_be_made(scale: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["avmnist", "avmnist_spectrogram", "mnist"])
 def test_declared_shapes_are_those_of_the_arrays(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avbalance.data.packed import read_description
+    from avbalance.data.prepared import folders_of, read_description
     from avbalance.prepare import download, pack
 
     project = read_project(ROOT, {"scale": "miniature"})
@@ -73,7 +73,7 @@ def test_declared_shapes_are_those_of_the_arrays(dataset: str, tmp_path: Path, m
     by_step = {artifact.step: artifact for artifact in made.artifacts.values()}
     download.download(by_step["download"].recipe, Path(by_step["download"].path))
     pack.pack(by_step["pack"].recipe, Path(by_step["pack"].path))
-    modalities = read_description(Path(by_step["pack"].path))["modalities"]
+    modalities = read_description(folders_of(by_step["audit"].inputs))["modalities"]
     assert {name: entry["shape"] for name, entry in modalities.items()} == project.datasets[dataset].shapes
 
 
