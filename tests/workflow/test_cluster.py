@@ -64,6 +64,6 @@ def test_a_table_survives_the_death_of_a_job_and_of_a_node_and_has_the_numbers_o
 
     files = [file.relative_to(built.path) for file in (built.path / "results").glob("[rp]*/*/*.npz")]
     files += [file.relative_to(built.path) for file in (built.path / "results" / "tables" / "small").glob("*.csv")]
-    assert len(files) == 4 + 2 + 1
+    assert len(files) == 4 * 2 + 2 + 1  # of runs predictions and norms of weights, of probes predictions; a table
     for file in files:
         assert (copy.path / file).read_bytes() == (built.path / file).read_bytes(), file
