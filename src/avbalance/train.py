@@ -22,7 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avbalance import cli, registry, store, tune
 from avbalance.balancers.base import Balancer
-from avbalance.data.packed import Batches, Split, read_description
+from avbalance.data.packed import Batches, Split
+from avbalance.data.prepared import folders_of, open_folders, read_description
 from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
 from avbalance.errors import NotFiniteError
@@ -147,12 +148,12 @@ def train_recipe(
     Raises:
         NotFiniteError: A loss, a weight or a prediction is not finite.
     """
-    settings, data = recipe["settings"], Path(recipe["inputs"]["data"])
+    settings, folders = recipe["settings"], folders_of(recipe["inputs"])
     training = settings["training"]
-    store.open_artifact(data)
-    description = read_description(data)
-    trials = read_trials(data / "trials.csv") if description.get("task") == "verification" else {}
-    splits = {name: Split(data, name, list(settings["encoder"]), device) for name in ("train", "val", "test")}
+    open_folders(folders)
+    description = read_description(folders)
+    splits = {name: Split(folders, name, device) for name in ("train", "val", "test")}
+    trials = read_trials(folders, splits["test"]) if description.get("task") == "verification" else {}
     balancer = build_balancer(settings, description, device)
     balancer.expect(len(splits["train"]))
     hand_over(balancer, recipe["inputs"], description, device)

@@ -30,7 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 def test_a_table_survives_the_death_of_a_job_and_of_a_node_and_has_the_numbers_of_this_machine(
     cluster: Slurm, copy: Checkout, built: Checkout
 ) -> None:
-    """A minute and a half, for every job of a cluster starts Snakemake twice."""
+    """Minutes, for every job of a cluster starts Snakemake twice, and a dead node is waited for."""
     for folder in FOLDERS:
         shutil.rmtree(copy.path / "results" / folder)
     command = ["snakemake", "--profile", "workflow/profiles/slurm", "--config", "scale=small"]

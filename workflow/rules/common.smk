@@ -87,6 +87,11 @@ def threads_to_prepare(wildcards):
     return 16 if on_cluster() else workflow.cores
 
 
+def parts(wildcards):
+    """Markers of the jobs that make the shards of an absent artifact."""
+    return plan.parts(prepared(wildcards))
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
@@ -97,6 +102,7 @@ def shown():
 wildcard_constraints:
     name="[^/]+",
     key="[0-9a-f]{12}",
+    part="[0-9]+",
     scale="[^/]+",
 
 
