@@ -102,7 +102,7 @@ def forward_operations(settings: Mapping[str, Any], shapes: Mapping[str, tuple[i
         shapes: {modality: shape of a clip}.
     """
     wanted = {name: settings[name] for name in ("encoder", "fusion", "head")}
-    return _count(json.dumps(wanted), json.dumps(shapes), num_classes)
+    return _count(json.dumps(wanted, allow_nan=False), json.dumps(shapes, allow_nan=False), num_classes)
 
 
 @cache
