@@ -109,7 +109,7 @@ def publish(
     provenance = Provenance()
     with naming(out), owners.filling(out) as unfinished:
         yield unfinished
-        files = {}
+        files: dict[str, dict[str, Any]] = {}
         found = (str(path.relative_to(unfinished)) for path in unfinished.rglob("*") if path.is_file())
         for name in sorted(found if lists_all else known or ()):
             path = unfinished / name
