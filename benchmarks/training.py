@@ -84,6 +84,7 @@ def write(folder: Path, encoders: dict[str, tuple[Spec, tuple[int, ...]]], num_c
         scale = {"mean": [128.0] * shape[0], "std": [50.0] * shape[0]} if pixels else {}
         modalities[name] = {"shape": list(shape), **scale}
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
+    np.save(folder / "train_clip.npy", np.arange(num_clips))
     description = {"num_classes": NUM_CLASSES, "modalities": modalities}
     (folder / "dataset.json").write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
 
@@ -117,7 +118,7 @@ def serve(pipe: Connection, name: str, way: str, folder: Path) -> None:
     encoders, batch_size = MODELS[name]
     if "kept" in WAYS[way]:
         keep_memory()
-    split = Split(folder, "train", list(encoders), CPU)
+    split = Split(dict.fromkeys(encoders, folder), "train", CPU)
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint", "seed": 0}
     settings = {"encoder": {modality: encoder for modality, (encoder, _) in encoders.items()}, **methods}
     description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))

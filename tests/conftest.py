@@ -84,6 +84,7 @@ def prepared(tmp_path: Path) -> Path:
         for split, size in sizes.items():
             labels = np.arange(size) % 3
             np.save(out / f"{split}_label.npy", labels)
+            np.save(out / f"{split}_clip.npy", np.arange(size))
             for modality, pattern in patterns.items():
                 clips = pattern[labels] + 1.5 * rng.normal(size=(size, *pattern.shape[1:]))
                 np.save(out / f"{split}_{modality}.npy", clips.astype(np.float16))
@@ -113,7 +114,7 @@ def recipe(prepared: Path) -> Callable[..., dict[str, Any]]:
             "step": "train",
             "name": "run-0",
             "settings": {**settings, **changes},
-            "inputs": {"data": str(prepared)},
+            "inputs": {f"data_{modality}": str(prepared) for modality in {**settings, **changes}["encoder"]},
         }
 
     return make

@@ -16,7 +16,8 @@ import torch
 
 from avbalance import cli, store
 from avbalance.balancers.blending import Losses, blend_weights, ogr
-from avbalance.data.packed import Batches, Split, read_description
+from avbalance.data.packed import Batches, Split
+from avbalance.data.prepared import Folders, folders_of, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.evaluate import mean_loss
@@ -24,12 +25,12 @@ from avbalance.train import build_balancer
 from avbalance.training.pretrained import load_pretrained
 
 
-def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.device) -> Losses:
+def losses_of(run: Path, data: Folders, inputs: Mapping[str, str], device: torch.device) -> Losses:
     """Return the losses of a run at its start, which is built again, and after its last epoch, which it has recorded.
 
     Args:
         run: Folder of the run.
-        data: Folder of the prepared dataset.
+        data: The prepared modalities.
         inputs: Inputs of the run that start with `pretrained_`.
         device: Device of the model.
 
@@ -43,7 +44,7 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
     end = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     losses = {}
     for name in ("train", "val"):
-        split = Split(data, name, list(settings["encoder"]), device)
+        split = Split({modality: data[modality] for modality in settings["encoder"]}, name, device)
         start = mean_loss(model, Batches(split, batch_size), precision)
         if not isfinite(start):
             raise UserError(
@@ -57,8 +58,8 @@ def losses_of(run: Path, data: Path, inputs: Mapping[str, str], device: torch.de
 def run(recipe: dict[str, Any], out: Path, device: str = "auto", threads: int = 1, resume: Path = store.RESUME) -> None:
     """Publish `blend.json` with the blend weights; parameters are those of `cli.OPTIONS`."""
     torch.set_num_threads(threads)
-    inputs, data = recipe["inputs"], Path(recipe["inputs"]["data"])
-    store.open_artifact(data)
+    inputs, data = recipe["inputs"], folders_of(recipe["inputs"])
+    store.open_artifacts(data.values())
     heads = [role.removeprefix("run_") for role in inputs if role.startswith("run_") and "_pretrained_" not in role]
     with take_device(device, resume) as place, store.publish(out, recipe) as folder:
         losses = {}

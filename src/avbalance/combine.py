@@ -141,7 +141,7 @@ class Ensemble:
             labels, logits = self.first[f"{split}_label"], self.logits(split, self.members)
             measured = metrics.split_metrics(logits, labels, videos if split == "test" else None)
             values |= {f"{split}_{name}": value for name, value in measured.items()}
-            predictions[f"{split}_label"] = labels
+            predictions[f"{split}_clip"], predictions[f"{split}_label"] = self.first[f"{split}_clip"], labels
             predictions[f"{split}_logits"] = metrics.to_float16(logits) if split == "train" else logits
         for size in range(1, len(self.members)) if self.options["members"] == "alone" else ():
             for names in combinations(self.members, size):
@@ -177,7 +177,7 @@ def num_passes(run: Run) -> float:
 
 def run(recipe: dict[str, Any], out: Path) -> None:
     """Publish an ensemble in the form of a run without epochs; parameters are those of `cli.OPTIONS`."""
-    members, settings = open_members(Runs(), recipe["inputs"]), recipe["settings"]
+    members, settings = open_members(Runs(recipe["inputs"].values()), recipe["inputs"]), recipe["settings"]
     with store.publish(out, recipe) as folder:
         ensemble = Ensemble({name: each.predictions for name, each in members.items()}, settings["combine"])
         predictions, values = ensemble.predict()

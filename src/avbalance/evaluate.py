@@ -1,8 +1,6 @@
 """Predictions of a model for every clip, and their metrics for the task of the dataset."""
 
-import csv
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,6 @@ from numpy.typing import NDArray
 
 from avbalance import metrics
 from avbalance.data.packed import Batches, Split
-from avbalance.errors import UserError
 from avbalance.model import Model
 from avbalance.types import Batch
 
@@ -54,21 +51,6 @@ def predict(
     return {name: np.concatenate(of_batches) for name, of_batches in parts.items()}
 
 
-def read_trials(file: Path) -> dict[str, NDArray[np.int64]]:
-    """Read {list of trials: [trials, 3]}: the places of two clips in test, and 1 if they show one person, else 0.
-
-    Raises:
-        UserError: The file holds no trial.
-    """
-    trials: dict[str, list[list[int]]] = {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for line in csv.DictReader(lines):
-            trials.setdefault(line["list"], []).append([int(line[key]) for key in ("enrol", "test", "is_target")])
-    if not trials:
-        raise UserError(f"{file}: holds no trial; the dataset's reader must give lists of trials")
-    return {name: np.array(pairs) for name, pairs in trials.items()}
-
-
 def mean_loss(model: Model, batches: Iterable[Batch], precision: torch.dtype) -> float:
     """Return the mean of `metrics.clip_losses` over all clips; arguments as for `predict`. No logits are kept."""
     losses = [
@@ -88,8 +70,8 @@ def classify(
 
     Returns:
         "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
-        "<split>_label" and, if clips are windows of videos, "test_video"; and "<split>_<metric>" for each metric of
-        `metrics.split_metrics`.
+        "<split>_clip", "<split>_label" and, if clips are windows of videos, "test_video"; and "<split>_<metric>" for
+        each metric of `metrics.split_metrics`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     values: dict[str, float] = {}
@@ -101,7 +83,7 @@ def classify(
             wanted.append("angle")
         arrays = predict(model, Batches(split, batch_size), precision, wanted)
         values |= _prefixed(f"{name}_", metrics.split_metrics(arrays["logits"], split.labels, split.videos))
-        predictions[f"{name}_label"] = split.labels
+        predictions[f"{name}_clip"], predictions[f"{name}_label"] = split.clips, split.labels
         if name == "train":
             predictions["train_logits"] = metrics.to_float16(arrays["logits"])
             continue
@@ -126,7 +108,7 @@ def score_trials(
     are stored, and the training split is left out.
 
     Returns:
-        "test_embedding", "test_label" and "trials_<list>"; and "val_<metric>" for each metric of
+        "test_embedding", "test_clip", "test_label" and "trials_<list>"; and "val_<metric>" for each metric of
         `metrics.split_metrics`, "test_eer_<list>" and "test_min_dcf_<list>".
     """
     val, test = splits["val"], splits["test"]
@@ -134,7 +116,8 @@ def score_trials(
     values = _prefixed("val_", metrics.split_metrics(logits, val.labels, val.videos))
     embedding = predict(model, Batches(test, batch_size), precision, ("embedding",))["embedding"]
     values |= _prefixed("test_", _trial_metrics(embedding, trials))
-    return {"test_embedding": embedding, "test_label": test.labels, **_prefixed("trials_", trials)}, values
+    clips = {"test_clip": test.clips, "test_label": test.labels}
+    return {"test_embedding": embedding, **clips, **_prefixed("trials_", trials)}, values
 
 
 def _trial_metrics(embedding: NDArray[np.floating], trials: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """From the configuration to the recipes of all artifacts; needs no data on disk and no torch.
 
-raw -> prep -> runs + weights -> combined, blends, tuned, probes -> tables, figures -> page
+raw -> selections -> prep -> runs + weights -> combined, blends, tuned, probes -> tables, figures -> page
 """
 
 import argparse
@@ -83,8 +83,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     shown = [table for name, table in tables.items() if name not in plan.left_out]
     behind = plan.behind(shown)
     plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}
-    plan.prepared = {name: artifact for name, artifact in plan.prepared.items() if artifact in behind}
-    audits = [audit_of(plan, name) for name in sorted(plan.prepared)]
+    plan.prepared = {
+        name: used
+        for name, prepared in plan.prepared.items()
+        if (used := {modality: artifact for modality, artifact in prepared.items() if artifact in behind})
+    }
+    audits = [audit_of(plan, name, plan.prepared[name]) for name in sorted(plan.prepared)]
     return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
 
 

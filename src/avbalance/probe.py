@@ -10,7 +10,7 @@ search begins with the strongest penalty and ends when that loss rises. If a cli
 its own logistic regression against the rest, and CE is the sum of their binary cross-entropies. Verification has no
 probes, because its test clips do not belong to the classes.
 
-Without settings each modality's encoder has one probe, on the mean of its output over positions. With settings the
+Without layers in the settings each modality's encoder has one probe, on the mean of its output over positions. Else the
 chosen layers of one encoder have a probe each, at every chosen snapshot of training.
 """
 
@@ -27,7 +27,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from avbalance import cli, metrics, store
-from avbalance.data.packed import Split, read_description
+from avbalance.data.packed import Split
+from avbalance.data.prepared import folders_of, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
@@ -48,8 +49,8 @@ class ProbeResult:
     """Results of the probes of one run.
 
     Attributes:
-        predictions: "test_label", "test_video" if clips are windows of videos, "test_probe_<entry>" and, for layers,
-            "test_loss_<entry>"; an entry is a modality or the name of a layer's probe (`names.entry_of`).
+        predictions: "test_clip", "test_label", "test_video" if clips are windows of videos, "test_probe_<entry>" and,
+            for layers, "test_loss_<entry>"; an entry is a modality or the name of a layer's probe (`names.entry_of`).
         values: {modality: metrics}, or {layer: {snapshot: metrics}}.
     """
 
@@ -58,7 +59,7 @@ class ProbeResult:
 
     def add(self, entry: str, probe: Probe, test: Split) -> None:
         """Keep the predictions of a probe for the test split."""
-        self.predictions["test_label"] = test.labels
+        self.predictions["test_clip"], self.predictions["test_label"] = test.clips, test.labels
         if test.videos is not None:
             self.predictions["test_video"] = test.videos
         self.predictions[f"test_probe_{entry}"] = metrics.ranks_or_logits(probe.logits["test"], test.labels)
@@ -75,23 +76,23 @@ class ProbeRun:
     """
 
     def __init__(self, recipe: dict[str, Any], device: torch.device, scratch: Path, max_bytes: int) -> None:
-        self.weights, self.data = Path(recipe["inputs"]["weights"]), Path(recipe["inputs"]["data"])
+        self.weights, self.data = Path(recipe["inputs"]["weights"]), folders_of(recipe["inputs"])
         self.settings, self.device = recipe["settings"], device
         self.scratch, self.max_bytes = scratch, max_bytes
         self.trained = store.open_artifact(self.weights)["recipe"]["settings"]
-        store.open_artifact(self.data)
+        store.open_artifacts(self.data.values())
         self.description = read_description(self.data)
-        self.trained_on = read_description(Path(recipe["inputs"].get("trained_on", self.data)))
+        self.trained_on = read_description(folders_of(recipe["inputs"], "trained_on_") or self.data)
 
     def solve(self) -> ProbeResult:
-        """Solve the probes of the outputs or, with settings, those of layers.
+        """Solve the probes of the outputs or, if the settings have layers, those of layers.
 
         Raises:
             UserError: The clips differ in shape from those of training, a layer does not exist, or memory or disk are
                 too small.
         """
         model = build_model(self.trained, self.trained_on).to(self.device)
-        return self._probe_layers(model) if self.settings else self._probe_outputs(model)
+        return self._probe_layers(model) if "layers" in self.settings else self._probe_outputs(model)
 
     def _probe_outputs(self, model: Model) -> ProbeResult:
         result = ProbeResult()
@@ -137,7 +138,7 @@ class ProbeRun:
         model.load_state_dict(load_file(self.weights / file))
 
     def _splits(self, modality: str) -> Splits:
-        return {name: Split(self.data, name, [modality], self.device) for name in ("train", "val", "test")}
+        return {name: Split(self.data, name, self.device, [modality]) for name in ("train", "val", "test")}
 
     def _extraction(
         self, encoder: nn.Module, modality: str, splits: Splits, layers: list[str], reduction: Spec

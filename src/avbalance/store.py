@@ -7,7 +7,7 @@ complete. Opening an artifact checks its files.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -163,6 +163,12 @@ def open_artifact(path: Path, read_again: bool = False) -> dict[str, Any]:
         if not _has_digest(path / name, entry["sha256"], read_again):
             raise _damaged(path / name, "has other bytes than its manifest says")
     return content
+
+
+def open_artifacts(paths: Iterable[Path]) -> None:
+    """Check artifacts, each once, as `open_artifact` does."""
+    for path in dict.fromkeys(paths):
+        open_artifact(path)
 
 
 def _has_digest(file: Path, wanted: str, read_again: bool) -> bool:

@@ -33,7 +33,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 """Variables of the server: a fork keeps one thread and loses all others."""
 STEPS = (
     *("train", "tune", "combine", "blend", "probe"),
-    *(f"prepare.{step}" for step in ("download", "pack", "media", "audit")),
+    *(f"prepare.{step}" for step in ("download", "select_clips", "make_shards", "pack", "media", "audit")),
     *(f"results.{step}" for step in ("tables", "figures", "page")),
 )
 """Steps of the workflow, which its rules run."""

@@ -87,6 +87,11 @@ def threads_to_prepare(wildcards):
     return 16 if on_cluster() else workflow.cores
 
 
+def parts(wildcards):
+    """Markers of the jobs that make the shards of an absent artifact."""
+    return plan.parts(prepared(wildcards))
+
+
 def shown():
     """Files for `snakemake --report`; their names are fixed, so they cannot be outputs of rules."""
     for file, kind, slug in plan.reported():
@@ -97,6 +102,7 @@ def shown():
 wildcard_constraints:
     name="[^/]+",
     key="[0-9a-f]{12}",
+    part="[0-9]+",
     scale="[^/]+",
 
 
@@ -108,7 +114,7 @@ onstart:
         plan.write_recipes()
         pace.begin(Path(), workflow.nodes if on_cluster() else workflow.cores, on_cluster())
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if not on_cluster() and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+        if not (on_cluster() or in_container) and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
             warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")

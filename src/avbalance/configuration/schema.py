@@ -304,6 +304,7 @@ class Settings(Strict):
     device: str
     gpus: Literal["auto"] | Whole = "auto"
     mirror: str | None = None
+    prepare_jobs: Count = 1
     copies: Literal["official", "own"] = Field(default="official", alias="copy")
 
     @field_validator("device")

@@ -21,7 +21,7 @@ from avbalance.planning import keys
 from avbalance.planning.missing import Missing
 
 RESULTS = Path("results")
-FOLDERS = ("raw", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
+FOLDERS = ("raw", "selections", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
 """Folders in which each artifact is a folder with a manifest."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
@@ -116,7 +116,7 @@ class Plan:
     """Plan of all artifacts of a configuration, by path.
 
     Attributes:
-        prepared: {dataset: its packed data}.
+        prepared: {dataset: {modality: its packed data}}; one artifact for all if its reader gives arrays.
         targets: Stamps of the tables, figures, page and audits that were asked for.
         missing: {path of raw data: the files of theirs that have to be recorded or brought first}.
         left_out: Names of the tables that cannot be planned without such files.
@@ -125,7 +125,7 @@ class Plan:
 
     project: Project
     artifacts: dict[str, Artifact] = field(default_factory=dict)
-    prepared: dict[str, Artifact] = field(default_factory=dict)
+    prepared: dict[str, dict[str, Artifact]] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     missing: dict[str, Missing] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -164,8 +164,8 @@ class Plan:
     @staticmethod
     def uses_gpu(artifact: "Artifact | SimpleNamespace") -> bool:
         """True if the preparation of data computes on a GPU where there is one: a detector of its views does."""
-        views = artifact.settings.get("prepare", {}).get("views", {}).values()
-        methods = registry.methods_of(("view", view) for view in views)
+        view = artifact.settings.get("view", {})
+        methods = registry.methods_of([("view", view)])
         return any(signature.describe(kind, name).attributes.get("uses_gpu") for kind, name in methods)
 
     @property
@@ -227,6 +227,13 @@ class Plan:
         absent = self._absent_inputs(artifact)
         behind = {owner for other in set(absent.values()) for owner in self._absent_inputs(other).values()}
         return sorted(product for product, owner in absent.items() if owner not in behind)
+
+    def parts(self, artifact: Artifact) -> list[str]:
+        """Markers of the jobs that make the shards of absent prepared data, if there are several jobs."""
+        num_jobs = self.project.settings.prepare_jobs
+        if artifact.step != "media" or num_jobs == 1 or self.is_there(artifact):
+            return []
+        return [f"{RESULTS}/resume/parts/{artifact.name}/{part}" for part in range(num_jobs)]
 
     def _absent_inputs(self, artifact: Artifact) -> dict[str, Artifact]:
         """{product: its artifact} of the inputs that do not exist."""

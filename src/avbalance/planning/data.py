@@ -1,5 +1,6 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
 from avbalance.planning.own_copy import OwnCopy, suffix_of
 
+DATA = "data_"
+"""Prefix of the roles in which steps read the arrays of modalities."""
 
-def raw_of(plan: Plan, dataset: str, source: str) -> Artifact:
-    """Raw files of a dataset."""
+
+def raw_of(plan: Plan, dataset: str) -> Artifact:
+    """Raw files of a dataset, from the source that the scale names, or from the first."""
     project = plan.project
+    scaled = project.scale.datasets.get(dataset)
+    source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
     if isinstance(owner := project.datasets[dataset].sources, str):
         dataset = owner  # variants of a dataset share its raw files
     spec = sources_of(project.datasets, dataset)[source]
@@ -56,46 +62,80 @@ def _files(
 
 def is_own(plan: Plan, dataset: str) -> bool:
     """True if a dataset's raw files are the user's own copy."""
-    return plan.artifacts[prepared_of(plan, dataset).inputs["raw"]].settings.get("copy") == "own"
+    return raw_of(plan, dataset).settings.get("copy") == "own"
 
 
-def prepared_of(plan: Plan, dataset: str) -> Artifact:
-    """Clips of a dataset as arrays."""
-    if dataset not in plan.prepared:
-        project = plan.project
-        spec = project.datasets[dataset]
-        scaled = project.scale.datasets.get(dataset)
-        source = scaled.source if scaled else next(iter(sources_of(project.datasets, dataset)))
-        reader = signature.resolve("data", spec.reader)
-        settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
-        inputs = {"raw": raw_of(plan, dataset, source).path}
-        places = [registry.place("data", name) for name in reader]
-        if spec.prepare is None:
-            settings |= {"task": spec.task, "classes": spec.classes}
-            plan.prepared[dataset] = plan.add(
-                "prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places]
-            )
-        else:
-            plan.prepared[dataset] = _media(plan, dataset, settings, inputs, places)
-    return plan.prepared[dataset]
+def data_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
+    """{`data_<modality>`: folder of its arrays}: what a step reads of a dataset."""
+    return {f"{DATA}{modality}": prepared_of(plan, dataset, modality).path for modality in modalities}
 
 
-def _media(plan: Plan, dataset: str, settings: dict[str, Any], inputs: dict[str, str], places: list[str]) -> Artifact:
-    """Arrays that a dataset's views make of its clips."""
+def prepared_of(plan: Plan, dataset: str, modality: str) -> Artifact:
+    """Clips of a dataset as arrays: of one modality or, where its reader gives arrays, of all together."""
+    prepared = plan.prepared.setdefault(dataset, {})
+    if modality not in prepared:
+        spec = plan.project.datasets[dataset]
+        prepared[modality] = _arrays(plan, dataset) if spec.prepare is None else _media(plan, dataset, modality)
+    return prepared[modality]
+
+
+def _reading(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Settings, inputs and code of a step that reads the raw files of a dataset."""
+    spec = plan.project.datasets[dataset]
+    reader = signature.resolve("data", spec.reader)
+    settings: dict[str, Any] = {"dataset": dataset, "num_classes": spec.num_classes, "reader": reader}
+    inputs = {"raw": raw_of(plan, dataset).path}
+    return settings, inputs, [registry.place("data", name) for name in reader]
+
+
+def _arrays(plan: Plan, dataset: str) -> Artifact:
+    """Arrays that a dataset's reader gives."""
+    settings, inputs, places = _reading(plan, dataset)
+    spec = plan.project.datasets[dataset]
+    settings |= {"task": spec.task, "classes": spec.classes}
+    return plan.add("prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places])
+
+
+def _selection(plan: Plan, dataset: str) -> Artifact:
+    """Clips that are used of a dataset of media, in all modalities."""
     spec = plan.project.datasets[dataset]
     assert spec.prepare is not None
-    views = {modality: signature.resolve("view", view) for modality, view in spec.prepare.views.items()}
-    places = ["avbalance.prepare.media:run", *places]
-    for kind, method in registry.methods_of(("view", view) for view in views.values()):
+    settings, inputs, places = _reading(plan, dataset)
+    views = [registry.parse(view)[0] for view in spec.prepare.views.values()]
+    media = sorted({signature.describe("view", view).attributes["medium"] for view in views})
+    chosen = ("val_fraction", "seed", "drop_duplicates")
+    settings |= {"task": spec.task, "classes": spec.classes, "media": media, "max_dropped": _max_dropped(plan, dataset)}
+    settings |= {name: getattr(spec.prepare, name) for name in chosen}
+    return plan.add(
+        "selections", dataset, "select_clips", settings, inputs, ["avbalance.prepare.select_clips:run", *places]
+    )
+
+
+def _media(plan: Plan, dataset: str, modality: str) -> Artifact:
+    """Arrays that the view of a modality makes of the selected clips."""
+    spec = plan.project.datasets[dataset]
+    assert spec.prepare is not None
+    view = signature.resolve("view", spec.prepare.views[modality])
+    selection = _selection(plan, dataset)
+    inputs = {"raw": selection.inputs["raw"], "selection": selection.path}
+    places = ["avbalance.prepare.media:run"]
+    for kind, method in registry.methods_of([("view", view)]):
         places.append(registry.place(kind, method))
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model).path
-    prepare = {**spec.prepare.model_dump(), "views": views}
-    if plan.artifacts[inputs["raw"]].settings.get("copy") == "own":
-        prepare["max_dropped"] = 1.0  # most of a small part is absent
-    settings |= {"task": spec.task, "classes": spec.classes, "prepare": prepare}
-    return plan.add("prep", dataset, "media", settings, inputs, places)
+    shared = {name: getattr(spec.prepare, name) for name in ("clip_seconds", "windows", "max_seconds")}
+    shared["max_dropped"] = _max_dropped(plan, dataset)
+    settings = {"dataset": dataset, "task": spec.task, "num_classes": spec.num_classes, "classes": spec.classes}
+    settings |= {"modality": modality, "view": view, **shared}
+    return plan.add("prep", f"{dataset}_{modality}", "media", settings, inputs, places)
+
+
+def _max_dropped(plan: Plan, dataset: str) -> float:
+    """Share of the clips that may be dropped: of an own copy all, because most of a small part is absent."""
+    preparation = plan.project.datasets[dataset].prepare
+    assert preparation is not None
+    return 1.0 if is_own(plan, dataset) else preparation.max_dropped
 
 
 def model_of(plan: Plan, name: str) -> Artifact:
@@ -104,23 +144,25 @@ def model_of(plan: Plan, name: str) -> Artifact:
     return _files(plan, "models", name, model.files, model, model.gigabytes)
 
 
-def _faces_of(plan: Plan, dataset: str) -> dict[str, str]:
+def _faces_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
     """{modality: the detector of its faces, with the title of its network if it has one}."""
     preparation = plan.project.datasets[dataset].prepare
+    views = preparation.views if preparation else {}
     faces = {}
-    for modality, view in (preparation.views if preparation else {}).items():
-        for kind, name in registry.methods_of([("view", signature.resolve("view", view))]):
+    for modality in (modality for modality in modalities if modality in views):
+        for kind, name in registry.methods_of([("view", signature.resolve("view", views[modality]))]):
             if kind == "detector":
                 model = signature.describe(kind, name).attributes.get("model")
                 faces[modality] = f"{name} ({plan.project.models[model].title})" if model else name
     return faces
 
 
-def audit_of(plan: Plan, dataset: str) -> Artifact:
-    """Page that says how a dataset was prepared and what became of its clips."""
+def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) -> Artifact:
+    """Page that says how a dataset was prepared and what became of its clips, in some modalities or in all."""
     project, spec = plan.project, plan.project.datasets[dataset]
-    scale, data = project.shelf, prepared_of(plan, dataset)
-    raw = plan.artifacts[data.inputs["raw"]].settings
+    scale, shown = project.shelf, spec.modalities if modalities is None else list(modalities)
+    inputs = data_of(plan, dataset, shown)
+    raw = raw_of(plan, dataset).settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
         source = {"generator": raw["generator"]}
@@ -131,6 +173,19 @@ def audit_of(plan: Plan, dataset: str) -> Artifact:
         ]
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
-    about["faces"] = _faces_of(plan, dataset)
-    settings = {"about": about, "template": keys.data_hash(template)}
-    return plan.add(f"audit/{scale}", dataset, "audit", settings, {"data": data.path}, ["avbalance.prepare.audit:run"])
+    about["faces"] = _faces_of(plan, dataset, shown)
+    parameters = _parameters(plan, dataset, shown)
+    settings = {"about": about, "parameters": parameters, "template": keys.data_hash(template)}
+    return plan.add(f"audit/{scale}", dataset, "audit", settings, inputs, ["avbalance.prepare.audit:run"])
+
+
+def _parameters(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, Any]:
+    """Settings of a dataset's preparation, without its many names of classes."""
+    prepared = {modality: prepared_of(plan, dataset, modality) for modality in modalities}
+    merged: dict[str, Any] = {}
+    for artifact in prepared.values():
+        selection = artifact.inputs.get("selection")
+        merged |= {**(plan.artifacts[selection].settings if selection else {}), **artifact.settings}
+    views = {modality: artifact.settings["view"] for modality, artifact in prepared.items() if "view" in merged}
+    own = {name: value for name, value in merged.items() if name not in ("classes", "modality", "view")}
+    return {**own, "views": views} if views else own

@@ -34,7 +34,7 @@ class Recipes:
     broken: frozenset[str] = frozenset()
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        settings = {"gpus": "auto", "mirror": None, **_read("config.yaml"), **config}
+        settings = {"gpus": "auto", "mirror": None, "prepare_jobs": 1, **_read("config.yaml"), **config}
         scale = _read(f"scales/{settings['scale']}.yaml")
         self.project = SimpleNamespace(settings=SimpleNamespace(**settings), scale=SimpleNamespace(**scale))
         self.artifacts = Artifacts()
@@ -42,6 +42,11 @@ class Recipes:
     def needs(self, path: str) -> list[str]:
         """Files that a job has to wait for: none."""
         del path
+        return []
+
+    def parts(self, artifact: SimpleNamespace) -> list[str]:
+        """Markers of the jobs that make the shards of prepared data: none."""
+        del artifact
         return []
 
     def is_generated(self, artifact: SimpleNamespace) -> bool:

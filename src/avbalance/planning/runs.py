@@ -10,7 +10,7 @@ from avbalance.configuration import signature
 from avbalance.configuration.resolved import ResolvedProbe, ResolvedRow, default
 from avbalance.configuration.table_schema import Combining
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import model_of, prepared_of
+from avbalance.planning.data import DATA, data_of, model_of
 from avbalance.registry import METHODS_OF_ROW, Method
 
 TUNING_SEED = 100
@@ -46,7 +46,7 @@ def tuned_of(plan: Plan, row: ResolvedRow) -> Artifact:
 
 def _inputs(plan: Plan, row: ResolvedRow, seed: int) -> dict[str, str]:
     """Data and what other runs give to a run of a row: starts, teachers, blend weights."""
-    inputs = {"data": prepared_of(plan, row.dataset).path}
+    inputs = data_of(plan, row.dataset, row.modalities)
     for part, start in row.starts.items():
         weights = model_of(plan, start).path if isinstance(start, str) else run_of(plan, start, seed).weights
         inputs[f"pretrained_{part}"] = weights
@@ -90,7 +90,7 @@ def _ensemble(plan: Plan, row: ResolvedRow, combine: Combining, seed: int) -> Ar
     else:
         seeds = [seed + SEEDS_APART * k for k in range(combine.members)]
         members = {f"seed_{each}": run_of(plan, replace(row, combine=None), each) for each in seeds}
-    data = next(iter(members.values())).inputs["data"]
+    data = data_of(plan, row.dataset, row.modalities)  # which nothing reads but figures of clips
     settings = {**_settings(row, seed), "combine": combine.model_dump(), "data": data}
     inputs = {name: member.path for name, member in members.items()}
     return plan.add("combined", _slug(row, seed), "combine", settings, inputs, ["avbalance.combine:run"])
@@ -119,7 +119,7 @@ def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
     rows = {"joint": replace(row, methods={**row.methods, **plain})}
     rows |= {modality: row.alone(modality, loss.get("head")) for modality in row.modalities}
     runs = {name: run_of(plan, each, seed) for name, each in rows.items()}
-    inputs = {"data": prepared_of(plan, row.dataset).path}
+    inputs = data_of(plan, row.dataset, row.modalities)
     for name, run in runs.items():  # a run starts where its encoders start
         inputs[f"run_{name}"] = run.path
         starts = {role: path for role, path in run.inputs.items() if role.startswith("pretrained_")}
@@ -129,9 +129,9 @@ def _blend(plan: Plan, row: ResolvedRow, seed: int) -> Artifact:
 
 def probe_of(plan: Plan, run: Artifact) -> Artifact:
     """Probes of the outputs of a run's encoders."""
-    inputs = {"weights": run.weights, "data": run.inputs["data"]}
+    inputs = {"weights": run.weights, **data_of(plan, run.settings["dataset"], run.settings["encoder"])}
     places = ["avbalance.probe:run", registry.place("feature_reduction", "mean")]
-    return plan.add("probes", run.slug, "probe", {}, inputs, places)
+    return plan.add("probes", run.slug, "probe", {"dataset": run.settings["dataset"]}, inputs, places)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class ProbeGroup:
     """Probes of rows that share one artifact, because only their layers and snapshots differ."""
 
     run: Artifact
-    data: Artifact
+    dataset: str
     modality: str
     reduction: Method = field(hash=False)
 
@@ -149,8 +149,8 @@ def layer_probes(plan: Plan, rows: Mapping[str, ResolvedRow], seed: int) -> dict
     groups: dict[ProbeGroup, dict[str, ResolvedProbe]] = {}
     for name, row in rows.items():
         if row.probe is not None:
-            run, data = run_of(plan, row, seed), prepared_of(plan, row.probe.dataset)
-            group = ProbeGroup(run, data, row.probe.modality, row.probe.reduction)
+            run, probe = run_of(plan, row, seed), row.probe
+            group = ProbeGroup(run, probe.dataset, probe.modality, probe.reduction)
             groups.setdefault(group, {})[name] = row.probe
     shared = {group: _probes(plan, group, probes.values()) for group, probes in groups.items()}
     return {name: shared[group] for group, probes in groups.items() for name in probes}
@@ -160,14 +160,15 @@ def _probes(plan: Plan, group: ProbeGroup, probes: Collection[ResolvedProbe]) ->
     """Probes of one group at all its layers and snapshots; the run's weights, None, come last."""
     snapshots = {probe.snapshot for probe in probes}
     settings = {
+        "dataset": group.dataset,
         "modality": group.modality,
         "layers": sorted({layer for probe in probes for layer in probe.layers}),
         "snapshots": sorted(snapshots, key=lambda snapshot: (snapshot is None, snapshot)),
         "reduction": group.reduction,
     }
-    inputs = {"weights": group.run.weights, "data": group.data.path}
-    if group.data.path != group.run.inputs["data"]:
-        inputs["trained_on"] = group.run.inputs["data"]
+    inputs = {"weights": group.run.weights, **data_of(plan, group.dataset, [group.modality])}
+    trained_on = data_of(plan, group.run.settings["dataset"], group.run.settings["encoder"])
+    inputs |= {f"trained_on_{role.removeprefix(DATA)}": path for role, path in trained_on.items()}
     reductions = registry.methods_of([("feature_reduction", group.reduction)])
     places = ["avbalance.probe:run", *(registry.place(kind, name) for kind, name in reductions)]
     return plan.add("probes", group.run.slug, "probe", settings, inputs, places)

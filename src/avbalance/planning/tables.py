@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,7 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import is_own, prepared_of
+from avbalance.planning.data import data_of, is_own, prepared_of, raw_of
 from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, probe_of, run_of, tuned_of
 from avbalance.results.columns.base import find_column, places_of
 
@@ -59,8 +59,9 @@ def table_of(plan: Plan, name: str) -> Artifact:
     if table.figure is not None:
         kind = registry.parse(table.figure)[0]
         if signature.describe("figure", kind).attributes["reads_data"]:
-            data = {row.dataset: prepared_of(plan, row.dataset).path for row in project.rows[name].values()}
-            inputs |= {f"data_{each}" if len(data) > 1 else "data": path for each, path in data.items()}
+            for row in project.rows[name].values():
+                read = data_of(plan, row.dataset, row.modalities)
+                inputs |= {f"{row.dataset}_{role}": path for role, path in read.items()}
         places = ["avbalance.results.figures:run", registry.place("figure", kind), *places_of(column_names(table))]
         return plan.add(f"figures/{scale}", name, "figure", settings, inputs, places)
     return plan.add(f"tables/{scale}", name, "table", settings, inputs, code_of_table(table.compute, table.columns))
@@ -80,23 +81,27 @@ def column_names(table: Table) -> list[str]:
     return columns_of(options)
 
 
-def _datasets(rows: Collection[ResolvedRow]) -> list[str]:
-    """Datasets on which rows are trained or probed, or that they start from."""
-    datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
-    return sorted(
-        datasets | {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
-    )
+def _datasets(rows: Collection[ResolvedRow]) -> dict[str, str]:
+    """{dataset on which rows are trained or probed, or that they start from: the first modality read of it}."""
+    read = [(row.dataset, row.modalities[0]) for row in rows]
+    read += [(row.probe.dataset, row.probe.modality) for row in rows if row.probe]
+    starts = [start for row in rows for start in row.starts.values() if not isinstance(start, str)]
+    read += [(start.dataset, start.modalities[0]) for start in starts]
+    first: dict[str, str] = {}
+    for dataset, modality in sorted(read):
+        first.setdefault(dataset, modality)
+    return first
 
 
-def _generated(plan: Plan, datasets: Collection[str]) -> list[str]:
+def _generated(plan: Plan, datasets: Iterable[str]) -> list[str]:
     """Titles of the datasets from a generator."""
-    raw = {name: plan.artifacts[prepared_of(plan, name).inputs["raw"]] for name in datasets}
+    raw = {name: raw_of(plan, name) for name in datasets}
     return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
 
 
-def _mark_own(plan: Plan, datasets: Collection[str], settings: dict[str, Any], inputs: dict[str, str]) -> None:
+def _mark_own(plan: Plan, datasets: Mapping[str, str], settings: dict[str, Any], inputs: dict[str, str]) -> None:
     """Name the user's own copies, and take out the paper's numbers and claims, which do not speak of these clips."""
-    own = {name: prepared_of(plan, name).path for name in datasets if is_own(plan, name)}
+    own = {name: prepared_of(plan, name, read).path for name, read in datasets.items() if is_own(plan, name)}
     if own:
         settings["own"] = {plan.project.datasets[name].title: path for name, path in own.items()}
         settings["spec"] |= {"expected": {}, "claims": {}}

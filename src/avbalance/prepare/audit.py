@@ -10,11 +10,14 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 from numpy.typing import NDArray
 
 from avbalance import cli, stamps, store
-from avbalance.data.packed import MappedArray, files_of
+from avbalance.data.packed import Split
+from avbalance.data.prepared import Folders, folders_of, numbers_of, read_description
+from avbalance.data.trials import read_trials
 from avbalance.prepare import audit_pictures
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
@@ -49,17 +52,25 @@ def count_classes(labels: Labels, num_classes: int) -> dict[str, list[int]]:
 
 
 def describe_splits(
-    folder: Path, labels: Labels, counts: Mapping[str, list[int]], clips: pd.DataFrame
+    splits: Mapping[str, Split], counts: Mapping[str, list[int]], clips: Mapping[str, pd.DataFrame]
 ) -> list[dict[str, Any]]:
-    """One line a split: clips, videos, minutes, classes, and the least, median and most clips of a class."""
+    """One line a split: clips, videos, minutes, classes, the least, median and most clips of a class, all of the clips
+    that every modality has; and {modality: number of its clips}.
+
+    Args:
+        clips: {modality: its clips.csv}.
+    """
     lines = []
-    for split, label in labels.items():
-        video = folder / f"{split}_video.npy"
-        line: dict[str, Any] = {"split": split, "clips": len(label), "classes": np.count_nonzero(counts[split])}
-        line |= {"least": min(counts[split]), "median": np.median(counts[split]), "most": max(counts[split])}
-        line["videos"] = len(np.unique(np.load(video))) if video.exists() else len(label)
+    for name, split in splits.items():
+        label, count = split.labels, counts[name]
+        line: dict[str, Any] = {"split": name, "clips": len(label), "classes": np.count_nonzero(count)}
+        line |= {"least": min(count), "median": np.median(count), "most": max(count)}
+        line["videos"] = len(label) if split.videos is None else len(np.unique(split.videos))
         line["windows"] = line["videos"] < len(label)
-        line["minutes"] = pd.to_numeric(clips.loc[clips["split"] == split].get("seconds", pd.Series())).sum() / 60
+        own = {modality: each[each["split"] == name] for modality, each in clips.items()}
+        line["by_modality"] = {modality: len(each) for modality, each in own.items()}
+        first = next(iter(own.values()))
+        line["minutes"] = pd.to_numeric(first.get("seconds", pd.Series())).sum() / 60
         line["per_clip"] = label.sum() / max(len(label), 1) if label.ndim == 2 else 1
         lines.append(line)
     return lines
@@ -78,9 +89,28 @@ def describe_classes(counts: Mapping[str, list[int]], classes: Sequence[str]) ->
     ]
 
 
-def describe_report(entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def merge_reports(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """{"dropped", "repaired", "unused": (clip or file, why)} from the reports of modalities, each entry once.
+
+    An entry that other modalities do not have begins with the names of those that have it.
+    """
+    merged: dict[str, list[tuple[str, str]]] = {}
+    for kind in ("dropped", "repaired", "unused"):
+        having: dict[tuple[str, str], list[str]] = {}
+        for modality, report in reports.items():
+            for entry in report.get(kind, []):
+                named = entry["clip"] if "clip" in entry else entry["file"], entry["why"]
+                if modality not in (known := having.setdefault(named, [])):
+                    known.append(modality)
+        merged[kind] = [
+            (name, why if len(modalities) == len(reports) else f"{', '.join(modalities)}: {why}")
+            for (name, why), modalities in sorted(having.items())
+        ]
+    return merged
+
+
+def describe_report(named: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Summarise entries of a report: their number, the number for each reason (ignoring digits), and the entries."""
-    named = [(entry["clip"] if "clip" in entry else entry["file"], entry["why"]) for entry in entries]
     reasons = Counter(re.sub(r"\d+(?:[.,]\d+)*", "#", why) for _, why in named).most_common()
     return {
         "number": len({name for name, _ in named}),
@@ -91,16 +121,17 @@ def describe_report(entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     }
 
 
-def describe_lengths(clips: pd.DataFrame) -> dict[str, audit_pictures.Histogram]:
-    """Histograms of what clips.csv says of the clips' lengths."""
-    lengths = {}
+def describe_lengths(clips: Iterable[pd.DataFrame]) -> dict[str, audit_pictures.Histogram]:
+    """Histograms of the clips' lengths, each by the first of the tables `clips.csv` that has them."""
+    lengths: dict[str, audit_pictures.Histogram] = {}
     for column, title, unit, finest in (
         ("seconds", "Length of the clips", "s", 0.01),
         ("num_frames", "Frames of the clips before any are chosen", "frames", 1.0),
     ):
-        values = pd.to_numeric(clips.get(column, pd.Series())).dropna().to_numpy(np.float64)
-        if len(values):
-            lengths[title] = audit_pictures.count_lengths(values, unit, finest)
+        for table in clips:
+            values = pd.to_numeric(table.get(column, pd.Series())).dropna().to_numpy(np.float64)
+            if len(values) and title not in lengths:
+                lengths[title] = audit_pictures.count_lengths(values, unit, finest)
     return lengths
 
 
@@ -127,68 +158,107 @@ def choose_samples(labels: Labels, counts: Mapping[str, list[int]]) -> dict[int,
 
 
 def describe_samples(
-    folder: Path,
-    modalities: Iterable[str],
-    labels: Labels,
+    folders: Folders,
+    splits: Mapping[str, Split],
     chosen: Mapping[int, list[Place]],
     classes: Sequence[str],
     clips: pd.DataFrame,
 ) -> tuple[list[audit_pictures.Drawing], list[dict[str, Any]]]:
-    """Return the drawings of the sample clips, and [{"class", "clips": [{"number", "split", "name", "labels"}]}]."""
+    """Return the drawings of the sample clips, and [{"class", "clips": [{"number", "split", "name", "labels"}]}].
+
+    Args:
+        clips: The clips.csv of the first modality.
+    """
     places = [place for group in chosen.values() for place in group]
-    arrays: dict[str, list[NDArray[Any]]] = {}
-    for modality in modalities:
-        mapped = {split: MappedArray(files_of(folder, split, modality)) for split in labels}
-        arrays[modality] = [mapped[split].rows(np.array([index]))[0] for split, index in places]
+    arrays = {
+        modality: [splits[split].stored(modality, np.array([index]))[0] for split, index in places]
+        for modality in folders
+    }
     # Where clips have no names of their own, they are named by what they were made of.
     columns = ["clip"] if "clip" in clips else list(clips.columns[3:])
+    numbers = {split: numbers_of(next(iter(folders.values())), split) for split in splits}
     rows = clips[["split", "index", *columns]].itertuples(index=False, name=None)
-    names = {(split, int(index)): " · ".join(parts) for split, index, *parts in rows}
+    names = {(split, int(numbers[split][int(index)])): " · ".join(parts) for split, index, *parts in rows}
     groups, number = [], 0
     for label, group in chosen.items():
         cards = []
         for split, index in group:
-            given = labels[split][index]
+            given = splits[split].labels[index]
             own = np.flatnonzero(given) if given.ndim else [given]
             said = ", ".join(classes[int(each)] for each in own)
-            cards.append({"number": number, "split": split, "name": names[split, index], "labels": said})
+            cards.append(
+                {"number": number, "split": split, "name": names[split, splits[split].clips[index]], "labels": said}
+            )
             number += 1
         groups.append({"class": classes[label], "clips": cards})
     return audit_pictures.draw_all(arrays), groups
 
 
-def describe_trials(folder: Path, trials: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
-    """Return the number of pairs of each list of trials, and the number of those that show the same person."""
-    if not trials:
-        return []
-    pairs = pd.read_csv(folder / "trials.csv", dtype={"list": str})
-    targets = pairs.groupby("list")["is_target"].sum()
-    return [{"list": name, **counts, "targets": int(targets.get(name, 0))} for name, counts in trials.items()]
+def describe_trials(folders: Folders, test: Split, listed: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """Return the number of pairs of each list of trials, of those that show the same person, and of those left out.
+
+    Args:
+        listed: {list: {"used", "dropped"}} of one modality.
+    """
+    lines = []
+    for name, pairs in (read_trials(folders, test) if listed else {}).items():
+        dropped = sum(listed[name].values()) - len(pairs)
+        lines.append({"list": name, "used": len(pairs), "dropped": dropped, "targets": int(pairs[:, 2].sum())})
+    return lines
+
+
+def describe_artifacts(folders: Folders) -> list[dict[str, Any]]:
+    """{"modalities", "key", "recipe", "provenance"} of each folder.
+
+    Raises:
+        UserError: A folder is absent or damaged.
+    """
+    having: dict[Path, list[str]] = {}
+    for modality, folder in folders.items():
+        having.setdefault(folder, []).append(modality)
+    return [
+        {
+            "modalities": ", ".join(modalities),
+            "key": folder.name.rpartition(".")[2],
+            **{name: value for name, value in store.open_artifact(folder).items() if name != "files"},
+        }
+        for folder, modalities in having.items()
+    ]
+
+
+def read_reports(folders: Folders) -> dict[str, dict[str, Any]]:
+    """{modality: its report.json}."""
+    return {
+        modality: json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        for modality, folder in folders.items()
+    }
 
 
 def render(recipe: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
-        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "faces", "source"}},
-            where `faces` is {modality: its detector}, and
-            `source` is {"files": [...]} or {"generator": {name: options}} as in the dataset's YAML; its inputs
-            {"data": folder of the prepared set}.
+        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "faces", "source"}, "parameters":
+            of the preparation}, where `faces` is {modality: its detector}, and `source` is {"files": [...]} or
+            {"generator": {name: options}} as in the dataset's YAML; its inputs {"data_<modality>": folder of the
+            prepared modality}.
 
     Raises:
-        UserError: The prepared set is absent or damaged.
+        UserError: A prepared modality is absent or damaged.
     """
-    folder = Path(recipe["inputs"]["data"])
-    manifest = store.open_artifact(folder)
-    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    clips = pd.read_csv(folder / "clips.csv", dtype=str, keep_default_na=False)
-    labels = {split: np.load(folder / f"{split}_label.npy") for split in dataset["splits"]}
+    folders = folders_of(recipe["inputs"])
+    artifacts = describe_artifacts(folders)
+    dataset, reports = read_description(folders), read_reports(folders)
+    splits = {split: Split(folders, split, torch.device("cpu")) for split in dataset["splits"]}
+    clips = {
+        modality: pd.read_csv(folder / "clips.csv", dtype=str, keep_default_na=False)
+        for modality, folder in folders.items()
+    }
+    labels = {name: split.labels for name, split in splits.items()}
     classes = name_classes(dataset, labels)
     counts = count_classes(labels, len(classes))
     chosen = choose_samples(labels, counts)
-    drawings, samples = describe_samples(folder, dataset["modalities"], labels, chosen, classes, clips)
-    settings = {key: value for key, value in manifest["recipe"]["settings"].items() if key != "classes"}
+    drawings, samples = describe_samples(folders, splits, chosen, classes, next(iter(clips.values())))
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -196,18 +266,18 @@ def render(recipe: Mapping[str, Any]) -> str:
         about=recipe["settings"]["about"],
         generated="generator" in recipe["settings"]["about"]["source"],
         num_sources=NUM_SOURCES,
-        key=folder.name.rpartition("-")[2],
+        artifacts=artifacts,
         dataset=dataset,
         task=dataset.get("task", "single_label"),
-        recipe=manifest["recipe"],
-        provenance=manifest["provenance"],
-        parameters=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
-        splits=describe_splits(folder, labels, counts, clips),
+        parameters=yaml.safe_dump(
+            recipe["settings"]["parameters"], sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        ),
+        splits=describe_splits(splits, counts, clips),
         class_tables=describe_classes(counts, classes),
-        trials=describe_trials(folder, dataset.get("trials", {})),
-        num_found=report.get("num_clips"),
-        reports={kind: describe_report(report.get(kind, [])) for kind in ("dropped", "repaired", "unused")},
-        lengths=describe_lengths(clips),
+        trials=describe_trials(folders, splits["test"], dataset.get("trials", {})),
+        num_found=next(iter(reports.values())).get("num_clips"),
+        reports={kind: describe_report(named) for kind, named in merge_reports(reports).items()},
+        lengths=describe_lengths(clips.values()),
         drawings=drawings,
         samples=samples,
     )
@@ -220,9 +290,8 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
         {"title", "licence", "citation", "faces": {modality: detector}, "task", "num_classes", "classes": names, of few
         classes only, "clips": {split: number}, "dropped", "repaired": numbers of clips or files}.
     """
-    folder, about = Path(recipe["inputs"]["data"]), recipe["settings"]["about"]
-    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    folders, about = folders_of(recipe["inputs"]), recipe["settings"]["about"]
+    dataset, merged = read_description(folders), merge_reports(read_reports(folders))
     return {
         "title": about["title"],
         "licence": about["licence"],
@@ -231,8 +300,8 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "task": dataset.get("task", "single_label"),
         "num_classes": dataset["num_classes"],
         "classes": dataset["classes"] if dataset["num_classes"] <= MOST_CLASSES else [],
-        "clips": dataset["splits"],
-        **{kind: describe_report(report.get(kind, []))["number"] for kind in ("dropped", "repaired")},
+        "clips": {split: len(Split(folders, split, torch.device("cpu"))) for split in dataset["splits"]},
+        **{kind: describe_report(merged[kind])["number"] for kind in ("dropped", "repaired")},
     }
 
 

@@ -1,21 +1,16 @@
-"""Writers of the files that a prepared dataset holds besides its arrays: labels, clips, trials, report, description."""
+"""Writers of the files that a prepared dataset holds besides its arrays: clips, trials, report, description."""
 
+import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from avbalance.data.clips import Clip, Reader
 from avbalance.data.lists import write_rows
 from avbalance.errors import UserError
-from avbalance.prepare.shard import Shard
-from avbalance.prepare.views.base import AudioView, VisualView
 
-Packed = dict[str, list[tuple[int, Clip, dict[str, Any]]]]
-"""{split: [(number of the video, its clip, the window's entry in shard.json)]}."""
+TRIALS, TRIAL_COLUMNS = "trials.csv", ("list", "enrol", "test", "is_target")
 
 
 def write_report(folder: Path, report: Mapping[str, Any], num_listed: int, max_dropped: float, kept: Path) -> None:
@@ -44,6 +39,23 @@ def write_report(folder: Path, report: Mapping[str, Any], num_listed: int, max_d
             f"{len(dropped)} of {num_listed} {kind}s cannot be used, more than max_dropped ({max_dropped:.1%}) allows: "
             f"{first}{more}; all are listed in {kept}"
         )
+
+
+def check_splits(num_clips: Mapping[str, int], raw: Path, kept: Path) -> None:
+    """Check that every split has a clip.
+
+    Raises:
+        UserError: One has none; names the raw folder and the copy of the report.
+    """
+    if empty := [split for split, count in num_clips.items() if not count]:
+        raise UserError(
+            f"{raw}: split {empty[0]!r} has no usable clip; see prepare.val_fraction, the lists, and {kept}"
+        )
+
+
+def by_clip(entry: Mapping[str, str]) -> tuple[str, str]:
+    """Order of the entries of a report."""
+    return entry["clip"], entry["why"]
 
 
 def check_labels(labels: Iterable[tuple[str, int | tuple[int, ...]]], num_classes: int, raw: Path) -> None:
@@ -102,37 +114,16 @@ def write_description(
     (folder / "dataset.json").write_text(text, encoding="utf-8")
 
 
-def write_labels(folder: Path, packed: Packed, settings: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Write the labels of each split, and the number of the video that each clip is cut from; return the labels."""
-    labels: dict[str, NDArray[Any]] = {}
-    for split, rows in packed.items():
-        values = [clip.label for _, clip, _ in rows]
-        if settings["task"] == "multi_label":
-            labels[split] = np.zeros((len(rows), settings["num_classes"]), dtype=np.uint8)
-            for row, each in zip(labels[split], values, strict=True):
-                row[list(each) if isinstance(each, tuple) else each] = 1
-        else:
-            labels[split] = np.array(values, dtype=np.int64)
-        np.save(folder / f"{split}_label.npy", labels[split])
-        np.save(folder / f"{split}_video.npy", np.array([video for video, _, _ in rows], dtype=np.int64))
-    return labels
+def write_trials(
+    folder: Path, selection: Path, listed: Mapping[str, int], numbers: Mapping[int, int]
+) -> dict[str, dict[str, int]]:
+    """Write trials.csv: pairs of clips, by their numbers.
 
-
-CLIP_COLUMNS = ("clip", "start_seconds", "seconds", "num_frames", "visual_sha256", "audio_sha256", "repairs")
-
-
-def clip_rows(packed: Packed, checksums: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of clips.csv: split, index, label and `CLIP_COLUMNS`."""
-    for split, rows in packed.items():
-        for index, (_, clip, window) in enumerate(rows):
-            label = clip.label if isinstance(clip.label, int) else " ".join(map(str, clip.label))
-            sources = [checksums[file] if file else "" for file in (clip.visual, clip.audio)]
-            values = [window[name] for name in ("start_seconds", "seconds", "num_frames")]
-            yield split, index, label, clip.name, *values, *sources, "; ".join(window["repairs"])
-
-
-def write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dict[str, dict[str, int]]:
-    """Write trials.csv: pairs of clips, by their places in test.
+    Args:
+        folder: Folder of the dataset.
+        selection: Folder of the selected clips, whose trials.csv has all trials of selected clips.
+        listed: {list: number of all its trials}.
+        numbers: {place of a selected test clip: its number}, of the packed ones.
 
     Returns:
         {list: {"used": number of trials, "dropped": number of trials that name a dropped clip}}.
@@ -140,35 +131,18 @@ def write_trials(folder: Path, reader: Reader, raw: Path, packed: Packed) -> dic
     Raises:
         UserError: No trial of a list is left.
     """
-    places = {clip.name: index for index, (_, clip, _) in enumerate(packed["test"])}
-    counts: dict[str, dict[str, int]] = {}
-    lines: list[tuple[object, ...]] = []
-    for name, trials in reader.trials(raw).items():
-        usable = [trial for trial in trials if trial.enrol in places and trial.test in places]
-        if not usable:
-            raise UserError(f"{raw}: none of the {len(trials)} trials in list {name!r} has both of its clips")
-        lines += [(name, places[trial.enrol], places[trial.test], int(trial.is_target)) for trial in usable]
-        counts[name] = {"used": len(usable), "dropped": len(trials) - len(usable)}
-    if counts:
-        write_rows(folder / "trials.csv", [("list", "enrol", "test", "is_target"), *lines])
-    return counts
-
-
-def describe_modality(
-    view: VisualView | AudioView, modality: str, planned: list[Shard], made: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Return a modality's entry in dataset.json: its shape, and how a batch of it is standardised."""
-    if isinstance(view, VisualView):
-        pictures = {"whole": view.whole, "vectors": view.vectors}
-        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std), "pictures": pictures}
-    described: dict[str, Any] = {"shape": list(view.shape)}
-    if view.normalise == "dataset":
-        train = [content["sums"][modality] for shard, content in zip(planned, made, strict=True) if _is_train(shard)]
-        count, total, squares = np.sum(train, axis=0)
-        mean = total / count
-        described |= {"mean": [float(mean)], "std": [float(np.sqrt(max(squares / count - mean**2, 1e-12)))]}
-    return described
-
-
-def _is_train(shard: Shard) -> bool:
-    return shard.clips[0].split == "train"
+    if not listed:
+        return {}
+    used: Counter[str] = Counter()
+    rows: list[Sequence[object]] = [TRIAL_COLUMNS]
+    with (selection / TRIALS).open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            places = int(line["enrol"]), int(line["test"])
+            if numbers.keys() >= set(places):
+                rows.append((line["list"], *map(numbers.get, places), line["is_target"]))
+                used[line["list"]] += 1
+    write_rows(folder / TRIALS, rows)
+    for name, count in listed.items():
+        if not used[name]:
+            raise UserError(f"{selection}: none of the {count} trials in list {name!r} has both of its clips")
+    return {name: {"used": used[name], "dropped": count - used[name]} for name, count in listed.items()}

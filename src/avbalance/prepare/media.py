@@ -1,212 +1,163 @@
-"""Turn a dataset's clips into packed arrays: `python -m avbalance.prepare.media --recipe R --out DIR --threads N`.
+"""Turn one modality of a dataset's clips into packed arrays: `python -m avbalance.prepare.media --recipe R --out DIR`.
 
-The reader lists the clips; worker processes decode them shard by shard, and the view of each modality renders an array.
-The result does not depend on the number of workers. Finished shards stay in `results/resume/shards`, named by a hash of
-everything that determines their content. So an interrupted preparation continues, and after a change of some clips only
-their shards are made again. A shard and the artifact that uses it share one copy on disk.
+The shards of the selected clips (`make_shards`) that other jobs have not made are made here, by worker processes; the
+result does not depend on their number. All are then gathered. A shard and the artifact that uses it share one copy on
+disk.
 """
 
+import json
 import os
 import shutil
-import signal
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from multiprocessing import active_children, get_context, parent_process
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-from avbalance import cli, registry, store
-from avbalance.data.clips import Clip, Reader
-from avbalance.data.raw import RawFiles
-from avbalance.device import take_device
-from avbalance.errors import UserError
-from avbalance.prepare import dataset_files
-from avbalance.prepare import shard as shards
-from avbalance.prepare.selection import SPLITS, Entry, Selection, files_of, select
-from avbalance.prepare.shard import Shard
-from avbalance.prepare.views.base import AudioView, VisualView
-from avbalance.progress import Progress
+import numpy as np
+from numpy.typing import NDArray
 
-RESUME = Path("results/resume")
-SHARDS_WANTED = 64
-"""Approximate number of shards of a split, which has at most twice as many: enough for all cores, few to map."""
-LEAST_CLIPS = 32
-"""Smallest number of clips of a shard, except the last one."""
+from avbalance import cli, registry, store
+from avbalance.prepare import dataset_files
+from avbalance.prepare.make_shards import RESUME, make_all, models_of, plan_shards, take
+from avbalance.prepare.select_clips import read_summary
+from avbalance.prepare.selection import SPLITS
+from avbalance.prepare.shard import Shard, load_view
+from avbalance.prepare.views.base import AudioView, VisualView
+
+CLIP_COLUMNS = ("clip", "start_seconds", "seconds", "num_frames", "sha256", "repairs")
 
 
 def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "cpu", resume: Path = RESUME) -> None:
     """Publish the packed arrays of a recipe.
 
     Args:
-        recipe: Its settings are {"dataset", "task", "num_classes", "classes", "reader": {name: options}, "prepare":
-            a `schema.Preparation` with resolved views}; its inputs {"raw": folder, "model_<name>": folder, ...}.
+        recipe: Its settings are {"dataset", "task", "num_classes", "classes", "modality", "view": {name: options},
+            "clip_seconds", "windows", "max_seconds", "max_dropped"}, as in `schema.Dataset` and `schema.Preparation`;
+            its inputs {"raw": folder, "selection": folder, "model_<name>": folder, ...}.
         out: The folder to publish.
         num_workers: Number of worker processes; 1 for none besides this process.
         device: Device of detectors that can use a GPU: cpu or cuda.
         resume: Folder of finished shards and of reports of failures.
 
     Raises:
-        UserError: The raw files are damaged, a list is malformed, a split is empty, or too many clips are dropped.
+        UserError: The raw files are damaged, a split is empty, or too many clips are dropped.
         OSError: The disk is full. Finished shards are kept.
     """
-    settings, raw = recipe["settings"], Path(recipe["inputs"]["raw"])
-    options = settings["prepare"]
-    models = {
-        role.removeprefix("model_"): Path(path) for role, path in recipe["inputs"].items() if role.startswith("model_")
-    }
-    for folder in models.values():
-        store.open_artifact(folder)
-    store.read_manifest(raw)
-    checksums = RawFiles(raw).checksums
-    reader: Reader = registry.load("data", settings["reader"])
-    _check_classes(reader.class_names(raw), settings, raw)
-    chosen = {name: options[name] for name in ("val_fraction", "seed", "drop_duplicates")}
-    views = shards.load_views(options["views"], models)
-    unseen = [] if any(isinstance(view, VisualView) for view in views.values()) else ["visual", "landmarks"]
-    unseen += [] if any(isinstance(view, AudioView) for view in views.values()) else ["audio"]
-    selection = select(reader.clips(raw), reader.media, checksums, unseen, **chosen)
-    trained = [  # the persons of test trials are not classes
-        clip for clip in selection.clips if (settings["task"], clip.split) != ("verification", "test")
-    ]
-    dataset_files.check_labels(((clip.name, clip.label) for clip in trained), settings["num_classes"], raw)
+    settings, selection = recipe["settings"], Path(recipe["inputs"]["selection"])
+    view = load_view(settings["view"], models_of(recipe), device)
+    planned = list(plan_shards(recipe, resume / "shards", device))
+    report: dict[str, Any] = json.loads((selection / "report.json").read_text(encoding="utf-8"))
     known: dict[str, str] = {}
+    kept = resume / f"{out.name}-report.json"
     with store.publish(out, recipe, known) as folder:
-        planned = list(_plan_shards(selection.clips, recipe, raw, checksums, models, device, resume / "shards"))
-        made = list(_make_shards(planned, num_workers, resume / out.name))
-        packed = _collect_shards(folder, planned, made, selection, known)
-        report = {
-            "num_clips": selection.num_listed,
-            "dropped": sorted(selection.dropped, key=_by_name),
-            "repaired": sorted(selection.repaired, key=_by_name),
-            "unused": selection.unused,
-        }
-        kept = resume / f"{out.name}-report.json"
-        dataset_files.write_report(folder, report, selection.num_listed, options["max_dropped"], kept)
-        if empty := [split for split in SPLITS if not packed[split]]:
-            raise UserError(
-                f"{raw}: split {empty[0]!r} has no usable clip; see prepare.val_fraction, the lists, and {kept}"
-            )
-        labels = dataset_files.write_labels(folder, packed, settings)
-        rows = dataset_files.clip_rows(packed, checksums)
-        dataset_files.write_clips(folder, dataset_files.CLIP_COLUMNS, rows)
-        num_trials = dataset_files.write_trials(folder, reader, raw, packed)
-        modalities = {name: dataset_files.describe_modality(view, name, planned, made) for name, view in views.items()}
-        counts = {split: len(labels[split]) for split in SPLITS}
-        about = {"trials": num_trials} if num_trials else {}
-        dataset_files.write_description(folder, settings, modalities, counts, about)
+        gathered = Gathered(folder, settings, known, report)
+        made = make_all(planned, num_workers, resume / out.name)
+        rows = (row for shard, content in zip(planned, made, strict=True) for row in gathered.add(shard, content))
+        dataset_files.write_clips(folder, CLIP_COLUMNS, rows)
+        for entries in (report["dropped"], report["repaired"]):
+            entries.sort(key=dataset_files.by_clip)
+        dataset_files.write_report(folder, report, report["num_clips"], settings["max_dropped"], kept)
+        counts = gathered.write_labels()
+        dataset_files.check_splits(counts, Path(recipe["inputs"]["raw"]), kept)
+        listed = read_summary(selection)["trials"]
+        trials = dataset_files.write_trials(folder, selection, listed, gathered.numbers("test"))
+        described = {settings["modality"]: describe(view, gathered.sums)}
+        about = {"trials": trials} if trials else {}
+        dataset_files.write_description(folder, settings, described, counts, about)
     kept.unlink()
 
 
-def _plan_shards(
-    clips: list[Clip],
-    recipe: dict[str, Any],
-    raw: Path,
-    checksums: Mapping[str, str],
-    models: dict[str, Path],
-    device: str,
-    folder: Path,
-) -> Iterator[Shard]:
-    """Yield the shards of all splits, in order."""
-    options = recipe["settings"]["prepare"]
-    for split in SPLITS:
-        members = [clip for clip in clips if clip.split == split]
-        size = LEAST_CLIPS
-        while size * 2 * SHARDS_WANTED <= len(
-            members
-        ):  # doubled, so that one more clip rarely changes the other shards
-            size *= 2
-        for start in range(0, len(members), size):
-            mine = members[start : start + size]
-            needed = {file: checksums[file] for clip in mine for file in files_of(clip)}
-            num_windows = options["windows"].get(split, 1)
-            how = (options["views"], options["clip_seconds"], num_windows, options["max_seconds"])
-            content = [
-                [clip.name, clip.start, clip.end, *map(needed.get, (clip.visual, clip.audio, clip.landmarks))]  # type: ignore[arg-type]
-                for clip in mine
-            ]
-            weights = sorted(path.name for path in models.values())
-            key = store.digest({"code": recipe["code"], "how": how, "weights": weights, "clips": content})
-            yield Shard(
-                folder=folder / key,
-                clips=mine,
-                raw=raw,
-                views=options["views"],
-                models=models,
-                clip_seconds=options["clip_seconds"],
-                num_windows=num_windows,
-                max_seconds=options["max_seconds"],
-                device=device,
-            )
+class Gathered:
+    """Files of a prepared modality, which shards fill one after another.
 
+    Clips are numbered: the k-th of w windows of the selected clip at place p of its split has the number p w + k, in
+    every modality, although each may lack clips.
 
-def _make_shards(planned: list[Shard], num_workers: int, resume: Path) -> Iterator[dict[str, Any]]:
-    """Make all shards; yield their contents in the order of the plan."""
-    with ExitStack() as stack:
-        progress = Progress(resume, len(planned), "shard")
-        stack.callback(shutil.rmtree, resume, ignore_errors=True)
-        stack.callback(progress.close)
-        results: Iterable[dict[str, Any]] = map(shards.make_shard, planned)
-        if num_workers > 1 and len(planned) > 1:
-            workers, context = min(num_workers, len(planned)), get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, context, _start_worker))
-            stack.push(_stop_workers)
-            results = pool.map(shards.make_shard, planned)
-        try:
-            for content in results:
-                progress.advance()
-                yield content
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a worker was killed, perhaps because memory ran out; finished shards are kept: run the same command "
-                "again, with fewer --threads if it happens again"
-            ) from error
+    Attributes:
+        labels: {split: the label, or labels, of each packed clip}.
+        videos, clips: {split: the place of its selected clip; its number}.
+        sums: Number of values, sum and sum of squares of the training clips of sound.
 
+    Args:
+        folder: Folder to fill.
+        settings: As in `prepare`.
+        known: Takes {file: sha256} of the arrays.
+        report: Takes what became of the clips.
+    """
 
-def _start_worker() -> None:
-    """Make a worker stop at once at Ctrl-C and when the process that started it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = parent_process()
-    assert parent is not None
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], known: dict[str, str], report: Mapping[str, Any]
+    ) -> None:
+        self.folder, self.settings, self.known, self.report = folder, settings, known, report
+        self.labels: dict[str, list[int | tuple[int, ...]]] = {split: [] for split in SPLITS}
+        self.videos: dict[str, list[int]] = {split: [] for split in SPLITS}
+        self.clips: dict[str, list[int]] = {split: [] for split in SPLITS}
+        self.medium = registry.find("view", settings["view"]).medium
+        self.sums = np.zeros(3)
+        self._num_shards: Counter[str] = Counter()
 
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=follow, daemon=True).start()
-
-
-def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
-    """After an error, end the workers that are still busy with a shard."""
-    if kind is not None:
-        for worker in active_children():
-            worker.terminate()
-
-
-def _collect_shards(
-    folder: Path, planned: list[Shard], made: list[dict[str, Any]], selection: Selection, known: dict[str, str]
-) -> dataset_files.Packed:
-    """Link the arrays of the shards into `folder`; add their digests to `known` and their reports to `selection`."""
-    packed: dataset_files.Packed = {split: [] for split in SPLITS}
-    numbers = dict.fromkeys(SPLITS, 0)
-    for shard, content in zip(planned, made, strict=True):
-        selection.dropped += content["dropped"]
-        by_name = {clip.name: clip for clip in shard.clips}
-        split = shard.clips[0].split
-        for window in content["clips"]:
-            rows = packed[split]
-            new = bool(rows) and rows[-1][1].name != window["clip"]
-            rows.append((rows[-1][0] + new if rows else 0, by_name[window["clip"]], window))
-            selection.repaired += [{"clip": window["clip"], "why": repair} for repair in window["repairs"]]
+    def add(self, shard: Shard, content: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+        """Take a shard with its `shard.json`; yield the rows of clips.csv: split, index, label and `CLIP_COLUMNS`."""
+        split = shard.stretch.split
+        listed = {each.clip.name: (place, each) for place, each in enumerate(shard.stretch.read(), shard.stretch.first)}
+        self.report["dropped"].extend(content["dropped"])
+        for number, window in enumerate(content["clips"]):
+            place, (clip, checksums) = listed[window["clip"]]
+            self.labels[split].append(clip.label)
+            self.videos[split].append(place)
+            self.clips[split].append(place * shard.num_windows + number % shard.num_windows)
+            self.report["repaired"].extend({"clip": clip.name, "why": repair} for repair in window["repairs"])
+            file = getattr(clip, self.medium)
+            values = [window[name] for name in ("start_seconds", "seconds", "num_frames")]
+            label = clip.label if isinstance(clip.label, int) else " ".join(map(str, clip.label))
+            repairs = "; ".join(window["repairs"])
+            yield split, len(self.clips[split]) - 1, label, clip.name, *values, checksums[file], repairs
+        if split == "train":
+            self.sums += content["sums"]
         if content["clips"]:
-            for modality, digest in content["files"].items():
-                name = f"{split}_{modality}-{numbers[split]:04d}.npy"
-                _link(shard.folder / f"{modality}.npy", folder / name)
-                known[name] = digest
-            numbers[split] += 1
-    return packed
+            for name, digest in content["files"].items():
+                own = f"{split}_{self.settings['modality']}-{self._num_shards[split]:04d}{Path(name).suffix}"
+                _link(shard.folder / name, self.folder / own)
+                self.known[own] = digest
+            self._num_shards[split] += 1
+
+    def numbers(self, split: str) -> dict[int, int]:
+        """{place of a selected clip: number of its first window} of the packed clips of a split."""
+        pairs = zip(reversed(self.videos[split]), reversed(self.clips[split]), strict=True)
+        return dict(pairs)
+
+    def write_labels(self) -> dict[str, int]:
+        """Write the labels, videos and numbers of each split; return {split: number of its clips}."""
+        for split in SPLITS:
+            given = self.labels[split]
+            labels: NDArray[Any]
+            if self.settings["task"] == "multi_label":
+                labels = np.zeros((len(given), self.settings["num_classes"]), dtype=np.uint8)
+                for row, each in zip(labels, given, strict=True):
+                    row[list(each) if isinstance(each, tuple) else each] = 1
+            else:
+                labels = np.array(given, dtype=np.int64)
+            np.save(self.folder / f"{split}_label.npy", labels)
+            np.save(self.folder / f"{split}_video.npy", np.array(self.videos[split], dtype=np.int64))
+            np.save(self.folder / f"{split}_clip.npy", np.array(self.clips[split], dtype=np.int64))
+        return {split: len(clips) for split, clips in self.clips.items()}
+
+
+def describe(view: VisualView | AudioView, sums: NDArray[np.float64]) -> dict[str, Any]:
+    """Return a modality's entry in dataset.json: its shape, and how a batch of it is standardised.
+
+    Args:
+        sums: As of `Gathered`.
+    """
+    if isinstance(view, VisualView):
+        pictures = {"whole": view.whole, "vectors": view.vectors}
+        return {"shape": list(view.shape), "mean": list(view.mean), "std": list(view.std), "pictures": pictures}
+    described: dict[str, Any] = {"shape": list(view.shape)}
+    if view.normalise == "dataset":
+        count, total, squares = sums
+        mean = total / count
+        described |= {"mean": [float(mean)], "std": [float(np.sqrt(max(squares / count - mean**2, 1e-12)))]}
+    return described
 
 
 def _link(source: Path, target: Path) -> None:
@@ -217,30 +168,9 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _check_classes(listed: list[str] | None, settings: Mapping[str, Any], raw: Path) -> None:
-    """Check that the classes of the configuration are those of the dataset's lists.
-
-    Raises:
-        UserError: A class has another name or place in the lists.
-    """
-    for label, (ours, theirs) in enumerate(zip(settings["classes"] or [], listed or [], strict=False)):
-        if ours != theirs:
-            raise UserError(
-                f"{raw}: class {label} is {theirs!r} in the lists, but {ours!r} in classes of config/datasets/"
-                f"{settings['dataset']}.yaml; correct it there"
-            )
-
-
-def _by_name(entry: Entry) -> tuple[str, str]:
-    return entry["clip"], entry["why"]
-
-
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
-    """Publish a prepared dataset with `threads` worker processes; a GPU is taken only for a detector that uses it."""
-    views = recipe["settings"]["prepare"]["views"].values()
-    methods = registry.methods_of(("view", view) for view in views)
-    uses_gpu = any(getattr(registry.find(kind, name), "uses_gpu", False) for kind, name in methods)
-    with take_device(device if uses_gpu else "cpu", RESUME) as place:
+    """Publish a prepared modality with `threads` worker processes; a GPU is taken only for a detector that uses it."""
+    with take(device, recipe) as place:
         prepare(recipe, out, threads, str(place))
 
 

@@ -61,6 +61,7 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
         names = [" ".join(map(str, source)) for source in part.sources]
         dataset_files.check_labels(zip(names, labels, strict=True), settings["num_classes"], raw)
         np.save(folder / f"{part.split}_label.npy", _label_array(labels, settings, raw))
+        np.save(folder / f"{part.split}_clip.npy", np.arange(len(labels), dtype=np.int64))
         for modality, chunks in part.chunks.items():
             path, shape = folder / f"{part.split}_{modality}.npy", tuple(arrays.modalities[modality]["shape"])
             with closing(ArrayWriter(path, shape, arrays.dtype)) as writer:

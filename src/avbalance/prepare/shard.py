@@ -1,9 +1,9 @@
-"""Decode the clips of one shard and write its arrays: the task of one worker process."""
+"""Decode the clips of one shard and write its array: the task of one worker process."""
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.data.raw import RawFiles
+from avbalance.data.stored import JpegWriter
+from avbalance.prepare.clip_lists import Stretch
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
 from avbalance.prepare.windows import Window, windows_of
@@ -23,17 +25,19 @@ from avbalance.registry import Spec
 
 CHUNK = 32
 """Number of windows held in memory at once; their sound is rendered in one batch."""
+ARRAY = "clips.npy"
+"""File of a shard's clips."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Clips that are prepared together, and the settings.
+    """Clips of which one modality is prepared together, and the settings.
 
     Attributes:
         folder: Folder of the finished shard; its name is a hash of everything that determines its content.
-        clips: Clips of one split, in order.
+        stretch: The clips.
         raw: The raw folder.
-        views: {modality: resolved specification}.
+        view: Resolved specification of the modality's view.
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
         num_windows: Number of windows that are cut from each clip.
@@ -41,9 +45,9 @@ class Shard:
     """
 
     folder: Path
-    clips: list[Clip]
+    stretch: Stretch
     raw: Path
-    views: dict[str, dict[str, dict[str, Any]]]
+    view: dict[str, dict[str, Any]]
     models: dict[str, Path]
     clip_seconds: float | None
     num_windows: int
@@ -51,12 +55,24 @@ class Shard:
     device: str
 
 
+def needed(clip: Clip, medium: str, clip_seconds: float | None) -> Clip:
+    """The clip with those of its files alone that decide on one modality.
+
+    Windows of sound lie on the clock of the pictures, so that both modalities show the same seconds. A sound that is a
+    file of its own and is used whole needs no clock.
+    """
+    if medium == "visual":
+        return replace(clip, audio=None)
+    is_whole = clip.audio != clip.visual and clip.start is None and clip_seconds is None
+    return replace(clip, visual=None if is_whole else clip.visual, landmarks=None)
+
+
 def make_shard(shard: Shard) -> dict[str, Any]:
     """Make a shard, or take the finished one of an earlier call; return its `shard.json`.
 
     Returns:
         {"clips": [{"clip", "start_seconds", "seconds", "num_frames", "repairs"}], "dropped": [{"clip", "why"}],
-        "files": {modality: sha256}, "sums": {audio modality: [count, sum, sum of squares]}}.
+        "files": {file: sha256}, "sums": [count, sum, sum of squares] of sound}.
 
     Raises:
         UserError: A raw file has other bytes than its manifest says.
@@ -74,26 +90,20 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
     """Return the `shard.json` of an earlier call, if the shard is complete."""
     try:
         content: dict[str, Any] = json.loads((shard.folder / "shard.json").read_text(encoding="utf-8"))
-        digests = {name: store.sha256(shard.folder / f"{name}.npy") for name in shard.views}
-        return content if content["files"] == digests else None
+        digests = {name: store.sha256(shard.folder / name) for name in content["files"]}
+        return content if digests and content["files"] == digests else None
     except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
         return None
 
 
-def load_views(
-    specs: Mapping[str, Spec], models: Mapping[str, Path], device: str = "cpu"
-) -> dict[str, VisualView | AudioView]:
-    """Return the view of each modality.
+def load_view(spec: Spec, models: Mapping[str, Path], device: str = "cpu") -> VisualView | AudioView:
+    """Return a view.
 
     Args:
-        specs: {modality: specification of its view}.
+        spec: Its specification.
         models: {name of a file in `config/models/`: folder of its weights}.
         device: Device of detectors that can use a GPU.
     """
-    return {modality: _load_view(spec, models, device) for modality, spec in specs.items()}
-
-
-def _load_view(spec: Spec, models: Mapping[str, Path], device: str) -> VisualView | AudioView:
     name, options = registry.parse(spec)
     if "detector" in options:
         weights = models.get(registry.find("detector", options["detector"]).model)
@@ -103,25 +113,20 @@ def _load_view(spec: Spec, models: Mapping[str, Path], device: str) -> VisualVie
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    views = load_views(shard.views, shard.models, shard.device)
+    view = load_view(shard.view, shard.models, shard.device)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
-    sums = {name: np.zeros(3) for name, view in views.items() if isinstance(view, AudioView)}
-    with ExitStack() as stack:
-        files = {
-            name: stack.enter_context(closing(ArrayWriter(folder / f"{name}.npy", *_form(view))))
-            for name, view in views.items()
-        }
-        for chunk in _chunks(_windows(shard, views, dropped)):
-            for name, view in views.items():
-                if isinstance(view, VisualView):
-                    for window in chunk:
-                        files[name].append(window.arrays[name][None])
-                    continue
-                waves = torch.from_numpy(np.stack([window.waves[name] for window in chunk]))
+    sums = np.zeros(3)
+    with closing(_writer(view, folder / ARRAY)) as file:
+        for chunk in _chunks(_windows(shard, view, dropped)):
+            if isinstance(view, VisualView):
+                for window in chunk:
+                    file.append(window.array[None])
+            else:
+                waves = torch.from_numpy(np.stack([window.array for window in chunk]))
                 rendered = view.render(waves).numpy()
-                files[name].append(rendered)
-                sums[name] += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
+                file.append(rendered)
+                sums += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
                 {
                     "clip": window.clip.name,
@@ -132,19 +137,17 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
                 }
                 for window in chunk
             ]
-    content = {
-        "clips": clips,
-        "dropped": dropped,
-        "files": {name: store.sha256(folder / f"{name}.npy") for name in views},
-        "sums": {name: total.tolist() for name, total in sums.items()},
-    }
+    files = {path.name: store.sha256(path) for path in sorted(folder.iterdir())}
+    content = {"clips": clips, "dropped": dropped, "files": files, "sums": sums.tolist()}
     (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return content
 
 
-def _form(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
-    """Return shape and type of a clip's stored array."""
-    return (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
+def _writer(view: VisualView | AudioView, path: Path) -> ArrayWriter | JpegWriter:
+    """Return the writer of a view's clips."""
+    if isinstance(view, AudioView):
+        return ArrayWriter(path, view.shape, "<f2")
+    return JpegWriter(path, view.stored_shape) if view.store == "jpeg" else ArrayWriter(path, view.stored_shape, "|u1")
 
 
 def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
@@ -158,14 +161,15 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _windows(shard: Shard, views: dict[str, VisualView | AudioView], dropped: list[dict[str, str]]) -> Iterator[Window]:
+def _windows(shard: Shard, view: VisualView | AudioView, dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
     raw = _open_raw(shard.raw)
-    for clip in shard.clips:
+    for listed, _ in shard.stretch.read():
+        clip = needed(listed, view.medium, shard.clip_seconds)
         for file in files_of(clip):
             _check_bytes(raw, file)
         try:
-            windows = list(windows_of(clip, raw, views, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, raw, view, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue

@@ -59,13 +59,15 @@ def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any], o
     """One line: scale, seeds, clips, runs, time, device."""
     seeds = sorted({entry["seed"] for entries in settings["rows"].values() for entry in entries})
     clips = "no" if provenance["num_clips"] is None else f"{provenance['num_clips']:,}"
+    apart = provenance["num_clips_apart"]
+    shared = f", those that all runs have, of up to {provenance['num_clips'] + apart:,}" if apart else ""
     gradient = provenance["probe_gradient"]
     solved = "" if gradient is None else f" Probes are solved until no entry of the gradient exceeds {gradient:.0e}."
     of_runs = f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training"
     trained = of_runs if provenance["num_runs"] else "only probes are read, made"
     warning = warn(settings["generated"], own)
     return (
-        f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips; "
+        f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips{shared}; "
         f"{trained} on {' and '.join(provenance['devices']) or 'no device'}.{solved}"
     )
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from avbalance import cli, registry, stamps
 from avbalance.errors import UserError
 from avbalance.results import captions, tuning
+from avbalance.results.columns.base import artifacts_behind
 from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
@@ -20,7 +21,8 @@ from avbalance.store import finite
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
     """Return the files of a figure, {suffix: content}."""
-    spec, runs, own = settings["spec"], Runs(), captions.count_own(settings.get("own", {}))
+    spec, own = settings["spec"], captions.count_own(settings.get("own", {}))
+    runs = Runs(artifacts_behind(settings.get("rows", {})))
     rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
     drawn = {name: row for name, row in rows.items() if row.runs}

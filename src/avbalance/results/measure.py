@@ -18,7 +18,7 @@ class Measured:
     Attributes:
         values: {seed: [clips]} or {seed: [videos]} in the column's unit, or {seed: [1]} if a clip has no value.
         num_seeds: Number of seeds that should have a value; 0 if the column does not apply to the row.
-        data: The prepared dataset; only values of one dataset are of the same clips.
+        data: The dataset; only values of one dataset are of the same clips.
         exact: True for values without spread: computed from a formula, or a property of the model alone.
         remark: Remark on the values, or the reason why there are none.
     """
@@ -93,7 +93,7 @@ def measure_cell(column: Column, entries: Sequence[Entry], runs: Runs) -> Measur
         cell.num_seeds += value is not None or failed
         if value is not None:
             cell.remark = cell.remark or column.remark(opened[0], value)
-            cell.enter(entry["seed"], value, opened[0].data)
+            cell.enter(entry["seed"], value, opened[0].dataset)
         elif opened and not failed:
             cell.remark = cell.remark or column.reason(opened[0])
     return _without_meaning(cell)
@@ -113,7 +113,7 @@ def _measure_joined_cell(row: str, column: Column, folders: Sequence[Mapping[int
         cell.num_seeds += value is not None or failed
         if value is not None:
             # Comparable with rows that join the same datasets, and with no other row.
-            cell.enter(seed, value, " and ".join(sorted(part.data for part in parts)))
+            cell.enter(seed, value, " and ".join(sorted(part.dataset for part in parts)))
     return _without_meaning(cell)
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbalance.data.prepared import folders_of
 from avbalance.errors import UserError
 from avbalance.store import open_artifact
 
 Predictions = Mapping[str, NDArray[Any]]
+SPLITS = ("train", "val", "test")
+PREDICTIONS = "predictions.npz"
+"""File of a run's predictions."""
 
 
 class Arrays(Predictions):
-    """The arrays of an .npz file by name; each is read when it is first asked for."""
+    """The arrays of an .npz file by name; each is read when it is first asked for.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    Args:
+        file: The file.
+        chosen: {split: [n], places of the clips that count}; of a split that is absent here all count. Trials of other
+            clips do not count.
+    """
+
+    def __init__(self, file: Path, chosen: Mapping[str, NDArray[np.int64]] | None = None) -> None:
+        self.file, self.chosen = file, chosen or {}
         self._arrays: dict[str, NDArray[Any]] = {}
         with np.load(file, allow_pickle=False) as content:
             self._names = list(content.files)
@@ -30,8 +40,14 @@ class Arrays(Predictions):
             if name not in self._names:
                 raise KeyError(name)
             with np.load(self.file, allow_pickle=False) as content:
-                self._arrays[name] = content[name]
+                self._arrays[name] = self._choose(name.partition("_")[0], content[name])
         return self._arrays[name]
+
+    def _choose(self, split: str, array: NDArray[Any]) -> NDArray[Any]:
+        if split == "trials" and "test" in self.chosen:
+            kept = array[np.isin(array[:, :2], self.chosen["test"]).all(axis=1)]
+            return np.column_stack([np.searchsorted(self.chosen["test"], kept[:, :2]), kept[:, 2]])
+        return array[self.chosen[split]] if split in self.chosen else array
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -51,21 +67,25 @@ class Run:
 
     Args:
         folder: Where the artifact lies.
-        known: {prepared dataset: its test clips} of the runs read so far; new ones are entered.
+        runs: The runs with which it is compared; None to see it alone.
 
     Raises:
         UserError: The artifact is damaged.
     """
 
-    def __init__(self, folder: Path, known: dict[str, dict[str, NDArray[Any]]]) -> None:
-        self.folder, self._known = folder, known
+    def __init__(self, folder: Path, runs: "Runs | None" = None) -> None:
+        self.folder, self._runs = folder, runs
         self.manifest = open_artifact(folder)
 
     @property
-    def data(self) -> str:
-        """The prepared dataset."""
-        recipe = self.manifest["recipe"]
-        return str(recipe["inputs"].get("data") or recipe["settings"]["data"])  # an ensemble reads runs alone
+    def dataset(self) -> str:
+        """The dataset of its test clips."""
+        return str(self.settings["dataset"])
+
+    @property
+    def data(self) -> dict[str, Path]:
+        """{modality: folder of the prepared clips}; of an ensemble, which reads runs alone, those of its members."""
+        return folders_of(self.settings.get("data") or self.manifest["recipe"]["inputs"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -75,21 +95,13 @@ class Run:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Labels and predictions by name.
+        """Labels and predictions by name, of the clips that all compared runs have.
 
         Raises:
-            UserError: The test clips are not those of the other runs on this dataset.
+            UserError: The labels of these clips are not those of the other runs on this dataset.
         """
-        arrays = Arrays(self.folder / "predictions.npz")
-        known = self._known.setdefault(self.data, {})
-        for name in arrays:
-            is_of_clips = name in ("test_label", "test_video") or name.startswith("trials_")
-            if is_of_clips and not np.array_equal(known.setdefault(name, arrays[name]), arrays[name]):
-                raise UserError(
-                    f"{self.folder}: its test clips are not those of the other runs on {self.data}; remove it "
-                    "and make it again with 'snakemake --cores'"
-                )
-        return arrays
+        arrays = Arrays(self.folder / PREDICTIONS)
+        return arrays if self._runs is None else self._runs.align(self, arrays)
 
     def check_clips(self) -> None:
         """Read the predictions, if only to compare the test clips with those of the other runs."""
@@ -118,20 +130,64 @@ class Run:
 
 
 class Runs:
-    """Opens each run once; all on one dataset must have been tested on the same clips.
+    """Opens each run once. Runs on one dataset are compared clip by clip, on the clips that all of them have.
+
+    Modalities of a dataset may lack clips that others have, so runs on different modalities have different clips.
 
     Attributes:
         opened: {folder: run} of every artifact opened.
+
+    Args:
+        compared: Folders of the runs and probes that are compared; those that do not exist have failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, compared: Iterable[str] = ()) -> None:
         self.opened: dict[str, Run] = {}
+        self._compared = list(dict.fromkeys(compared))
         self._known: dict[str, dict[str, NDArray[Any]]] = {}
+        self._num_apart: dict[str, int] = {}
+
+    @cached_property
+    def _common(self) -> dict[str, dict[str, NDArray[np.int64]]]:
+        """{dataset: {split: numbers of the clips that all compared runs have}}."""
+        common: dict[str, dict[str, NDArray[np.int64]]] = {}
+        for run in filter(None, map(self.find, self._compared)):
+            if (run.folder / PREDICTIONS).exists():
+                arrays, clips = Arrays(run.folder / PREDICTIONS), common.setdefault(run.dataset, {})
+                for split in (split for split in SPLITS if f"{split}_clip" in arrays):
+                    own = arrays[f"{split}_clip"]
+                    clips[split] = np.intersect1d(clips.get(split, own), own)
+        return common
+
+    def align(self, run: Run, arrays: Arrays) -> Arrays:
+        """Return a run's arrays of the clips that all compared runs have.
+
+        Raises:
+            UserError: Their labels are not those of the other runs.
+        """
+        chosen = {}
+        for split, clips in self._common.get(run.dataset, {}).items():
+            if (name := f"{split}_clip") in arrays and not np.array_equal(arrays[name], clips):
+                chosen[split] = np.flatnonzero(np.isin(arrays[name], clips))
+                if split == "test":
+                    self._num_apart[run.dataset] = max(
+                        self._num_apart.get(run.dataset, 0), len(arrays[name]) - len(clips)
+                    )
+        arrays = Arrays(arrays.file, chosen)
+        known = self._known.setdefault(run.dataset, {})
+        for name in arrays:
+            is_of_clips = name in ("test_clip", "test_label", "test_video") or name.startswith("trials_")
+            if is_of_clips and not np.array_equal(known.setdefault(name, arrays[name]), arrays[name]):
+                raise UserError(
+                    f"{run.folder}: its test clips are not those of the other runs on {run.dataset}; remove it and "
+                    "make it again with 'snakemake --cores'"
+                )
+        return arrays
 
     def __getitem__(self, folder: str) -> Run:
         """The run in a folder."""
         if folder not in self.opened:
-            self.opened[folder] = Run(Path(folder), self._known)
+            self.opened[folder] = Run(Path(folder), self)
         return self.opened[folder]
 
     def find(self, folder: str) -> Run | None:
@@ -139,8 +195,9 @@ class Runs:
         return self[folder] if folder in self.opened or Path(folder).exists() else None
 
     def provenance(self) -> dict[str, Any]:
-        """Number of runs, members of ensembles included, and their seconds; commits, versions, devices, test clips; and
-        the largest entry of a probe's gradient at its solution (None without probes)."""
+        """Number of runs, members of ensembles included, and their seconds; commits, versions, devices; test clips that
+        all have, and the most that a run has besides; and the largest entry of a probe's gradient at its solution (None
+        without probes)."""
         seconds: dict[str, float] = {}
         for folder, run in self.opened.items():
             if run.manifest["recipe"]["step"] == "train":
@@ -154,6 +211,7 @@ class Runs:
             "num_runs": len(seconds),
             "seconds": round(sum(seconds.values()), 1),
             "num_clips": sum(len(test["test_label"]) for test in self._known.values()) or None,
+            "num_clips_apart": sum(self._num_apart.values()),
             "probe_gradient": max(gradients, default=None),
             "commits": sorted({each["commit"] for each in made}),
             "devices": sorted({each["device"] for each in made}),

@@ -14,7 +14,7 @@ from avbalance import cli, stamps
 from avbalance.registry import locate
 from avbalance.results import captions, formats, latex, tuning
 from avbalance.results.claims import CAPTION, judge
-from avbalance.results.columns.base import Header, find_column
+from avbalance.results.columns.base import Header, artifacts_behind, find_column
 from avbalance.results.comparisons import compare
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
@@ -98,7 +98,8 @@ def mark(values: Values, column: Header) -> dict[str, str]:
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the four files of a table, {suffix: content}."""
-    spec, runs, own = settings["spec"], Runs(), captions.count_own(settings.get("own", {}))
+    spec, own = settings["spec"], captions.count_own(settings.get("own", {}))
+    runs = Runs(artifacts_behind(settings.get("rows", {})))
     exact = "compute" in spec
     if exact:
         values, columns = compute(spec)

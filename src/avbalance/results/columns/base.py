@@ -1,7 +1,7 @@
 """Interface of columns, and lookup of a column by name."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import product
@@ -26,6 +26,13 @@ Entry = Mapping[str, Any]
 
 A row with `probe` also has "layers": {"probe": folder, "layers": [names or patterns], "snapshot": steps or None}.
 """
+
+
+def artifacts_behind(rows: Mapping[str, Iterable[Entry]]) -> Iterator[str]:
+    """Yield the folders of all runs and probes behind rows."""
+    for entry in (entry for entries in rows.values() for entry in entries):
+        probes = [entry["probe"], entry.get("layers", {}).get("probe")]
+        yield from filter(None, [entry["run"], *probes, *entry["alone"].values()])
 
 
 class Header(NamedTuple):

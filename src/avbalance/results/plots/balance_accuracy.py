@@ -54,7 +54,7 @@ class BalanceAccuracy(Plot):
         columns = [find_column(name) for name in self.columns]
         datasets = split_datasets(
             {name: row.label for name, row in rows.items()},
-            {name: runs[row.first[1]].data for name, row in rows.items()},
+            {name: runs[row.first[1]].dataset for name, row in rows.items()},
             measure({name: row.entries for name, row in rows.items()}, self.columns, runs),
             self.baseline,
         )

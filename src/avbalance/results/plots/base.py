@@ -139,4 +139,4 @@ def split_baseline(rows: Mapping[str, FigureRow], baseline: str, runs: Runs) -> 
 def _data(row: FigureRow, runs: Runs) -> str:
     run = runs[row.first[1]]
     run.check_clips()
-    return run.data
+    return run.dataset

@@ -1,15 +1,14 @@
 """The classes that gain and lose most."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import fill
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from avbalance.data.prepared import Folders, read_description
 from avbalance.errors import UserError
 from avbalance.metrics import by_video, correct
 from avbalance.ranges import Count
@@ -54,7 +53,7 @@ class Classes(Plot):
             axis=0,
         )
         folder = row.runs[seeds[0]]
-        names = class_names(Path(runs[folder].data), len(change))
+        names = class_names(runs[folder].data, len(change))
         best, worst = extremes(change, self.num_classes)
         items = "videos" if "test_video" in runs[folder].predictions else "clips"
         which = (
@@ -81,11 +80,11 @@ def class_accuracies(predictions: Predictions) -> NDArray[np.float64]:
         return np.asarray(100 * right / total)
 
 
-def class_names(data: Path, num_classes: int) -> list[str]:
+def class_names(data: Folders, num_classes: int) -> list[str]:
     """Names of the classes in the prepared data; numbers if it has none."""
-    read_manifest(data)
-    description: dict[str, Any] = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
-    return [str(name) for name in description.get("classes") or range(num_classes)]
+    for folder in data.values():
+        read_manifest(folder)
+    return [str(name) for name in read_description(data).get("classes") or range(num_classes)]
 
 
 def extremes(change: NDArray[np.float64], num_classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

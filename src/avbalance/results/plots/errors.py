@@ -35,7 +35,7 @@ class Errors(Plot):
                 read_history(name, folder, runs, ["seen_accuracy", "val_accuracy"], "training: {monitor: true}")
                 for folder in row.runs.values()
             ]
-            by_data.setdefault(runs[row.first[1]].data, {})[row.label] = histories
+            by_data.setdefault(runs[row.first[1]].dataset, {})[row.label] = histories
         panels = [_titled(panel) if len(by_data) > 1 else ("", panel) for panel in by_data.values()]
         several_seeds = any(len(histories) > 1 for _, panel in panels for histories in panel.values())
         return draw_errors(panels), (

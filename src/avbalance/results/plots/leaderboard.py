@@ -70,7 +70,7 @@ class Leaderboard(Plot):
         values = measure({name: row.entries for name, row in rows.items()}, asked, runs)
         datasets = split_datasets(
             {name: row.label for name, row in rows.items()},
-            {name: runs[row.first[1]].data for name, row in rows.items()},
+            {name: runs[row.first[1]].dataset for name, row in rows.items()},
             values,
             self.baselines[0],
         )

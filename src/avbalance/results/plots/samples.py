@@ -1,8 +1,6 @@
 """Sample clips of one row, with their logits."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -10,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from avbalance import store
+from avbalance.data.prepared import files_of, numbers_of, read_description
+from avbalance.data.stored import open_stored
 from avbalance.ranges import Handful
 from avbalance.results.plots.base import FigureRow, Plot, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
 from avbalance.results.runs import Runs
-from avbalance.store import open_artifact
 
 SAMPLE_SEED = 0
 """Seed of the draw: every figure of a dataset's split shows the same clips."""
@@ -38,23 +38,26 @@ class Samples(Plot):
         (row,) = rows.values()
         seed, folder = row.first
         predictions = runs[folder].predictions
-        data = Path(runs[folder].data)
-        open_artifact(data)
-        description = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
+        data = {modality: runs[folder].data[modality] for modality in modalities_of(folder, runs)}
+        store.open_artifacts(data.values())
+        description = read_description(data)
         labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
-        inputs = {
-            modality: np.load(data / f"{self.split}_{modality}.npy", mmap_mode="r")
-            for modality in modalities_of(folder, runs)
-        }
         drawn = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(labels), self.num_clips, replace=False))
+        numbers = predictions[f"{self.split}_clip"][drawn]
+        inputs = {
+            modality: open_stored(files_of(place, self.split, modality)).rows(
+                np.searchsorted(numbers_of(place, self.split), numbers)
+            )
+            for modality, place in data.items()
+        }
         clips = [
             Sample(
                 int(index),
-                {modality: np.array(array[index]) for modality, array in inputs.items()},
+                {modality: rows[number] for modality, rows in inputs.items()},
                 logits[index],
                 int(labels[index]),
             )
-            for index in drawn
+            for number, index in enumerate(drawn)
         ]
         return draw_samples(clips, description["classes"], description.get("sample_rate")), (
             f"{self.num_clips} clips of the {self.split} split, drawn at random; logits of seed {seed}. Blue: the true "

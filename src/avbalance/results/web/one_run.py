@@ -42,7 +42,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: The run is damaged, or another version made it.
     """
-    run = Run(folder, {})
+    run = Run(folder)
     provenance = run.manifest["provenance"]
     try:
         confusion, masked = confusion_of(run.predictions)
