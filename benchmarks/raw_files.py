@@ -79,12 +79,12 @@ def decode(raw: RawFiles) -> float:
     return time.process_time() - start
 
 
-def measure_archives(folder: Path) -> None:
+def measure_archives(folder: Path, num_clips: int) -> None:
     """Print what archives take that are read in place."""
     rows = []
     with tarfile.open(Path(os.environ["AVBALANCE_MIRROR"]) / "grid_s1/clips.tar") as archive:
         archive.extractall(folder / "single", filter="data")
-    clips = sorted((folder / "single").rglob("*.mp4"))
+    clips = sorted((folder / "single").rglob("*.mp4"))[:num_clips]
     for kind in ("unpacked", "tar", "zip", "tar.gz"):
         mirror = folder / kind
         mirror.mkdir()
@@ -148,15 +148,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listed", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000, 1_800_000])
     parser.add_argument("--loose", type=int, nargs="*", default=[1000, 10_000, 100_000])
-    parser.add_argument("--archives", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--clips", type=int, default=1000, help="0 for no archives")
     arguments = parser.parse_args()
-    print_conditions(listed=arguments.listed, loose=arguments.loose)
+    print_conditions(listed=arguments.listed, clips=arguments.clips, loose=arguments.loose)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.listed:
             measure_planning(folder, arguments.listed)
-        if arguments.archives:
-            measure_archives(folder)
+        if arguments.clips:
+            measure_archives(folder, arguments.clips)
         if arguments.loose:
             measure_loose(folder, arguments.loose)
 
