@@ -17,7 +17,7 @@ import torch
 from avbalance import cli, store
 from avbalance.balancers.blending import Losses, blend_weights, ogr
 from avbalance.data.packed import Batches, Split
-from avbalance.data.prepared import Folders, folders_of, open_folders, read_description
+from avbalance.data.prepared import Folders, folders_of, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.evaluate import mean_loss
@@ -59,7 +59,7 @@ def run(recipe: dict[str, Any], out: Path, device: str = "auto", threads: int = 
     """Publish `blend.json` with the blend weights; parameters are those of `cli.OPTIONS`."""
     torch.set_num_threads(threads)
     inputs, data = recipe["inputs"], folders_of(recipe["inputs"])
-    open_folders(data)
+    store.open_artifacts(data.values())
     heads = [role.removeprefix("run_") for role in inputs if role.startswith("run_") and "_pretrained_" not in role]
     with take_device(device, resume) as place, store.publish(out, recipe) as folder:
         losses = {}

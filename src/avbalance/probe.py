@@ -28,7 +28,7 @@ from torch import nn
 
 from avbalance import cli, metrics, store
 from avbalance.data.packed import Split
-from avbalance.data.prepared import folders_of, open_folders, read_description
+from avbalance.data.prepared import folders_of, read_description
 from avbalance.device import take_device
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
@@ -80,7 +80,7 @@ class ProbeRun:
         self.settings, self.device = recipe["settings"], device
         self.scratch, self.max_bytes = scratch, max_bytes
         self.trained = store.open_artifact(self.weights)["recipe"]["settings"]
-        open_folders(self.data)
+        store.open_artifacts(self.data.values())
         self.description = read_description(self.data)
         self.trained_on = read_description(folders_of(recipe["inputs"], "trained_on_") or self.data)
 

@@ -7,7 +7,7 @@ complete. Opening an artifact checks its files.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -146,6 +146,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if file.stat().st_size != size:
             raise _damaged(file, f"has {file.stat().st_size} bytes instead of {size}")
     return content
+
+
+def open_artifacts(paths: Iterable[Path]) -> None:
+    """Check the files of artifacts, each once, as `open_artifact` does."""
+    for path in dict.fromkeys(paths):
+        open_artifact(path)
 
 
 def open_artifact(path: Path, read_again: bool = False) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from avbalance import cli, registry, store, tune
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split
-from avbalance.data.prepared import folders_of, open_folders, read_description
+from avbalance.data.prepared import folders_of, read_description, read_trials
 from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
 from avbalance.errors import NotFiniteError
-from avbalance.evaluate import classify, mean_loss, peek_at_test, read_trials, score_trials, validation_metrics
+from avbalance.evaluate import classify, mean_loss, peek_at_test, score_trials, validation_metrics
 from avbalance.model import Model, build_model
 from avbalance.progress import Progress
 from avbalance.training.epoch import check_finite, not_finite, train_epoch
@@ -150,10 +150,10 @@ def train_recipe(
     """
     settings, folders = recipe["settings"], folders_of(recipe["inputs"])
     training = settings["training"]
-    open_folders(folders)
+    store.open_artifacts(folders.values())
     description = read_description(folders)
     splits = {name: Split(folders, name, device) for name in ("train", "val", "test")}
-    trials = read_trials(folders, splits["test"]) if description.get("task") == "verification" else {}
+    trials = read_trials(folders, splits["test"].clips) if description.get("task") == "verification" else {}
     balancer = build_balancer(settings, description, device)
     balancer.expect(len(splits["train"]))
     hand_over(balancer, recipe["inputs"], description, device)

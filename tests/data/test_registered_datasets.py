@@ -12,7 +12,7 @@ from avbalance import plan, registry, store
 from avbalance.configuration.project import Project, read_project, sources_of
 from avbalance.data.clips import Reader
 from avbalance.data.packed import Split
-from avbalance.data.prepared import folders_of, open_folders, read_description
+from avbalance.data.prepared import folders_of, read_description
 from avbalance.planning.artifacts import Artifact
 from avbalance.prepare import audit, media, pack, select_clips
 from avbalance.prepare.download import download
@@ -79,7 +79,7 @@ def test_a_miniature_becomes_batches_and_an_audit(
 ) -> None:
     monkeypatch.chdir(prepared.folder)
     folders = prepared.prepare(name)
-    open_folders(folders)
+    store.open_artifacts(folders.values())
     described, spec = read_description(folders), project.datasets[name]
     assert list(described["modalities"]) == spec.modalities
     classes = set()

@@ -22,7 +22,6 @@ from avbalance import registry, store
 from avbalance.data.clips import Clip
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.packed import Split
-from avbalance.data.prepared import open_folders
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files, make_shards, media, select_clips
 from avbalance.prepare.clip_lists import cut, write_list
@@ -127,7 +126,7 @@ def clips_of(prep: Path) -> list[dict[str, str]]:
 
 def test_arrays_labels_and_index_belong_together(made: Path) -> None:
     folders = folders_below(made / "prep", VIEWS)
-    open_folders(folders)
+    store.open_artifacts(folders.values())
     for folder in folders.values():
         assert json.loads((folder / "report.json").read_text(encoding="utf-8"))["dropped"] == []
     rows = clips_of(folders["visual"])

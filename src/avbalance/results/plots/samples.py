@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from avbalance import store
 from avbalance.data.packed import MappedArray
-from avbalance.data.prepared import files_of, numbers_of, open_folders, read_description
+from avbalance.data.prepared import files_of, numbers_of, read_description
 from avbalance.ranges import Handful
 from avbalance.results.plots.base import FigureRow, Plot, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
@@ -38,7 +39,7 @@ class Samples(Plot):
         seed, folder = row.first
         predictions = runs[folder].predictions
         data = {modality: runs[folder].data[modality] for modality in modalities_of(folder, runs)}
-        open_folders(data)
+        store.open_artifacts(data.values())
         description = read_description(data)
         labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
         drawn = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(labels), self.num_clips, replace=False))
