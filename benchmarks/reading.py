@@ -33,8 +33,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from avbalance import cli
-from avbalance.data.packed import Batches, MappedArray, Split
+from avbalance.data.packed import Batches, Split
 from avbalance.data.prepared import files_of
+from avbalance.data.stored import MappedArray
 from avbalance.prepare.decode import read_frames
 from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.views.log_power import LogPower

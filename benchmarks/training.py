@@ -84,6 +84,7 @@ def write(folder: Path, encoders: dict[str, tuple[Spec, tuple[int, ...]]], num_c
         scale = {"mean": [128.0] * shape[0], "std": [50.0] * shape[0]} if pixels else {}
         modalities[name] = {"shape": list(shape), **scale}
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
+    np.save(folder / "train_clip.npy", np.arange(num_clips))
     description = {"num_classes": NUM_CLASSES, "modalities": modalities}
     (folder / "dataset.json").write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
 

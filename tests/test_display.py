@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from avbalance import display
+
 ROOT = Path(__file__).parents[1]
 SNAKEFILE = """
 from pathlib import Path
@@ -115,3 +117,19 @@ def test_a_dry_run_and_a_quiet_one_are_snakemakes_own(folder: Path, option: str,
     assert (BLOCK in shown) == expected
     assert "1 of 3 jobs" not in shown
     assert "failed: bad" not in shown
+
+
+def test_a_failure_shows_what_the_executor_says_but_not_the_whole_command() -> None:
+    said = (
+        "Submission failed. The message was 'Memory specification\n  can not be satisfied'.\nsbatch call:\n"
+        + "x" * 1000
+    )
+    job = {"rule_name": "train_run", "log": [], "aux": {"external_jobid": "7"}, "rule_msg": said + "\nmore"}
+    assert display.failure(job).splitlines() == [
+        "failed: train_run",
+        "    Submission failed. The message was 'Memory specification",
+        "      can not be satisfied'.",
+        "    sbatch call:",
+        "    " + "x" * 300,
+        "    external_jobid: 7",
+    ]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from avbalance import estimate, plan
 from avbalance.configuration.project import Project, read_project
 from avbalance.planning.artifacts import Plan
+from avbalance.prepare import download, pack
 
 ROOT = Path(__file__).parents[1]
 MLP = {
@@ -64,16 +66,14 @@ def test_the_views_of_every_dataset_can_be_made(scale: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["avmnist", "avmnist_spectrogram", "mnist"])
 def test_declared_shapes_are_those_of_the_arrays(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avbalance.data.prepared import folders_of, read_description
-    from avbalance.prepare import download, pack
-
     project = read_project(ROOT, {"scale": "miniature"})
     made = plan.make(ROOT, {"scale": "miniature", "datasets": [dataset]})
     monkeypatch.chdir(tmp_path)
     by_step = {artifact.step: artifact for artifact in made.artifacts.values()}
     download.download(by_step["download"].recipe, Path(by_step["download"].path))
     pack.pack(by_step["pack"].recipe, Path(by_step["pack"].path))
-    modalities = read_description(folders_of(by_step["audit"].inputs))["modalities"]
+    description = json.loads((Path(by_step["pack"].path) / "dataset.json").read_text(encoding="utf-8"))
+    modalities = description["modalities"]
     assert {name: entry["shape"] for name, entry in modalities.items()} == project.datasets[dataset].shapes
 
 

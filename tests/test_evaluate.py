@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from avbalance import metrics
 from avbalance.data.packed import Split
-from avbalance.data.prepared import read_trials
+from avbalance.data.trials import read_trials
 from avbalance.encoders.base import Encoder
 from avbalance.errors import UserError
 from avbalance.evaluate import classify, mean_loss, predict, score_trials
@@ -208,21 +209,26 @@ def test_a_mean_loss_is_that_of_all_clips_whatever_the_batches() -> None:
         assert mean_loss(model, batches(*sizes), torch.float32) == pytest.approx(expected, rel=1e-6)
 
 
+def clips_of_test(*numbers: int) -> Split:
+    """A split of which nothing but its clips is read."""
+    return cast(Split, SimpleNamespace(clips=np.array(numbers)))
+
+
 def test_trials_are_read_by_list_and_their_clips_by_number(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text(
         "list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n", encoding="utf-8"
     )
-    trials = read_trials({"audio": tmp_path}, np.array([0, 1, 2, 3, 4]))
+    trials = read_trials({"audio": tmp_path}, clips_of_test(0, 1, 2, 3, 4))
     assert {name: pairs.tolist() for name, pairs in trials.items()} == {
         "vc1": [[0, 3, 1], [1, 2, 0]],
         "vc2": [[4, 2, 0]],
     }
     # Clip 1 lacks a modality: its trial is left out, and clips 2, 3 and 4 move up.
-    trials = read_trials({"audio": tmp_path}, np.array([0, 2, 3, 4]))
+    trials = read_trials({"audio": tmp_path}, clips_of_test(0, 2, 3, 4))
     assert {name: pairs.tolist() for name, pairs in trials.items()} == {"vc1": [[0, 2, 1]], "vc2": [[3, 1, 0]]}
 
 
 def test_a_file_without_trials_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trials.csv: holds no trial"):
-        read_trials({"audio": tmp_path}, np.array([0, 1]))
+        read_trials({"audio": tmp_path}, clips_of_test(0, 1))

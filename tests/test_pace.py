@@ -121,6 +121,14 @@ def test_the_last_step_takes_as_long_as_on_one_core(planned: Plan) -> None:
     assert pace.seconds_left(planned, {planned.artifacts[paths(planned, "runs")[1]]: 0.75}) == (15, [])
 
 
+def test_on_a_cluster_as_many_steps_run_at_once_as_there_may_be_jobs(planned: Plan) -> None:
+    first, *others = paths(planned, "runs")
+    finish(planned, first, 20)
+    planned.project.scale.threads = 64  # which a node may have
+    pace.begin(planned.project.root, cores=2, on_cluster=True)
+    assert pace.seconds_left(planned, dict.fromkeys((planned.artifacts[path] for path in others), 1.0)) == (30, [])
+
+
 def test_what_has_never_finished_is_named_and_foretold_by_the_parts_that_are_done(planned: Plan) -> None:
     states = survey(planned)
     kinds = "raw, prep, runs, probes, tables/miniature, audit/miniature, page"

@@ -194,7 +194,7 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
 
     (folder / "lost").symlink_to(disk / "nothing")
     with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which does not exist"):
-        record("birds", root, mirror, tmp_path / "cache", again=True)
+        record("birds", root, mirror, tmp_path / "cache", force=True)
 
 
 def named(path: Path) -> dict[str, str]:
@@ -220,11 +220,11 @@ def test_a_list_is_compared_with_the_mirror_and_made_anew_when_asked(root: Path,
         record("birds", root, mirror, tmp_path / "cache")
     assert str(error.value) == (
         f"{path}: differs from the mirror in 3 files: a has other bytes, b does not exist, d is not listed; if the "
-        "mirror is right, make the list anew with 'avbalance record birds --again'"
+        "mirror is right, make the list anew with 'avbalance record birds --force'"
     )
     assert path.read_text(encoding="utf-8") == before
     assert record("birds", root, None, tmp_path / "cache") == []  # without a mirror, there is nothing to compare with
-    assert record("birds", root, mirror, tmp_path / "cache", again=True) == [path]
+    assert record("birds", root, mirror, tmp_path / "cache", force=True) == [path]
     assert contents(folder, path) == {"a": b"corrected", "c": b"3", "d": b"2"}
 
 
@@ -234,7 +234,7 @@ def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Pa
     (folder / "a").write_bytes(b"corrected")
     entry = {"list": named(path), "path": "birds", "urls": [], "request": "copy the folder birds"}
     recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
-    with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--again"):
+    with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--force"):
         download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")
 
 

@@ -12,15 +12,14 @@ from torch import Tensor, nn
 from affine import AT_WORK
 from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
-from avbalance.data.packed import MappedArray
-from avbalance.data.prepared import read_description
+from avbalance.data.prepared import folders_of, read_description
+from avbalance.data.stored import MappedArray
 from avbalance.encoders.base import Encoder
 from avbalance.train import TrainedRun, build_balancer, train_recipe
 from avbalance.training import epoch
 from avbalance.training.checkpoint import FILES, load_checkpoint
 from avbalance.training.snapshots import Snapshots
 from avbalance.training.state import State
-from folders import both
 from registered import names
 from test_train import completed
 
@@ -196,11 +195,11 @@ def test_clips_that_were_trained_on_are_passed_over_unread(
 ) -> None:
     wanted = recipe_of("joint", recipe, tmp_path, epochs=1)
     read: list[int] = []
-    plain_rows, plain_save = MappedArray.rows, State.save
+    plain_fill, plain_save = MappedArray._fill, State.save
 
-    def rows(self: MappedArray, index: np.ndarray) -> np.ndarray:
+    def fill(self: MappedArray, index: np.ndarray, out: np.ndarray) -> None:
         read.append(len(index))
-        return plain_rows(self, index)
+        plain_fill(self, index, out)
 
     def save(self: State, *arguments: Any) -> None:  # noqa: ANN401
         plain_save(self, *arguments)
@@ -211,7 +210,7 @@ def test_clips_that_were_trained_on_are_passed_over_unread(
     with pytest.raises(KilledError):
         train_recipe(wanted, CPU, tmp_path / "run", 0)
     monkeypatch.setattr(State, "save", plain_save)
-    monkeypatch.setattr(MappedArray, "rows", rows)
+    monkeypatch.setattr(MappedArray, "_fill", fill)
     train_recipe(wanted, CPU, tmp_path / "run", 1e9)
     assert read[:2] == [15, 15]  # the fourth batch, of both modalities
     assert sum(read) == 2 * (15 + 21 + 60 + 21 + 30) + 2  # validation, all splits for their metrics, one clip's FLOPs
@@ -228,7 +227,7 @@ def test_a_checkpoint_waits_until_those_before_have_taken_a_hundredth_of_the_tim
 
     monkeypatch.setattr("avbalance.training.state.save_checkpoint", write)
     settings = recipe()["settings"]
-    balancer = build_balancer(settings, read_description(both(prepared)), CPU)
+    balancer = build_balancer(settings, read_description(folders_of(recipe()["inputs"])), CPU)
     state = State(balancer, settings["training"], tmp_path, 4, 20)
     due = []
     for now[0] in (19.0, 20.0):

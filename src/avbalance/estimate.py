@@ -66,7 +66,7 @@ def windows_of(project: Project, dataset: str) -> dict[str, int]:
     """{split: number of windows} of a dataset at a scale; empty if unknown."""
     spec = project.datasets[dataset]
     ((_, options),) = signature.resolve("data", spec.reader).items()
-    clips: dict[str, int] = {**spec.num_clips}
+    clips: dict[str, int] = {str(split): number for split, number in spec.num_clips.items()}
     if not clips:
         return {}
     clips |= {split: options[f"num_{split}"] for split in ("train", "test") if f"num_{split}" in options}
@@ -102,7 +102,7 @@ def forward_operations(settings: Mapping[str, Any], shapes: Mapping[str, tuple[i
         shapes: {modality: shape of a clip}.
     """
     wanted = {name: settings[name] for name in ("encoder", "fusion", "head")}
-    return _count(json.dumps(wanted), json.dumps(shapes), num_classes)
+    return _count(json.dumps(wanted, allow_nan=False), json.dumps(shapes, allow_nan=False), num_classes)
 
 
 @cache
@@ -130,7 +130,7 @@ def bill_of(planned: Plan, artifacts: Collection[Artifact]) -> Bill:
         runs, kind = _runs_behind(planned, artifact), artifact.kind
         bill.num_runs += kind == "runs"
         for run in runs:
-            settings = run.settings | (run.settings["trials"][0] if "trials" in run.settings else {})
+            settings = {**run.settings, **(run.settings["trials"][0] if "trials" in run.settings else {})}
             dataset = settings["dataset"]
             windows, arrays = windows_of(project, dataset), arrays_of(project, dataset)
             if not windows or not set(settings["encoder"]) <= set(arrays):

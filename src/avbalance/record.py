@@ -8,7 +8,7 @@ For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that do
   files and folders are followed. An archive in parts, such as `x.zip.partaa`, is listed as one archive, and the files
   of an unpacked archive are listed one by one.
 
-An existing list of files in the mirror is compared with them; `--again` makes all lists anew. Recording trusts the
+An existing list of files in the mirror is compared with them; `--force` makes all lists anew. Recording trusts the
 files as they are; every later download is verified against the list. Fetched files stay in the cache, from which the
 raw folder is then made.
 """
@@ -33,8 +33,8 @@ from avbalance.prepare.download import CACHE, listed
 from avbalance.prepare.fetch import Fetcher, File
 
 
-def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again: bool = False) -> list[Path]:
-    """Write the lists that a dataset or a model lacks, with `again` all of them; return their paths.
+def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, force: bool = False) -> list[Path]:
+    """Write the lists that a dataset or a model lacks, with `force` all of them; return their paths.
 
     Raises:
         UserError: The dataset or model does not exist, a file cannot be fetched, a line of an index has the wrong form,
@@ -52,7 +52,7 @@ def record(name: str, root: Path, mirror: str | None, cache: Path = CACHE, again
     written = []
     for entry in (entry for entry in entries if entry.list is not None):
         path = folder / str(entry.list)
-        is_made = again or not path.exists()
+        is_made = force or not path.exists()
         if is_made or _is_in_mirror(entry, mirror):
             digests = _digests(entry, path, mirror, Fetcher(mirror, cache))
             if not is_made:
@@ -93,7 +93,7 @@ def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
     if differing:
         raise UserError(
             f"{path}: differs from the mirror in {len(differing)} files: {', '.join(sorted(differing)[:3])}; if the "
-            f"mirror is right, make the list anew with 'avbalance record {name} --again'"
+            f"mirror is right, make the list anew with 'avbalance record {name} --force'"
         )
 
 
@@ -156,9 +156,9 @@ def main() -> None:
     parser.add_argument("name", help="a file in config/datasets or config/models")
     parser.add_argument("--mirror", default=os.environ.get("AVBALANCE_MIRROR"), help="folder or URL to try first")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of unfinished downloads")
-    parser.add_argument("--again", action="store_true", help="make existing lists anew")
+    parser.add_argument("--force", action="store_true", help="make existing lists anew")
     arguments = parser.parse_args()
-    written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache, arguments.again)
+    written = record(arguments.name, Path(), arguments.mirror or None, arguments.cache, arguments.force)
     print(
         f"wrote {', '.join(map(str, written))}"
         if written

@@ -109,7 +109,7 @@ def publish(
     provenance = Provenance()
     with naming(out), owners.filling(out) as unfinished:
         yield unfinished
-        files = {}
+        files: dict[str, dict[str, Any]] = {}
         found = (str(path.relative_to(unfinished)) for path in unfinished.rglob("*") if path.is_file())
         for name in sorted(found if lists_all else known or ()):
             path = unfinished / name
@@ -148,12 +148,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return content
 
 
-def open_artifacts(paths: Iterable[Path]) -> None:
-    """Check the files of artifacts, each once, as `open_artifact` does."""
-    for path in dict.fromkeys(paths):
-        open_artifact(path)
-
-
 def open_artifact(path: Path, read_again: bool = False) -> dict[str, Any]:
     """Read the manifest of an artifact and check its files by size and sha256.
 
@@ -169,6 +163,12 @@ def open_artifact(path: Path, read_again: bool = False) -> dict[str, Any]:
         if not _has_digest(path / name, entry["sha256"], read_again):
             raise _damaged(path / name, "has other bytes than its manifest says")
     return content
+
+
+def open_artifacts(paths: Iterable[Path]) -> None:
+    """Check artifacts, each once, as `open_artifact` does."""
+    for path in dict.fromkeys(paths):
+        open_artifact(path)
 
 
 def _has_digest(file: Path, wanted: str, read_again: bool) -> bool:

@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from avbalance import cli, registry, store, tune
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split
-from avbalance.data.prepared import folders_of, read_description, read_trials
+from avbalance.data.prepared import folders_of, read_description
+from avbalance.data.trials import read_trials
 from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
 from avbalance.errors import NotFiniteError
@@ -153,7 +154,7 @@ def train_recipe(
     store.open_artifacts(folders.values())
     description = read_description(folders)
     splits = {name: Split(folders, name, device) for name in ("train", "val", "test")}
-    trials = read_trials(folders, splits["test"].clips) if description.get("task") == "verification" else {}
+    trials = read_trials(folders, splits["test"]) if description.get("task") == "verification" else {}
     balancer = build_balancer(settings, description, device)
     balancer.expect(len(splits["train"]))
     hand_over(balancer, recipe["inputs"], description, device)

@@ -11,9 +11,10 @@ from torchvision.transforms.v2.functional import resized_crop
 from avbalance import registry
 from avbalance.augmentations import REGISTRY
 from avbalance.augmentations.random_resized_crop import RandomResizedCrop
-from avbalance.data import packed
-from avbalance.data.packed import Batches, MappedArray, Split
+from avbalance.data import stored
+from avbalance.data.packed import Batches, Split
 from avbalance.data.prepared import files_of
+from avbalance.data.stored import MappedArray
 from avbalance.errors import UserError
 
 CPU = torch.device("cpu")
@@ -149,7 +150,7 @@ def test_values_stay_right_and_changes_of_a_batch_stay_out_of_the_file_when_page
 ) -> None:
     array = np.random.default_rng(0).normal(size=(64, 4096))
     np.save(tmp_path / "array.npy", array)
-    monkeypatch.setattr(packed, "RELEASE_BYTES", 3 * array[0].nbytes)  # after every fourth row
+    monkeypatch.setattr(stored, "RELEASE_BYTES", 3 * array[0].nbytes)  # after every fourth row
     mapped = MappedArray([tmp_path / "array.npy"])
     for _ in range(2):
         for place in np.random.default_rng(1).permutation(64):
@@ -257,14 +258,14 @@ import numpy as np
 from avbalance import registry
 from avbalance.augmentations import REGISTRY
 from avbalance.augmentations.random_resized_crop import RandomResizedCrop
-from avbalance.data import packed
+from avbalance.data import stored
 from avbalance.errors import UserError
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
-packed.RELEASE_BYTES = int(sys.argv[2])
-mapped = packed.MappedArray([Path(sys.argv[1])])
+stored.RELEASE_BYTES = int(sys.argv[2])
+mapped = stored.MappedArray([Path(sys.argv[1])])
 order = np.random.default_rng(0).permutation(len(mapped.shards[0]))
 before, most = resident(), 0
 for index in np.array_split(order, 100):

@@ -231,6 +231,36 @@ def test_shards_and_artifact_are_one_copy_on_disk(made: Path) -> None:
     assert {path.stat().st_ino for path in (made / "prep").glob("*/*-*.npy")} == inodes
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"frames": {"size": 32, "num_frames": 2}},
+        {"frames": {"size": 24, "stored": [28, 36], "gray": True}},
+        {"faces": {"detector": {"given": {}}, "size": 24, "num_frames": 3}},
+    ],
+    ids=["frames", "one gray frame", "faces"],
+)
+def test_pictures_stored_as_jpeg_are_nearly_those_of_arrays(view: dict[str, Any], raw: Path, tmp_path: Path) -> None:
+    ((name, options),) = view.items()
+    folders = {}
+    for kind in ("array", "jpeg"):
+        recipe = recipe_of(raw, {"visual": {name: {**options, "store": kind}}}, {"grid": {}})
+        folders[kind] = prepare(recipe, tmp_path / kind, 1, tmp_path / "resume")
+    for split in ("train", "val", "test"):
+        array, jpeg = (Split(folders[kind], split, torch.device("cpu")) for kind in ("array", "jpeg"))
+        assert array.labels.tolist() == jpeg.labels.tolist()
+        index = np.arange(len(array))
+        stored = [each.stored("visual", index).astype(int) for each in (array, jpeg)]
+        assert stored[0].shape == stored[1].shape
+        assert 0 < np.abs(stored[0] - stored[1]).mean() < 8  # of 255; small pictures with sharp edges
+        assert np.corrcoef(stored[0].ravel(), stored[1].ravel())[0, 1] > 0.97
+        assert array.batch(index).inputs["visual"].shape == jpeg.batch(index).inputs["visual"].shape
+    files = {path.name for path in (tmp_path / "jpeg/visual").glob("train_visual*")}
+    assert files == {f"train_visual-{number:04d}{ending}" for number in (0, 1) for ending in (".npy", ".jpegs")}
+    assert files < set(store.read_manifest(tmp_path / "jpeg/visual")["files"])
+    assert clips_of(folders["array"]["visual"]) == clips_of(folders["jpeg"]["visual"])
+
+
 def test_after_one_clip_changed_only_its_shard_is_made_again(raw: Path, made: Path, tmp_path: Path) -> None:
     changed = "000_a0"
 

@@ -41,6 +41,7 @@ ReturnToService=2
 SchedulerParameters=sched_interval=1,bf_interval=1
 SlurmdTimeout=3
 KillWait=1
+MinJobAge=3600
 """
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=500000 Gres=gpu:1\n"
 

@@ -114,7 +114,7 @@ onstart:
         plan.write_recipes()
         pace.begin(Path(), workflow.nodes if on_cluster() else workflow.cores, on_cluster())
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if not on_cluster() and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+        if not (on_cluster() or in_container) and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
             warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")

@@ -1,10 +1,10 @@
-"""Packed clips: memory-mapped arrays, from which a batch is one index gather."""
+"""Batches of packed clips."""
 
-import mmap
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial, reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,65 +15,14 @@ from torch import Tensor
 from avbalance.augmentations.base import Augmentation
 from avbalance.augmentations.crops import Boxes, Size, cut, fixed
 from avbalance.data.prepared import Folders, files_of, numbers_of, read_description
+from avbalance.data.stored import JpegArray, Reading, open_stored
 from avbalance.errors import UserError
 from avbalance.types import Batch
 
-RELEASE_BYTES = 64 * 2**20
-"""Number of bytes read after which the pages of mapped arrays are released."""
-FAULT_BYTES = 64 * 2**10
-"""Approximate number of bytes that a read maps besides its row: the kernel maps around an address."""
-
-
-class MappedArray:
-    """Memory-mapped rows of several `.npy` files; reading them keeps little in memory, whatever their number.
-
-    Args:
-        paths: At least one file; all hold rows of one shape and type.
-        chosen: Places of the rows that count, in their order; None for all.
-    """
-
-    def __init__(self, paths: list[Path], chosen: NDArray[np.int64] | None = None) -> None:
-        self._maps: list[mmap.mmap] = []
-        self.shards: list[NDArray[Any]] = []
-        for path in paths:
-            with path.open("rb") as file:
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                self.shards.append(np.ndarray(shape, dtype, self._maps[-1], file.tell()))
-        self._chosen = chosen
-        self._ends = np.cumsum([len(shard) for shard in self.shards])
-        self._row_bytes = self.shards[0][:1].nbytes + 2 * FAULT_BYTES
-        self._read_bytes = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Number of bytes of all rows."""
-        return sum(shard.nbytes for shard in self.shards)
-
-    def on(self, device: torch.device) -> Tensor:
-        """Return all rows that count, on a device."""
-        rows = torch.cat([torch.from_numpy(shard.copy()).to(device) for shard in self.shards])
-        return rows if self._chosen is None else rows[torch.from_numpy(self._chosen).to(device)]
-
-    def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Return copies of rows, [len(index), *shape]."""
-        if self._chosen is not None:
-            index = self._chosen[index]
-        if len(self.shards) == 1:
-            gathered: NDArray[Any] = self.shards[0][index]
-        else:
-            gathered = np.empty((len(index), *self.shards[0].shape[1:]), self.shards[0].dtype)
-            holders = np.searchsorted(self._ends, index, side="right")
-            for k in np.unique(holders):
-                here = holders == k
-                gathered[here] = self.shards[k][index[here] - self._ends[k]]  # counted from the shard's end
-        self._read_bytes += len(index) * self._row_bytes
-        if self._read_bytes > RELEASE_BYTES:
-            for mapped in self._maps:
-                mapped.madvise(mmap.MADV_DONTNEED)
-            self._read_bytes = 0
-        return gathered
+RESIDENT_BYTES = 4 * 2**30
+"""Size from which clips are not copied to the device as a whole, for that would delay the first step."""
+NUM_AHEAD = 2
+"""Number of batches that are read while one is trained on."""
 
 
 class Split:
@@ -90,6 +39,8 @@ class Split:
         labels: [n], int64; [n, num_classes], uint8, in tasks with several labels.
         videos: [n], int64, ascending, number of the video from which a clip is cut; None if clips are not cut from
             videos.
+        reads: False while batches are left without inputs.
+        num_ahead: Number of batches to request beyond the next one.
 
     Raises:
         UserError: No clip has all modalities.
@@ -99,7 +50,7 @@ class Split:
         self, folders: Folders, split: str, device: torch.device, modalities: Collection[str] | None = None
     ) -> None:
         self.device = device
-        self._reads = True
+        self.reads = True
         numbers = {folder: numbers_of(folder, split) for folder in folders.values()}
         self.clips: NDArray[np.int64] = reduce(np.intersect1d, numbers.values())
         if len(self.clips) == 0:
@@ -110,7 +61,7 @@ class Split:
         }
         first = next(iter(folders.values()))
         kept = slice(None) if places[first] is None else places[first]
-        self.labels: NDArray[Any] = np.load(first / f"{split}_label.npy")[kept]
+        self.labels: NDArray[Any] = np.load(first / f"{split}_label.npy", mmap_mode="r")[kept]
         videos = first / f"{split}_video.npy"
         self.videos: NDArray[np.int64] | None = np.load(videos)[kept] if videos.exists() else None
         folders = {name: folders[name] for name in modalities or folders}
@@ -121,32 +72,49 @@ class Split:
             if "mean" in described[name]
         }
         self._pictures = {name: described[name] for name in folders if "pictures" in described[name]}
-        self._mapped = {
-            name: MappedArray(files_of(folder, split, name), places[folder]) for name, folder in folders.items()
+        self._stored = {
+            name: open_stored(files_of(folder, split, name), places[folder]) for name, folder in folders.items()
         }
         self._resident: dict[str, Tensor] | None = None
-        num_bytes = sum(mapped.nbytes for mapped in self._mapped.values())
-        if device.type == "cuda" and num_bytes < torch.cuda.mem_get_info(device)[0] // 4:
-            self._resident = {name: mapped.on(device) for name, mapped in self._mapped.items()}
+        has_jpegs = any(isinstance(stored, JpegArray) for stored in self._stored.values())
+        on_gpu = device.type == "cuda"
+        if on_gpu and not has_jpegs:
+            num_bytes = sum(stored.nbytes for stored in self._stored.values())
+            if num_bytes < min(RESIDENT_BYTES, torch.cuda.mem_get_info(device)[0] // 4):
+                self._resident = {
+                    name: torch.from_numpy(stored.all()).to(device) for name, stored in self._stored.items()
+                }
+        self.num_ahead = NUM_AHEAD if has_jpegs or (on_gpu and self._resident is None) else 0
+        self._workers: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def stored(self, modality: str, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the clips at these places as they are stored, [len(index), *shape]."""
-        return self._mapped[modality].rows(index)
-
     @contextmanager
     def unread(self) -> Iterator[None]:
         """Leave batches without inputs meanwhile, for passing over them."""
-        self._reads = False
+        self.reads = False
         try:
             yield
         finally:
-            self._reads = True
+            self.reads = True
+
+    def stored(self, modality: str, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the clips at these places as they are stored, [len(index), *shape]."""
+        return self._stored[modality].rows(index)
+
+    def request(self, index: NDArray[np.int64]) -> Reading:
+        """Begin to read the clips at these places, with as many workers as torch has threads, or read them at once."""
+        if self.num_ahead and self._workers is None:
+            self._workers = ThreadPoolExecutor(torch.get_num_threads())
+        stored = self._stored if self._resident is None else {}
+        return Reading(stored, index, self._workers, pinned=self.device.type == "cuda")
 
     def batch(
-        self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
+        self,
+        index: NDArray[np.int64],
+        draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None,
+        reading: Reading | None = None,
     ) -> Batch:
         """Return the clips at these places; in tasks with several labels, labels are float32 [batch, num_classes].
 
@@ -154,19 +122,18 @@ class Split:
             index: [batch].
             draw: Function that draws the boxes to cut from these clips' pictures, given the size stored and the size
                 seen; None for the boxes of evaluation.
+            reading: What `request` has begun for these places.
         """
         places = torch.from_numpy(index).to(self.device)
         labels = torch.from_numpy(self.labels[index]).to(self.device)
         labels = labels if labels.dim() == 1 else labels.float()
-        if not self._reads:
+        if not self.reads:
             return Batch({}, labels, places)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
         else:
-            inputs = {
-                name: torch.from_numpy(mapped.rows(index)).to(self.device).float()
-                for name, mapped in self._mapped.items()
-            }
+            read = (reading or self.request(index)).wait()
+            inputs = {name: array.to(self.device, non_blocking=True).float() for name, array in read.items()}
         for name, (mean, std) in self._standardise.items():
             shape = (-1, *[1] * (inputs[name].dim() - 2))  # one number for each channel
             inputs[name] = inputs[name].sub_(mean.view(shape)).div_(std.view(shape))
@@ -225,5 +192,12 @@ class Batches:
                 np.random.default_rng(seed).shuffle(order)
             draw = partial(self.augmentation, seed) if self.augmentation else None
         self.num_passes += 1
-        for index in np.array_split(order, self.num_batches):
-            yield self.split.batch(index, draw)
+        indices = np.array_split(order, self.num_batches)
+        ahead: deque[Reading] = deque()
+        for place, index in enumerate(indices):
+            if not self.split.reads:
+                yield self.split.batch(index, draw)
+                continue
+            for coming in indices[place + len(ahead) : place + self.split.num_ahead + 1]:
+                ahead.append(self.split.request(coming))
+            yield self.split.batch(index, draw, ahead.popleft())

@@ -1,6 +1,5 @@
 """Folders of prepared data, one for each modality, or one for several."""
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from avbalance.errors import UserError
 
 Folders = Mapping[str, Path]
 """{modality: the prepared folder that holds it}."""
@@ -44,28 +41,3 @@ def numbers_of(folder: Path, split: str) -> NDArray[np.int64]:
     """Return the numbers of a split's clips, [n], ascending; a clip has the same number in all modalities."""
     numbers: NDArray[np.int64] = np.load(folder / f"{split}_clip.npy")
     return numbers
-
-
-def read_trials(folders: Folders, clips: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """Read {list of trials: [trials, 3]}: the places of two clips in test, and 1 if they show one person, else 0.
-
-    A trial whose clips do not have all modalities is left out.
-
-    Args:
-        folders: The prepared modalities, any of which has the trials of the clips that all have.
-        clips: Numbers of the test clips that have all modalities.
-
-    Raises:
-        UserError: The file holds no trial.
-    """
-    file = next(iter(folders.values())) / "trials.csv"
-    places = {clip: place for place, clip in enumerate(clips.tolist())}
-    trials: dict[str, list[list[int]]] = {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for line in csv.DictReader(lines):
-            enrol, tested = (places.get(int(line[key])) for key in ("enrol", "test"))
-            if enrol is not None and tested is not None:
-                trials.setdefault(line["list"], []).append([enrol, tested, int(line["is_target"])])
-    if not trials:
-        raise UserError(f"{file}: holds no trial; the dataset's reader must give lists of trials")
-    return {name: np.array(pairs) for name, pairs in trials.items()}

@@ -109,7 +109,7 @@ class OwnCopy:
         old = json.loads(states_file.read_text(encoding="utf-8")) if states_file.exists() else {}
         states = self._states(old)
         if states != old:
-            store.replace(states_file, json.dumps(states, ensure_ascii=True) + "\n")
+            store.replace(states_file, json.dumps(states, ensure_ascii=True, allow_nan=False) + "\n")
         # Absolute, for a relative path would be looked up below the mirror.
         joined = {"urls": [f"{(self.folder / 'joined').resolve()}/{{path}}"]}
         entries = [

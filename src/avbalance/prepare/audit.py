@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from avbalance import cli, stamps, store
 from avbalance.data.packed import Split
-from avbalance.data.prepared import Folders, folders_of, numbers_of, read_description, read_trials
+from avbalance.data.prepared import Folders, folders_of, numbers_of, read_description
+from avbalance.data.trials import read_trials
 from avbalance.prepare import audit_pictures
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
@@ -200,7 +201,7 @@ def describe_trials(folders: Folders, test: Split, listed: Mapping[str, Mapping[
         listed: {list: {"used", "dropped"}} of one modality.
     """
     lines = []
-    for name, pairs in (read_trials(folders, test.clips) if listed else {}).items():
+    for name, pairs in (read_trials(folders, test) if listed else {}).items():
         dropped = sum(listed[name].values()) - len(pairs)
         lines.append({"list": name, "used": len(pairs), "dropped": dropped, "targets": int(pairs[:, 2].sum())})
     return lines

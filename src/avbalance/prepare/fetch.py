@@ -263,5 +263,5 @@ def _advice(file: File, tried: list[str]) -> str:
         "AVBALANCE_MIRROR, a folder or a URL"
     )
     if "list" in file and "request" in file:
-        message += "; if the file was rightly replaced, renew the list: avbalance record <name> --again"
+        message += "; if the file was rightly replaced, renew the list: avbalance record <name> --force"
     return message

@@ -66,7 +66,7 @@ def publish_selection(recipe: dict[str, Any], out: Path, resume: Path = store.RE
             write_list(folder, split, clips, checksums)
         trials = _write_trials(folder, reader, raw, by_split["test"])
         summary = {"clips": {split: len(clips) for split, clips in by_split.items()}, "trials": trials}
-        (folder / "selection.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        (folder / "selection.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     kept.unlink()
 
 

@@ -16,6 +16,7 @@ from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
 from avbalance.data.raw import RawFiles
+from avbalance.data.stored import JpegWriter
 from avbalance.prepare.clip_lists import Stretch
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
@@ -116,7 +117,7 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = np.zeros(3)
-    with closing(ArrayWriter(folder / ARRAY, *_form(view))) as file:
+    with closing(_writer(view, folder / ARRAY)) as file:
         for chunk in _chunks(_windows(shard, view, dropped)):
             if isinstance(view, VisualView):
                 for window in chunk:
@@ -136,19 +137,17 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
                 }
                 for window in chunk
             ]
-    content = {
-        "clips": clips,
-        "dropped": dropped,
-        "files": {ARRAY: store.sha256(folder / ARRAY)},
-        "sums": sums.tolist(),
-    }
+    files = {path.name: store.sha256(path) for path in sorted(folder.iterdir())}
+    content = {"clips": clips, "dropped": dropped, "files": files, "sums": sums.tolist()}
     (folder / "shard.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return content
 
 
-def _form(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
-    """Return shape and type of a clip's stored array."""
-    return (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
+def _writer(view: VisualView | AudioView, path: Path) -> ArrayWriter | JpegWriter:
+    """Return the writer of a view's clips."""
+    if isinstance(view, AudioView):
+        return ArrayWriter(path, view.shape, "<f2")
+    return JpegWriter(path, view.stored_shape) if view.store == "jpeg" else ArrayWriter(path, view.stored_shape, "|u1")
 
 
 def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:

@@ -1,6 +1,6 @@
 """Crops of one face per clip, upright and always in the same place."""
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ class Faces(VisualView):
         margin: Margin around the template on each side, as a share of the template's side.
         smoothing: Number of frames over which landmarks are averaged. Detections jitter: those of YuNet by 3 % of the
             distance between the eyes.
+        store: As in `Frames`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Faces(VisualView):
         gray: bool = False,
         margin: NotNegative = 0.0,
         smoothing: Odd = 1,
+        store: Literal["array", "jpeg"] = "array",
     ) -> None:
         frames.check_counts("faces", size, num_frames)
         if fps is not None and fps <= 0:
@@ -60,7 +62,7 @@ class Faces(VisualView):
         if smoothing < 1 or smoothing % 2 == 0:
             raise UserError(f"faces.smoothing is {smoothing}; allowed: odd numbers of frames")
         self.stored, self.num_frames, self.fps, self.gray = (size, size), num_frames, fps, gray
-        self.margin, self.smoothing = margin, smoothing
+        self.margin, self.smoothing, self.store = margin, smoothing, store
         self.detector = detector
         self.mean, self.std = (frames.MEAN_GRAY, frames.STD_GRAY) if gray else (frames.MEAN_RGB, frames.STD_RGB)
         self.shape = (len(self.mean), *([num_frames] if num_frames > 1 else []), size, size)

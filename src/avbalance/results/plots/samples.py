@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avbalance import store
-from avbalance.data.packed import MappedArray
 from avbalance.data.prepared import files_of, numbers_of, read_description
+from avbalance.data.stored import open_stored
 from avbalance.ranges import Handful
 from avbalance.results.plots.base import FigureRow, Plot, modalities_of
 from avbalance.results.plots.style import BLUE, GREY, ORANGE
@@ -45,7 +45,7 @@ class Samples(Plot):
         drawn = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(labels), self.num_clips, replace=False))
         numbers = predictions[f"{self.split}_clip"][drawn]
         inputs = {
-            modality: MappedArray(files_of(place, self.split, modality)).rows(
+            modality: open_stored(files_of(place, self.split, modality)).rows(
                 np.searchsorted(numbers_of(place, self.split), numbers)
             )
             for modality, place in data.items()
