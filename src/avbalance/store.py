@@ -200,7 +200,7 @@ def _has_digest(file: Path, wanted: str, read_again: bool) -> bool:
         return True
     if sha256(file) != wanted:
         return False
-    if state.st_size >= LARGE:
+    if state.st_size >= LARGE and RESUME.parent.is_dir():
         verified.parent.mkdir(parents=True, exist_ok=True)
         verified.touch()
     return True

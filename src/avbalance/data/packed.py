@@ -1,7 +1,7 @@
 """Packed clips: memory-mapped arrays, from which a batch is one index gather."""
 
 import mmap
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbalance.augmentations.base import Augmentation
-from avbalance.augmentations.crops import Boxes, Size, cut, fixed
 from avbalance.data.prepared import Folders, files_of, numbers_of, read_description
+from avbalance.data.seen import Draw, Seen
 from avbalance.errors import UserError
 from avbalance.types import Batch
 
@@ -113,12 +113,7 @@ class Split:
         self.videos: NDArray[np.int64] | None = np.load(videos)[kept] if videos.exists() else None
         folders = {name: folders[name] for name in modalities or folders}
         described = read_description(folders)["modalities"]
-        self._standardise = {
-            name: [torch.tensor(described[name][what], device=device) for what in ("mean", "std")]
-            for name in folders
-            if "mean" in described[name]
-        }
-        self._pictures = {name: described[name] for name in folders if "pictures" in described[name]}
+        self._seen = Seen(described, device)
         self._mapped = {
             name: MappedArray(files_of(folder, split, name), places[folder]) for name, folder in folders.items()
         }
@@ -134,15 +129,12 @@ class Split:
         """Return the clips at these places as they are stored, [len(index), *shape]."""
         return self._mapped[modality].rows(index)
 
-    def batch(
-        self, index: NDArray[np.int64], draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None
-    ) -> Batch:
+    def batch(self, index: NDArray[np.int64], draw: Draw | None = None) -> Batch:
         """Return the clips at these places; in tasks with several labels, labels are float32 [batch, num_classes].
 
         Args:
             index: [batch].
-            draw: Function that draws the boxes to cut from these clips' pictures, given the size stored and the size
-                seen; None for the boxes of evaluation.
+            draw: Function that draws the boxes to cut from these clips' pictures; None for the boxes of evaluation.
         """
         places = torch.from_numpy(index).to(self.device)
         if self._resident is not None:
@@ -152,20 +144,8 @@ class Split:
                 name: torch.from_numpy(mapped.rows(index)).to(self.device).float()
                 for name, mapped in self._mapped.items()
             }
-        for name, (mean, std) in self._standardise.items():
-            shape = (-1, *[1] * (inputs[name].dim() - 2))  # one number for each channel
-            inputs[name] = inputs[name].sub_(mean.view(shape)).div_(std.view(shape))
-        for name, described in self._pictures.items():
-            stored, seen = (inputs[name].shape[-2], inputs[name].shape[-1]), tuple(described["shape"][-2:])
-            if draw is not None:
-                boxes = draw(index, stored, seen)
-            elif stored != seen:
-                boxes = fixed(len(index), stored, seen, described["pictures"]["whole"])
-            else:
-                continue
-            inputs[name] = cut(inputs[name], boxes, seen, described["pictures"]["vectors"])
         labels = torch.from_numpy(self.labels[index]).to(self.device)
-        return Batch(inputs, labels if labels.dim() == 1 else labels.float(), places)
+        return Batch(self._seen(inputs, index, draw), labels if labels.dim() == 1 else labels.float(), places)
 
 
 class Batches:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from avbalance import registry, store
 from avbalance.data.array_writer import ArrayWriter
@@ -136,15 +137,11 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = np.zeros(3)
-    with closing(ArrayWriter(folder / ARRAY, *_form(view))) as file:
+    with closing(ArrayWriter(folder / ARRAY, *form_of(view))) as file:
         for chunk in _chunks(_windows(shard, view, dropped)):
-            if isinstance(view, VisualView):
-                for window in chunk:
-                    file.append(window.array[None])
-            else:
-                waves = torch.from_numpy(np.stack([window.array for window in chunk])).to(shard.device)
-                rendered = view.render(waves).cpu().numpy()
-                file.append(rendered)
+            rendered = render(view, chunk, shard.device)
+            file.append(rendered)
+            if isinstance(view, AudioView):
                 sums += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
                 {
@@ -166,7 +163,13 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     return content
 
 
-def _form(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
+def render(view: VisualView | AudioView, windows: list[Window], device: str) -> NDArray[Any]:
+    """Arrays of windows, [windows, *shape]: of pictures uint8, as they are; of sound float32."""
+    arrays = np.stack([window.array for window in windows])
+    return arrays if isinstance(view, VisualView) else view.render(torch.from_numpy(arrays).to(device)).cpu().numpy()
+
+
+def form_of(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
     """Return shape and type of a clip's stored array."""
     return (view.stored_shape, "|u1") if isinstance(view, VisualView) else (view.shape, "<f2")
 
