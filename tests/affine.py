@@ -102,11 +102,12 @@ def packed_loaders(folder: Path, num_clips: int = 20, batch_size: int = 6) -> Lo
     folder.mkdir(exist_ok=True)
     batch = random_batch(num_clips)
     np.save(folder / "train_label.npy", batch.labels.numpy())
+    np.save(folder / "train_clip.npy", np.arange(len(batch.labels)))
     for modality, values in batch.inputs.items():
         np.save(folder / f"train_{modality}.npy", values.numpy())
     modalities = {modality: {"shape": [dim]} for modality, dim in DIMS.items()}
     (folder / "dataset.json").write_text(json.dumps({"num_classes": 3, "modalities": modalities}), encoding="utf-8")
-    split = Split(folder, "train", list(DIMS), torch.device("cpu"))
+    split = Split(dict.fromkeys(list(DIMS), folder), "train", torch.device("cpu"))
     plain = Batches(split, batch_size)
     return Loaders(Batches(split, batch_size, (0, 0)), plain, plain)
 

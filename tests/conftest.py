@@ -15,8 +15,12 @@ import torch
 import registered
 from avbalance import plan, store
 from avbalance.check import kind_of
+from avbalance.configuration.project import read_project
 from avbalance.configuration.schema import Training
+from avbalance.errors import UserError
 from avbalance.planning.artifacts import Plan
+from avbalance.planning.data import model_of
+from avbalance.prepare.download import download
 
 torch.set_num_threads(1)
 
@@ -58,6 +62,18 @@ def mirror() -> Path:
     return Path(folder).resolve()
 
 
+@pytest.fixture(scope="session")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of RetinaFace's MobileNet, as a recipe's input holds them."""
+    folder = tmp_path_factory.mktemp("mobilenet")
+    recipe = model_of(Plan(read_project(ROOT, {})), "retinaface_mobilenet").recipe
+    try:
+        download(recipe, folder / "raw", os.environ.get("AVBALANCE_MIRROR"), folder / "cache")
+    except UserError as error:
+        pytest.skip(f"no weights of RetinaFace's MobileNet: {error}")
+    return folder / "raw"
+
+
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """A small prepared data set: 8 x 8 images and 160 samples of sound, 3 classes, 60 / 21 / 30 clips."""
@@ -68,6 +84,7 @@ def prepared(tmp_path: Path) -> Path:
         for split, size in sizes.items():
             labels = np.arange(size) % 3
             np.save(out / f"{split}_label.npy", labels)
+            np.save(out / f"{split}_clip.npy", np.arange(size))
             for modality, pattern in patterns.items():
                 clips = pattern[labels] + 1.5 * rng.normal(size=(size, *pattern.shape[1:]))
                 np.save(out / f"{split}_{modality}.npy", clips.astype(np.float16))
@@ -97,7 +114,7 @@ def recipe(prepared: Path) -> Callable[..., dict[str, Any]]:
             "step": "train",
             "name": "run-0",
             "settings": {**settings, **changes},
-            "inputs": {"data": str(prepared)},
+            "inputs": {f"data_{modality}": str(prepared) for modality in {**settings, **changes}["encoder"]},
         }
 
     return make

@@ -10,8 +10,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from avbalance import blend, plan, store
-from avbalance.data.packed import Split, read_description
+from avbalance.data.packed import Split
+from avbalance.data.prepared import read_description
 from avbalance.train import build_balancer, train_recipe
+from folders import both
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -24,6 +26,7 @@ def recipe_of(head: str, recipe: Make, **changes: Any) -> dict[str, Any]:  # noq
     """The recipe of a head's own run."""
     made = recipe(**changes)
     made["settings"]["encoder"] = {modality: made["settings"]["encoder"][modality] for modality in HEADS[head]}
+    made["inputs"] = {f"data_{modality}": made["inputs"][f"data_{modality}"] for modality in HEADS[head]}
     return made
 
 
@@ -43,7 +46,7 @@ def estimate(inputs: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def blended(recipe: Make, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """blend.json of three runs whose losses after the last epoch, (train, val), are ENDS."""
-    inputs = {"data": str(prepared)}
+    inputs = {f"data_{modality}": str(prepared) for modality in ("audio", "visual")}
     for head in HEADS:
         with store.publish(tmp_path / head, recipe_of(head, recipe)) as out:
             last = {f"last_{name}_loss": loss for name, loss in zip(("train", "val"), ENDS[head], strict=True)}
@@ -57,9 +60,9 @@ def test_losses_go_from_the_untrained_model_of_the_seed_to_the_last_epoch(
     blended: dict[str, Any], recipe: Make, prepared: Path
 ) -> None:
     for head, modalities in HEADS.items():
-        model = build_balancer(recipe_of(head, recipe)["settings"], read_description(prepared), CPU).model.eval()
+        model = build_balancer(recipe_of(head, recipe)["settings"], read_description(both(prepared)), CPU).model.eval()
         for name, size in (("train", 60), ("val", 21)):
-            batch = Split(prepared, name, modalities, CPU).batch(np.arange(size))
+            batch = Split(dict.fromkeys(modalities, prepared), name, CPU).batch(np.arange(size))
             with torch.no_grad():
                 expected = cross_entropy(model(batch.inputs).logits, batch.labels).item()
             assert blended["losses"][head][name][0] == pytest.approx(expected, abs=1e-5)
@@ -88,10 +91,11 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
         "val": np.repeat(persons[:3], 3, axis=0),
         "test": np.repeat(persons[3:], 2, axis=0),
     }
-    inputs, figures = {"data": publish(tmp_path / "persons", labels, 0.5, 3, "verification")}, {}
+    data = publish(tmp_path / "persons", labels, 0.5, 3, "verification")
+    inputs, figures = {f"data_{modality}": data for modality in ("audio", "visual")}, {}
     for head in HEADS:
         made = recipe_of(head, recipe, training={"epochs": 2})
-        made["inputs"]["data"] = inputs["data"]
+        made["inputs"] |= dict.fromkeys(made["inputs"], data)
         figures[head] = train_recipe(made, CPU, tmp_path / f"r-{head}", 1e9).metrics
         with store.publish(tmp_path / head, made) as out:
             (out / "metrics.json").write_text(json.dumps(figures[head]), encoding="utf-8")
@@ -103,7 +107,7 @@ def test_verification_data_are_blended_too(recipe: Make, tmp_path: Path, monkeyp
         ]
     assert sum(estimated["weights"].values()) == pytest.approx(1)
     made = recipe(loss="unimodal", balancer="g_blend", training={"epochs": 1})
-    made["inputs"] |= {"data": inputs["data"], "blend": str(tmp_path / "blend")}
+    made["inputs"] |= {"data_audio": data, "data_visual": data, "blend": str(tmp_path / "blend")}
     record = train_recipe(made, CPU, tmp_path / "r-blended", 1e9).history[-1]
     assert {head: record[f"weight_{head}"] for head in HEADS} == pytest.approx(estimated["weights"])
 

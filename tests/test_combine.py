@@ -32,7 +32,11 @@ def draw(seed: int, skills: tuple[float, ...], num_clips: int = 300) -> tuple[li
 def predictions_of(logits: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Predictions of a run whose splits are thirds of the clips."""
     parts = zip(("train", "val", "test"), np.split(logits, 3), np.split(labels, 3), strict=True)
-    return {f"{split}_{name}": each for split, z, y in parts for name, each in (("logits", z), ("label", y))}
+    return {
+        f"{split}_{name}": each
+        for split, z, y in parts
+        for name, each in (("logits", z), ("label", y), ("clip", np.arange(len(y))))
+    }
 
 
 def members_of(seed: int, names: tuple[str, ...], skills: tuple[float, ...]) -> dict[str, dict[str, NDArray[Any]]]:
@@ -172,7 +176,11 @@ def test_every_set_of_uni_modal_members_stands_for_masked_logits() -> None:
 
 def publish(folder: Path, predictions: Mapping[str, NDArray[Any]], encoder: str) -> None:
     """A run."""
-    recipe = {"step": "train", "settings": {"encoder": {encoder: {}}}, "inputs": {"data": "results/prep/demo"}}
+    recipe = {
+        "step": "train",
+        "settings": {"dataset": "demo", "encoder": {encoder: {}}},
+        "inputs": {f"data_{encoder}": "results/prep/demo"},
+    }
     with store.publish(folder, recipe) as out:
         np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]
         facts = {
@@ -192,7 +200,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     for name, each in members_of(6, ("audio", "visual"), (1.0, 2.0)).items():
         publish(Path("results/runs", name), {**each, "test_video": np.arange(100) // 2 * 2}, name)
-    settings = {"encoder": {"audio": {}, "visual": {}}, "data": "results/prep/demo", "combine": PLAIN}
+    data = {f"data_{modality}": "results/prep/demo" for modality in ("audio", "visual")}
+    settings = {"dataset": "demo", "encoder": {"audio": {}, "visual": {}}, "data": data, "combine": PLAIN}
     inputs = {name: f"results/runs/{name}" for name in ("audio", "visual")}
     return {"step": "combine", "name": "c-0", "settings": settings, "inputs": inputs}
 
@@ -246,3 +255,22 @@ def test_members_of_other_clips_are_refused(recipe: dict[str, Any], monkeypatch:
     ):
         run(recipe, monkeypatch)
     assert not Path("results/combined/c-0").exists()
+
+
+def test_members_that_lack_clips_are_combined_on_those_that_all_have(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visual = dict(np.load("results/runs/visual/predictions.npz"))
+    lacking = {"train": 3, "val": 0, "test": 5}
+    for split, number in lacking.items():
+        for name in [name for name in visual if name.startswith(f"{split}_")]:
+            visual[name] = np.delete(visual[name], number, axis=0)
+    publish(Path("results/runs/visual"), visual, "visual")
+    combined = np.load(Path(run(recipe, monkeypatch)) / "predictions.npz")
+    audio = np.load("results/runs/audio/predictions.npz")
+    for split in lacking:
+        assert combined[f"{split}_clip"].tolist() == visual[f"{split}_clip"].tolist()
+        np.testing.assert_array_equal(combined[f"{split}_label"], visual[f"{split}_label"])
+    heard = np.delete(audio["test_logits"], 5, axis=0).astype(float)
+    mean = (softmax(heard, axis=1) + softmax(visual["test_logits"].astype(float), axis=1)) / 2
+    np.testing.assert_allclose(softmax(combined["test_logits"], axis=1), mean, atol=1e-6)

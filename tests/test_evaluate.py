@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from avbalance.evaluate import classify, mean_loss, predict, read_trials, score_
 from avbalance.model import Model
 from avbalance.registry import load
 from avbalance.types import Batch
+from folders import both
 
 CPU = torch.device("cpu")
 
@@ -156,13 +158,14 @@ def shout(labels: NDArray[Any], task: str, folder: Path) -> tuple[Model, dict[st
     for split in ("train", "val", "test"):
         np.save(folder / f"{split}_label.npy", labels)
         np.save(folder / f"{split}_video.npy", np.arange(300) // 2)
+        np.save(folder / f"{split}_clip.npy", np.arange(300))
         for modality in ("audio", "visual"):
             np.save(folder / f"{split}_{modality}.npy", clips)
     fused = load("fusion", "concat", {"audio": 3, "visual": 3})
     head = load("head", "linear", fused.streams, 3)
     head.load_state_dict({"linear.weight": torch.cat([torch.eye(3)] * 2, dim=1), "linear.bias": torch.zeros(3)})
     model = Model({"audio": Shouting(0.5e5), "visual": Shouting(1e5)}, fused, head)
-    return model, {name: Split(folder, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
+    return model, {name: Split(both(folder), name, CPU) for name in ("train", "val", "test")}
 
 
 def test_logits_beyond_float16_have_the_figures_that_the_model_gave(tmp_path: Path) -> None:
@@ -205,18 +208,26 @@ def test_a_mean_loss_is_that_of_all_clips_whatever_the_batches() -> None:
         assert mean_loss(model, batches(*sizes), torch.float32) == pytest.approx(expected, rel=1e-6)
 
 
-def test_trials_are_read_by_list(tmp_path: Path) -> None:
+def clips_of_test(*numbers: int) -> Split:
+    """A split of which nothing but its clips is read."""
+    return cast(Split, SimpleNamespace(clips=np.array(numbers)))
+
+
+def test_trials_are_read_by_list_and_their_clips_by_number(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text(
         "list,enrol,test,is_target\nvc1,0,3,1\nvc2,4,2,0\nvc1,1,2,0\n", encoding="utf-8"
     )
-    trials = read_trials(tmp_path / "trials.csv")
+    trials = read_trials({"audio": tmp_path}, clips_of_test(0, 1, 2, 3, 4))
     assert {name: pairs.tolist() for name, pairs in trials.items()} == {
         "vc1": [[0, 3, 1], [1, 2, 0]],
         "vc2": [[4, 2, 0]],
     }
+    # Clip 1 lacks a modality: its trial is left out, and clips 2, 3 and 4 move up.
+    trials = read_trials({"audio": tmp_path}, clips_of_test(0, 2, 3, 4))
+    assert {name: pairs.tolist() for name, pairs in trials.items()} == {"vc1": [[0, 2, 1]], "vc2": [[3, 1, 0]]}
 
 
 def test_a_file_without_trials_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text("list,enrol,test,is_target\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trials.csv: holds no trial"):
-        read_trials(tmp_path / "trials.csv")
+        read_trials({"audio": tmp_path}, clips_of_test(0, 1))

@@ -15,12 +15,14 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from avbalance import metrics, store
-from avbalance.data.packed import Split, read_description
+from avbalance.data.packed import Split
+from avbalance.data.prepared import read_description
 from avbalance.errors import UserError
 from avbalance.model import build_model
 from avbalance.probe import main
 from avbalance.probing.fitting import L2_GRID
 from avbalance.train import train_recipe
+from folders import both
 
 Clips = tuple[NDArray[np.float64], NDArray[np.int64]]
 CPU = torch.device("cpu")
@@ -41,7 +43,7 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
         )
-    inputs = {"weights": str(tmp_path / "weights"), "data": str(prepared)}
+    inputs = {"weights": str(tmp_path / "weights"), "data_audio": str(prepared), "data_visual": str(prepared)}
     (tmp_path / "recipe.json").write_text(
         json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs}), encoding="utf-8"
     )
@@ -50,10 +52,10 @@ def test_the_step_writes_predictions_and_metrics_of_every_modality(
     store.open_artifact(tmp_path / "out")
     predictions = dict(np.load(tmp_path / "out" / "predictions.npz"))
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert set(predictions) == {"test_label", "test_probe_audio", "test_probe_visual"}
+    assert set(predictions) == {"test_clip", "test_label", "test_probe_audio", "test_probe_visual"}
     labels = np.load(prepared / "test_label.npy")
     np.testing.assert_array_equal(predictions["test_label"], labels)
-    splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
+    splits = {name: Split(both(prepared), name, CPU) for name in ("train", "val", "test")}
     model.eval()
     features: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name, split in splits.items():
@@ -89,13 +91,14 @@ def test_the_step_probes_clips_of_several_classes(
                 array = (np.eye(3) + np.eye(3)[[1, 2, 0]]).astype(np.uint8)[array]
                 np.save(folder / file.name.replace("label", "video"), np.arange(len(array)))
             np.save(folder / file.name, array)
-        description = read_description(prepared) | {"task": "multi_label"}
+        description = read_description(both(prepared)) | {"task": "multi_label"}
         (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     settings = recipe()["settings"]
     with store.publish(tmp_path / "weights", {"step": "train", "settings": settings}) as folder:
         state = build_model(settings, description).state_dict()
         save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
-    inputs = {"weights": str(tmp_path / "weights"), "data": str(tmp_path / "several")}
+    several = {f"data_{modality}": str(tmp_path / "several") for modality in ("audio", "visual")}
+    inputs = {"weights": str(tmp_path / "weights"), **several}
     (tmp_path / "recipe.json").write_text(
         json.dumps({"step": "probe", "name": "probe-0", "settings": {}, "inputs": inputs}), encoding="utf-8"
     )
@@ -104,7 +107,7 @@ def test_the_step_probes_clips_of_several_classes(
     main()
     predictions = dict(np.load(tmp_path / "out" / "predictions.npz"))
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert set(predictions) == {"test_label", "test_video", "test_probe_audio", "test_probe_visual"}
+    assert set(predictions) == {"test_clip", "test_label", "test_video", "test_probe_audio", "test_probe_visual"}
     for modality in ("audio", "visual"):
         logits = predictions[f"test_probe_{modality}"]
         assert set(figures[modality]) == {"map", "mauc", "num_classes_scored", "loss", "l2", "gradient_norm"}
@@ -124,7 +127,7 @@ def weights(recipe: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Pat
     with store.publish(tmp_path / "weights", trained) as folder:
         for seed, file in enumerate(("model.safetensors", "snapshot_5.safetensors")):
             torch.manual_seed(seed)
-            state = build_model(trained["settings"], read_description(prepared)).state_dict()
+            state = build_model(trained["settings"], read_description(both(prepared))).state_dict()
             save_file({name: value.contiguous() for name, value in state.items()}, folder / file)
     return tmp_path / "weights"
 
@@ -141,7 +144,8 @@ def probe(
         **settings: Any,  # noqa: ANN401
     ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         chosen = {"modality": "visual", "layers": LAYERS, "snapshots": [None], "reduction": {"mean": {}}, **settings}
-        inputs = {"weights": str(weights), "data": str(data), "trained_on": str(prepared)}
+        inputs = {"weights": str(weights), "data_visual": str(data)}
+        inputs |= {f"trained_on_{modality}": str(prepared) for modality in ("audio", "visual")}
         made = {"step": "probe", "name": "probe-0", "settings": chosen, "inputs": inputs}
         (tmp_path / "recipe.json").write_text(json.dumps(made), encoding="utf-8")
         out, resume = tmp_path / "out", tmp_path / "resume"
@@ -165,7 +169,11 @@ def test_layers_have_a_probe_at_each_snapshot(probe: Callable[..., Any]) -> None
     assert [of_snapshots["trained"]["num_features"] for of_snapshots in figures.values()] == [64, 2048, 1024]
     ends = ("", "@5")
     entries = [f"{layer}{end}" for layer in figures for end in ends]
-    assert set(predictions) == {"test_label", *(f"test_{what}_{e}" for what in ("probe", "loss") for e in entries)}
+    assert set(predictions) == {
+        "test_clip",
+        "test_label",
+        *(f"test_{what}_{e}" for what in ("probe", "loss") for e in entries),
+    }
     np.testing.assert_array_equal(predictions["test_probe_input"], predictions["test_probe_input@5"])
     assert not np.array_equal(predictions["test_loss_conv1"], predictions["test_loss_conv1@5"])
     for layer, of_snapshots in figures.items():
@@ -185,7 +193,7 @@ def test_the_probe_of_a_layer_is_that_of_scikit_learn_on_its_features(
     probe: Callable[..., Any], weights: Path, recipe: Callable[..., dict[str, Any]], prepared: Path
 ) -> None:
     figures, predictions = probe(layers=["conv2"])
-    model = build_model(recipe()["settings"], read_description(prepared)).eval()
+    model = build_model(recipe()["settings"], read_description(both(prepared))).eval()
     model.load_state_dict(load_file(weights / "model.safetensors"))
     encoder = model.encoders["visual"]
 
@@ -210,7 +218,10 @@ def test_other_labels_of_other_clips_can_be_told(probe: Callable[..., Any], prep
             for file in prepared.glob("*.npy"):
                 array = np.load(file)
                 np.save(out / file.name, array % 2 if file.stem.endswith("label") else array)
-            description = read_description(prepared) | {"num_classes": 2, "name": "parity"}
+            description = read_description(both(prepared)) | {
+                "num_classes": 2,
+                "name": "parity",
+            }
             description["modalities"]["visual"]["shape"] = shape
             (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
         return folder

@@ -1,7 +1,6 @@
 import os
 import pty
 import re
-import socket
 import subprocess
 import sys
 import termios
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avbalance import progress, store
+from avbalance import owners, progress, store
 from avbalance.progress import FILE, Progress
 
 
@@ -21,7 +20,7 @@ def test_the_file_says_who_works_and_how_far_they_are(tmp_path: Path, monkeypatc
     parts = progress.read("run-0")
     assert parts is not None
     assert start <= parts.started == parts.time <= time.time()
-    assert (parts.pid, parts.host, parts.unit) == (os.getpid(), socket.gethostname(), "epoch")
+    assert (parts.owner, parts.unit) == (owners.this_process(), "epoch")
     assert (parts.first, parts.done, parts.total, parts.seconds) == (4, 4, 10, None)
     step.advance(val_loss=0.5)
     step.advance(val_loss=0.25)

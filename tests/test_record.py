@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from avbalance import record as step
+from avbalance.data.lists import read_checksums
 from avbalance.errors import UserError
-from avbalance.planning.data import read_checksums
 from avbalance.prepare import fetch
 from avbalance.prepare.download import download
 from avbalance.record import record
@@ -92,8 +92,7 @@ def test_what_an_index_lists_is_fetched_hashed_and_kept_for_the_download(
     assert written == "".join(f"{sha256(name.encode())}  {name}\n" for name in names)
 
     shutil.rmtree(folder)  # from now on there is the cache alone
-    entries = read_checksums(root / "config/datasets/all.sha256")
-    file = entry | {"list": {"list": "all.sha256", "entries": entries}}
+    file = entry | {"list": named(root / "config/datasets/all.sha256")}
     recipe = {"step": "download", "name": "x", "settings": {"files": [file]}, "inputs": {}}
     download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
     assert {name: (tmp_path / "raw/set" / name).read_bytes().decode() for name in names} == dict(
@@ -156,7 +155,7 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
     assert names.items() <= contents(folder, path).items()
     assert not any("back/clips" in name or "up/deep/up" in name for name in read_checksums(path))
     recipe = {"step": "download", "name": "x", "inputs": {}}
-    entry = {"list": {"list": path.name, "entries": read_checksums(path)}, "path": "birds", "urls": []}
+    entry = {"list": named(path), "path": "birds", "urls": []}
     download(recipe | {"settings": {"files": [entry]}}, tmp_path / "raw", mirror, tmp_path / "cache")
     assert (tmp_path / "raw/birds/clips/deep/b").read_bytes() == b"deep/b"
     assert not any(place.is_symlink() for place in (tmp_path / "raw").rglob("*"))
@@ -164,6 +163,11 @@ def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path)
     (folder / "lost").symlink_to(disk / "nothing")
     with pytest.raises(UserError, match=r"mirror/birds/lost: is a link to '.*/disk/nothing', which does not exist"):
         record("birds", root, mirror, tmp_path / "cache", again=True)
+
+
+def named(path: Path) -> dict[str, str]:
+    """A list of checksums as a recipe names it."""
+    return {"path": str(path), "sha256": sha256(path.read_bytes())}
 
 
 def contents(folder: Path, path: Path) -> dict[str, bytes]:
@@ -196,8 +200,7 @@ def test_a_changed_file_that_was_brought_says_how_to_make_its_list_anew(root: Pa
     folder, mirror = brought(root, tmp_path, a=b"1")
     (path,) = record("birds", root, mirror, tmp_path / "cache")
     (folder / "a").write_bytes(b"corrected")
-    listed = {"list": path.name, "entries": read_checksums(path)}
-    entry = {"list": listed, "path": "birds", "urls": [], "request": "copy the folder birds"}
+    entry = {"list": named(path), "path": "birds", "urls": [], "request": "copy the folder birds"}
     recipe = {"step": "download", "name": "x", "inputs": {}, "settings": {"files": [entry]}}
     with pytest.raises(UserError, match=r"expected sha256 .* renew the list: .*--again"):
         download(recipe, tmp_path / "raw", mirror, tmp_path / "cache")

@@ -3,7 +3,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,10 +14,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from avbalance import pace, plan, progress, status, store
+from avbalance import owners, pace, plan, progress, status, store
 from avbalance.errors import UserError
+from avbalance.owners import SILENT_SECONDS
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.status import SILENT_SECONDS, stale, survey, time_left
+from avbalance.status import stale, survey, time_left
 
 
 def names(planned: Plan, folder: str) -> list[str]:
@@ -48,7 +48,7 @@ def start(planned: Plan, name: str, done: int, total: int, **changes: Any) -> No
     folder = planned.project.root / "results" / "resume" / name
     folder.mkdir(parents=True)
     now = time.time()
-    parts = progress.Parts(os.getpid(), socket.gethostname(), "epoch", now - 3 * done, now, 0, done, total)
+    parts = progress.Parts(owners.this_process(), "epoch", now - 3 * done, now, 0, done, total)
     (folder / "progress.json").write_text(json.dumps(asdict(parts) | changes), encoding="utf-8")
     log(planned, name)
 
@@ -59,11 +59,10 @@ def log(planned: Plan, name: str) -> None:
     file.write_text("", encoding="utf-8")
 
 
-def dead_pid() -> int:
-    """The id of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+def dead_process() -> str:
+    """The name of a process of this machine that has ended."""
+    code = "from avbalance import owners; print(owners.this_process(), end='')"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout
 
 
 def counts(planned: Plan) -> dict[str, tuple[int, int, int, int]]:
@@ -140,13 +139,12 @@ def test_what_is_absent_and_needed_by_nothing_is_not_done_but_not_needed(half_wa
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"pid": dead_pid}, (0, 0, 1, 3)),
-        ({"host": lambda: "elsewhere"}, (0, 1, 0, 3)),
-        ({"host": lambda: "elsewhere", "pid": dead_pid}, (0, 1, 0, 3)),
-        ({"host": lambda: "elsewhere", "time": lambda: time.time() - SILENT_SECONDS - 1}, (0, 0, 1, 3)),
+        ({"owner": dead_process}, (0, 0, 1, 3)),
+        ({"owner": lambda: "elsewhere.1.1234abcd-1"}, (0, 1, 0, 3)),
+        ({"owner": lambda: "elsewhere.1.1234abcd-1", "time": lambda: time.time() - SILENT_SECONDS - 1}, (0, 0, 1, 3)),
         ({"time": lambda: time.time() - SILENT_SECONDS - 1}, (0, 1, 0, 3)),
     ],
-    ids=["dead here", "alive elsewhere", "its pid means nothing here", "silent elsewhere", "silent but alive here"],
+    ids=["dead here", "alive elsewhere", "silent elsewhere", "silent but alive here"],
 )
 def test_a_step_runs_while_its_process_lives(
     planned: Plan, changes: dict[str, Callable[[], Any]], expected: tuple[int, int, int, int]
@@ -158,7 +156,7 @@ def test_a_step_runs_while_its_process_lives(
 @pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here: a process counts as alive")
 def test_a_killed_step_without_a_log_is_left_to_do(planned: Plan) -> None:
     name = names(planned, "runs")[0]
-    start(planned, name, 1, 4, pid=dead_pid())
+    start(planned, name, 1, 4, owner=dead_process())
     (planned.project.root / "results" / "logs" / "runs" / f"{name}.log").unlink()
     assert counts(planned)["runs"] == (0, 0, 0, 4)
 
@@ -267,7 +265,7 @@ def test_watching_ends_when_nothing_is_left(
 def test_watching_ends_with_its_workflow(half_way: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     pace.begin(half_way.project.root, cores=1)
     workflow = half_way.project.root / pace.WORKFLOW
-    ended = json.loads(workflow.read_text(encoding="utf-8")) | {"pid": dead_pid()}
+    ended = json.loads(workflow.read_text(encoding="utf-8")) | {"owner": dead_process()}
     pauses = []
 
     def end(seconds: float) -> None:
@@ -305,7 +303,7 @@ def test_tables_that_a_scale_does_not_have_need_no_plan(planned: Plan) -> None:
     text = unplannable.with_name("mine.yaml").read_text(encoding="utf-8")
     text = text.replace("avmnist", "kinetics400").replace("defaults: {", "defaults: {modalities: [audio, visual], ")
     unplannable.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="no such list of checksums"):
+    with pytest.raises(UserError, match="have to be recorded or brought first"):
         plan.make(planned.project.root, {"scale": "laptop", "tables": "unplannable"})
     stamp = planned.project.root / "results" / "tables" / "laptop" / "mine.000000000000.key"
     stamp.parent.mkdir(parents=True)

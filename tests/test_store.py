@@ -2,7 +2,6 @@ import ast
 import json
 import os
 import resource
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +30,6 @@ def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (out / "half").write_text("", encoding="utf-8")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_step_left_goes_and_what_a_living_one_fills_stays(tmp_path: Path) -> None:
-    killed = subprocess.Popen(["true"])
-    killed.wait()
-    dead, living = tmp_path / f".a.{killed.pid}.unfinished", tmp_path / f".a.{os.getppid()}.unfinished"
-    dead.mkdir()
-    living.mkdir()
-    assert store.is_being_made(tmp_path / "a")
-    make(tmp_path / "a")
-    assert (dead.exists(), living.exists()) == (False, True)
-    living.rmdir()
-    assert not store.is_being_made(tmp_path / "a")
 
 
 def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> None:

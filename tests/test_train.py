@@ -18,7 +18,8 @@ from avbalance import metrics, store
 from avbalance.balancers import REGISTRY as BALANCERS
 from avbalance.balancers.base import Balancer
 from avbalance.configuration import signature
-from avbalance.data.packed import Batches, Split, read_description
+from avbalance.data.packed import Batches, Split
+from avbalance.data.prepared import folders_of, read_description
 from avbalance.errors import UserError
 from avbalance.model import Model, build_model
 from avbalance.train import TrainedRun, build_balancer, hand_over, run, train, train_recipe
@@ -26,6 +27,7 @@ from avbalance.training import checkpoint
 from avbalance.training.snapshots import snapshot_file
 from avbalance.training.state import State
 from avbalance.types import Batch, Output
+from folders import both
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -55,6 +57,7 @@ def publish(folder: Path, labels: dict[str, np.ndarray], noise: float, num_class
         for split, present in labels.items():
             np.save(out / f"{split}_label.npy", present if task == "multi_label" else present.argmax(axis=1))
             np.save(out / f"{split}_video.npy", np.arange(len(present)) // 2)
+            np.save(out / f"{split}_clip.npy", np.arange(len(present)))
             for modality, pattern in patterns.items():
                 clean = np.tensordot(present.astype(float), pattern, 1)
                 np.save(out / f"{split}_{modality}.npy", (clean + noise * rng.normal(size=clean.shape)).astype("<f2"))
@@ -82,7 +85,7 @@ def completed(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
     wanted["settings"]["loss"] = (*declared["requires_loss"], "joint")[0]
     wanted["settings"]["head"] = (*declared["requires_head"], "linear")[0]
     if declared["uses_teachers"]:
-        description = read_description(Path(wanted["inputs"]["data"]))
+        description = read_description(folders_of(wanted["inputs"]))
         for modality, encoder in wanted["settings"]["encoder"].items():
             settings = {**wanted["settings"], "encoder": {modality: encoder}, "head": "linear", "loss": "joint"}
             with store.publish(folder / f"teacher_{modality}", {"step": "train", "settings": settings}) as out:
@@ -152,6 +155,7 @@ def pictures(tmp_path: Path, recipe: Make) -> Make:
         for modality, channels, vectors in (("visual", 3, False), ("flow", 2, True)):
             for split, size in (("train", 40), ("val", 20), ("test", 20)):
                 np.save(out / f"{split}_label.npy", np.arange(size) % 3)
+                np.save(out / f"{split}_clip.npy", np.arange(size))
                 pixels = rng.integers(0, 256, (size, channels, 2, 14, 14), dtype=np.uint8)
                 np.save(out / f"{split}_{modality}.npy", pixels)
             about = {"shape": [channels, 2, 8, 8], "mean": [128.0] * channels, "std": [64.0] * channels}
@@ -160,7 +164,9 @@ def pictures(tmp_path: Path, recipe: Make) -> Make:
 
     def make(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
         encoder = {modality: {"resnet18": {"width": 4}} for modality in described}
-        return recipe(encoder=encoder, **changes) | {"inputs": {"data": str(tmp_path / "pictures")}}
+        return recipe(encoder=encoder, **changes) | {
+            "inputs": {f"data_{name}": str(tmp_path / "pictures") for name in encoder}
+        }
 
     return make
 
@@ -231,10 +237,10 @@ def test_no_stage_of_a_balancer_ever_sees_a_test_clip(
     monkeypatch.setattr(Split, "batch", spy)
     wanted = completed(recipe(balancer=balancer, training={"epochs": 2}), tmp_path)
     settings = wanted["settings"]
-    splits = {name: Split(prepared, name, ["audio", "visual"], CPU) for name in ("train", "val", "test")}
-    built = build_balancer(settings, read_description(prepared), CPU)
+    splits = {name: Split(both(prepared), name, CPU) for name in ("train", "val", "test")}
+    built = build_balancer(settings, read_description(both(prepared)), CPU)
     built.expect(len(splits["train"]))
-    hand_over(built, wanted["inputs"], read_description(prepared), CPU)
+    hand_over(built, wanted["inputs"], read_description(both(prepared)), CPU)
     train(State(built, settings["training"], tmp_path, 4, 1e9), splits, {}, 0)
     assert seen == {"train", "val"}
 
@@ -252,7 +258,7 @@ def test_the_last_losses_are_of_all_clips_after_the_last_epoch_in_evaluation_mod
     assert chosen["last_train_loss"] < chosen["train_loss"] - 0.1
     model = last.model.eval()
     for name, size in (("train", 60), ("val", 21)):
-        batch = Split(prepared, name, ["audio", "visual"], CPU).batch(np.arange(size))
+        batch = Split(both(prepared), name, CPU).batch(np.arange(size))
         with torch.no_grad():
             expected = torch.nn.functional.cross_entropy(model(batch.inputs).logits, batch.labels).item()
         for figures in (chosen, last.metrics):
@@ -330,7 +336,7 @@ def test_an_outside_method_is_found_by_module_and_class(
 def test_every_registered_balancer_is_a_balancer(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     for name in WITHOUT_BRANCH:
         settings = completed(recipe(balancer=name), tmp_path / name)["settings"]
-        assert isinstance(build_balancer(settings, read_description(prepared), CPU), Balancer)
+        assert isinstance(build_balancer(settings, read_description(both(prepared)), CPU), Balancer)
 
 
 def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: Path) -> None:
@@ -354,7 +360,7 @@ def test_a_run_on_cuda_agrees_with_the_cpu(recipe: Make, tmp_path: Path) -> None
 def test_clips_of_several_classes_are_learnt(loss: str, recipe: Make, tmp_path: Path) -> None:
     labels = {"train": several(0, 40), "val": several(1, 12), "test": several(2, 20)}
     wanted = recipe(loss=loss, training={"epochs": 25, "patience": 25, "learning_rate": 0.01})
-    wanted["inputs"]["data"] = publish(tmp_path / "several", labels, 0.1, 3, "multi_label")
+    wanted["inputs"] |= dict.fromkeys(wanted["inputs"], publish(tmp_path / "several", labels, 0.1, 3, "multi_label"))
     result = train_run(wanted, tmp_path / "r")
     figures, predictions = result.metrics, result.predictions
     assert figures["test_map"] > 0.99
@@ -378,7 +384,7 @@ def test_a_video_has_an_accuracy_of_its_own(recipe: Make, tmp_path: Path) -> Non
     classes = np.repeat(np.eye(3, dtype=int), 2, axis=0)
     labels = {split: np.tile(classes, (n, 1)) for split, n in (("train", 12), ("val", 5), ("test", 20))}
     wanted = recipe(training={"epochs": 4})
-    wanted["inputs"]["data"] = publish(tmp_path / "videos", labels, 6.0, 3, "single_label")
+    wanted["inputs"] |= dict.fromkeys(wanted["inputs"], publish(tmp_path / "videos", labels, 6.0, 3, "single_label"))
     result = train_run(wanted, tmp_path / "r")
     figures, predictions = result.metrics, result.predictions
     averaged = metrics.by_video(*(predictions[f"test_{name}"] for name in ("logits", "label", "video")))
@@ -396,7 +402,7 @@ def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Pat
         "test": np.repeat(persons[8:], 4, axis=0),
     }
     wanted = recipe(training={"epochs": 12, "patience": 12})
-    wanted["inputs"]["data"] = publish(tmp_path / "persons", labels, 0.5, 8, "verification")
+    wanted["inputs"] |= dict.fromkeys(wanted["inputs"], publish(tmp_path / "persons", labels, 0.5, 8, "verification"))
     result = train_run(wanted, tmp_path / "r")
     figures, predictions = result.metrics, result.predictions
     assert figures["val_accuracy"] > 0.9
@@ -404,7 +410,7 @@ def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Pat
     assert figures["test_eer_odd"] < 0.1
     assert 0 <= figures["test_min_dcf_even"] < 0.8
     assert not any(name.startswith(("train_acc", "train_loss", "test_acc", "test_loss")) for name in figures)
-    assert set(predictions) == {"test_embedding", "test_label", "trials_even", "trials_odd"}
+    assert set(predictions) == {"test_embedding", "test_clip", "test_label", "trials_even", "trials_odd"}
     assert predictions["test_embedding"].dtype == np.float32
     assert len(predictions["test_embedding"]) == len(predictions["test_label"]) == 24
     trials = predictions["trials_even"]
@@ -415,7 +421,7 @@ def test_persons_never_seen_in_training_are_verified(recipe: Make, tmp_path: Pat
 def test_a_data_set_for_verification_without_trials_is_refused_before_training(recipe: Make, tmp_path: Path) -> None:
     labels = {split: np.eye(3, dtype=int)[:n] for split, n in (("train", 3), ("val", 3), ("test", 1))}
     wanted = recipe()
-    wanted["inputs"]["data"] = publish(tmp_path / "persons", labels, 0.5, 3, "verification")
+    wanted["inputs"] |= dict.fromkeys(wanted["inputs"], publish(tmp_path / "persons", labels, 0.5, 3, "verification"))
     with pytest.raises(UserError, match=r"persons/trials.csv: holds no trial"):
         train_run(wanted, tmp_path / "r")
     assert not (tmp_path / "r").exists()
@@ -423,7 +429,7 @@ def test_a_data_set_for_verification_without_trials_is_refused_before_training(r
 
 def test_snapshots_are_kept_during_training_and_change_nothing(recipe: Make, tmp_path: Path) -> None:
     plain = train_run(recipe(training={"epochs": 3, "select": "last"}), tmp_path / "plain")
-    per_epoch = len(Batches(Split(Path(recipe()["inputs"]["data"]), "train", ["audio"], CPU), 16))
+    per_epoch = len(Batches(Split(folders_of(recipe()["inputs"]), "train", CPU), 16))
     num_steps = 3 * per_epoch
     wanted = recipe(
         training={"epochs": 3, "select": "last", "batch_size": 16, "snapshots": [0, per_epoch + 1, num_steps]}
@@ -439,7 +445,7 @@ def test_snapshots_are_kept_during_training_and_change_nothing(recipe: Make, tmp
     states = {step: load_file(tmp_path / "kept" / snapshot_file(step)) for step in (0, num_steps)}
     torch.manual_seed(wanted["settings"]["seed"])
     untrained = build_balancer(
-        wanted["settings"], read_description(Path(wanted["inputs"]["data"])), CPU
+        wanted["settings"], read_description(folders_of(wanted["inputs"])), CPU
     ).model.state_dict()
     for name, value in plain.model.state_dict().items():
         assert torch.equal(value, kept.model.state_dict()[name]), name
@@ -460,7 +466,7 @@ def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path
 def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 0, "snapshots": [0]})
     run(wanted, **places(tmp_path / "all"))
-    start = build_balancer(wanted["settings"], read_description(Path(wanted["inputs"]["data"])), CPU).model.state_dict()
+    start = build_balancer(wanted["settings"], read_description(folders_of(wanted["inputs"])), CPU).model.state_dict()
     for file in ("model.safetensors", snapshot_file(0)):
         for name, value in load_file(tmp_path / "all" / "weights" / file).items():
             assert torch.equal(value, start[name]), name
@@ -472,8 +478,8 @@ def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -
 def test_gradient_norms_are_those_of_the_last_step_in_a_short_epoch(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 1, "batch_size": 1000, "optimizer": "sgd"})
     trained = train_run(wanted, tmp_path)
-    settings, data = wanted["settings"], Path(wanted["inputs"]["data"])
-    balancer = build_balancer(settings, read_description(data), CPU)
+    settings = wanted["settings"]
+    balancer = build_balancer(settings, read_description(folders_of(wanted["inputs"])), CPU)
     before = {name: value.clone() for name, value in balancer.model.encoders.named_parameters()}
     moved = {name: value - before[name] for name, value in trained.model.encoders.named_parameters()}
     for modality in ("audio", "visual"):
@@ -503,7 +509,7 @@ def test_the_last_epoch_is_kept_where_it_is_asked_for(recipe: Make, tmp_path: Pa
 
 def test_masked_figures_of_an_epoch_are_those_of_the_kept_weights(recipe: Make, prepared: Path, tmp_path: Path) -> None:
     trained = train_run(recipe(training={"select": "last"}), tmp_path)
-    split = Split(prepared, "val", ["audio", "visual"], CPU)
+    split = Split(both(prepared), "val", CPU)
     model = trained.model.eval()
     with torch.no_grad():
         batch = split.batch(np.arange(21))
@@ -522,7 +528,7 @@ def test_angles_lie_between_a_clips_feature_and_the_weight_of_its_class(
     recipe: Make, prepared: Path, tmp_path: Path
 ) -> None:
     trained = train_run(recipe(head="cosine"), tmp_path)
-    split = Split(prepared, "test", ["audio", "visual"], CPU)
+    split = Split(both(prepared), "test", CPU)
     model = trained.model.eval()
     with torch.no_grad():
         batch = split.batch(np.arange(30))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import avbalance
 from avbalance import plan, store, train
@@ -35,14 +36,13 @@ title: One row of each kind of data
 paper: ours
 defaults: {encoder: resnet18, training: {epochs: 1}}
 rows:
-  windows: {dataset: kinetics400, modalities: [flow, visual]}
+  windows: {dataset: kinetics400, modalities: [audio, visual]}
   files: {dataset: cremad}
-  parts: {dataset: grid_digit, modalities: [audio, visual]}
   arrays: {dataset: mnist}
-  persons: {dataset: voxceleb}
 columns: [accuracy]
 """
-ROWS = ["windows", "files", "parts", "arrays"]
+ROWS = ["windows", "files", "arrays"]
+FEW_CLIPS = {"num_train": 36, "num_test": 8}
 
 
 def make(planned: Plan, artifact: Artifact) -> None:
@@ -71,6 +71,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Artifac
     folder = tmp_path_factory.mktemp("runs")
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config/tables/mine.yaml").write_text(TABLE, encoding="utf-8")
+    for file in (folder / "config/datasets/kinetics400.yaml", folder / "config/datasets/cremad.yaml"):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        (name,) = content["sources"]["generated"]["generator"]
+        content["sources"]["generated"]["generator"] = {name: FEW_CLIPS}
+        content["prepare"]["max_dropped"] = 0.5
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
     planned = plan.make(folder, {"scale": "miniature", "tables": "mine", "device": "cpu"})
     (table,) = (each for each in planned.artifacts.values() if each.kind == "tables")
     own = {role.partition(".")[0]: path for role, path in table.inputs.items() if role.endswith(".run")}
@@ -144,6 +150,15 @@ def test_a_file_with_both_is_enough(runs: dict[str, Artifact]) -> None:
     assert loaded.prepare(clip["visual"])["visual"].shape[0] == 3  # windows
 
 
+def test_a_file_that_has_changed_is_read_again(runs: dict[str, Artifact], tmp_path: Path) -> None:
+    loaded = avbalance.load(runs["windows"].path)
+    predicted = []
+    for clip in test_clips(runs["windows"])[:2]:
+        shutil.copy(clip["visual"], tmp_path / "clip.mp4")
+        predicted.append(loaded.predict(tmp_path / "clip.mp4") == loaded.predict(clip))
+    assert predicted == [True, True]
+
+
 def test_weights_alone_are_enough_in_any_folder(runs: dict[str, Artifact], tmp_path: Path) -> None:
     here = avbalance.load(runs["windows"].path)
     (clip, *_) = test_clips(runs["windows"])
@@ -181,13 +196,21 @@ def test_the_example_of_the_documents_does_as_it_stands(
     assert names["output"].logits.shape == (3, 4)  # windows, classes
 
 
-def test_persons_are_verified_by_embeddings(runs: dict[str, Artifact]) -> None:
-    loaded = avbalance.load(runs["persons"].path)
-    (clip, *_) = test_clips(runs["persons"])
+def test_a_part_of_a_file_is_given_in_seconds(runs: dict[str, Artifact]) -> None:
+    loaded = avbalance.load(runs["windows"].path)
+    (clip, *_) = test_clips(runs["windows"])
+    whole = loaded.prepare({"visual": clip["visual"], "audio": clip["visual"]})["audio"]
+    part = loaded.prepare({"visual": clip["visual"], "audio": clip["visual"], "start": 0.0, "end": 0.5})["audio"]
+    assert torch.equal(part[0], part[2])  # no longer than a window of 0.5 s
+    assert torch.equal(part[0], whole[0])
+    assert not torch.equal(whole[0], whole[2])
+
+
+def test_persons_are_verified_by_embeddings(runs: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = avbalance.load(runs["windows"].path)
+    monkeypatch.setattr(loaded, "task", "verification")
     with pytest.raises(UserError, match="this run verifies persons"):
-        loaded.predict(clip)
-    output = loaded.model(loaded.prepare(clip))
-    assert loaded.model.head.embedding(output.streams).shape[0] == 1
+        loaded.predict(__file__)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +219,6 @@ def test_persons_are_verified_by_embeddings(runs: dict[str, Artifact]) -> None:
         ("windows", "absent.mp4", r"absent\.mp4: does not exist"),
         ("windows", __file__, r"test_trained\.py: "),
         ("files", {"visual": __file__}, r"media: no 'audio', from which 'audio' is made; found visual"),
-        ("parts", {"audio": __file__}, r"test_trained\.py: |media: no 'visual'"),
         (
             "arrays",
             {"visual": np.zeros((28, 28))},

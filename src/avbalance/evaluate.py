@@ -67,8 +67,7 @@ def read_trials(folders: Folders, test: Split) -> dict[str, NDArray[np.int64]]:
         UserError: The file holds no trial.
     """
     file = next(iter(folders.values())) / "trials.csv"
-    clips = test.clips if test.videos is None else test.videos
-    places = {clip: place for place, clip in reversed(list(enumerate(clips.tolist())))}
+    places = {clip: place for place, clip in enumerate(test.clips.tolist())}
     trials: dict[str, list[list[int]]] = {}
     with file.open(newline="", encoding="utf-8") as lines:
         for line in csv.DictReader(lines):

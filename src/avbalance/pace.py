@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from avbalance import plan, progress, store
+from avbalance import owners, plan, progress, store
 from avbalance.planning.artifacts import Artifact, Plan
 
 WORKFLOW = Path(".snakemake/avbalance.json")
@@ -24,28 +23,25 @@ RECENT = 10
 class Workflow:
     """Run of Snakemake; `started` is in seconds since 1970."""
 
-    pid: int
-    host: str
+    owner: str
     started: float
     cores: int
-
-    @property
-    def is_alive(self) -> bool:
-        """True while the process runs; a workflow of another host counts as running."""
-        return self.host != socket.gethostname() or store.is_alive(self.pid)
 
 
 def begin(root: Path, cores: int) -> None:
     """Record that this process is a workflow with so many cores."""
-    workflow = Workflow(os.getpid(), socket.gethostname(), time.time(), cores)
+    workflow = Workflow(owners.this_process(), time.time(), cores)
     store.replace(root / WORKFLOW, json.dumps(asdict(workflow), allow_nan=False) + "\n")
 
 
 def running_workflow(root: Path) -> Workflow | None:
     """Workflow that runs now."""
-    file = root / WORKFLOW
-    workflow = Workflow(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
-    return workflow if workflow is not None and workflow.is_alive else None
+    try:
+        workflow = Workflow(**json.loads((root / WORKFLOW).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # absent, or of another version
+        return None
+    now = time.time()  # a workflow of another host shows no signs of life, so it counts as running
+    return workflow if owners.is_alive(workflow.owner, now) else None
 
 
 def running_jobs(root: Path) -> set[str]:

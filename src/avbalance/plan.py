@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from avbalance.configuration.project import read_project
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import audit_of
+from avbalance.planning.missing import explain
 from avbalance.planning.tables import page_of, table_of
 
 
@@ -34,7 +35,7 @@ def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
         targets = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
-        _require(plan, targets)
+        _require(plan, targets, "datasets")
     else:
         targets = _shown(plan)
     plan.targets = [artifact.product for artifact in targets]
@@ -66,17 +67,19 @@ def for_snakemake(config: Mapping[str, Any], sources: str) -> Plan:
 def _shown(plan: Plan) -> list[Artifact]:
     """Tables that were asked for, the audits of their data, and the page of both.
 
-    A table that only the scale asks for is left out if it waits for lists of checksums.
+    A table that only the scale asks for is left out if it waits for files.
     """
     settings, all_of_scale = plan.project.settings, plan.project.scale.tables
     asked = all_of_scale if settings.tables is None else settings.tables
     names = list(plan.project.tables) if asked == "all" else [asked] if isinstance(asked, str) else asked
     tables = {name: table_of(plan, name) for name in names}
     if asked not in ("all", all_of_scale):
-        _require(plan, tables.values())
+        _require(plan, tables.values(), "tables")
         page = page_name(settings.scale, list(tables))
     else:
-        plan.left_out = [name for name, table in tables.items() if plan.lacking([table])]
+        lacking = plan.lacking(tables.values())
+        plan.left_out = sorted({name for files, names in lacking.items() for name in names if files.lists})
+        plan.postponed = explain(lacking, "tables", len(tables)) if lacking else ""
         page = settings.scale
     shown = [table for name, table in tables.items() if name not in plan.left_out]
     behind = plan.behind(shown)
@@ -89,10 +92,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
 
 
-def _require(plan: Plan, artifacts: Iterable[Artifact]) -> None:
-    """Refuse to go on if anything that was asked for by name waits for lists of checksums."""
+def _require(plan: Plan, artifacts: Collection[Artifact], kind: str) -> None:
+    """Refuse to go on if what was asked for by name waits for lists; note files that are only to be brought."""
     if lacking := plan.lacking(artifacts):
-        raise UserError("\n".join(lacking))
+        plan.postponed = explain(lacking, kind, len(artifacts))
+        if any(files.lists for files in lacking):
+            raise UserError(plan.postponed)
 
 
 def page_name(scale: str, tables: list[str]) -> str:

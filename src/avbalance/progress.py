@@ -1,8 +1,6 @@
 """Progress of a step: a bar in a terminal, a line for each part in a log, and a file for `avbalance.status`."""
 
 import json
-import os
-import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avbalance import store
+from avbalance import owners, store
 
 FILE = "progress.json"
 
@@ -20,6 +18,7 @@ class Parts:
     """Parts of a step that are done; times are in seconds since 1970.
 
     Attributes:
+        owner: Process of the step.
         unit: Name of a part.
         started: Start of this try.
         time: End of the last part.
@@ -27,8 +26,7 @@ class Parts:
         total: Largest number of parts.
     """
 
-    pid: int
-    host: str
+    owner: str
     unit: str
     started: float
     time: float
@@ -64,7 +62,7 @@ class Progress:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / FILE
         self._since, now = time.monotonic(), time.time()
-        self._parts = Parts(os.getpid(), socket.gethostname(), unit, now, now, done, done, total)
+        self._parts = Parts(owners.this_process(), unit, now, now, done, done, total)
         self._bar = tqdm(total=total, initial=done, unit=unit, desc=folder.name, disable=None)
         self._log(f"{folder.name}: {done} of at most {total} {unit}s are done")
         self._write()

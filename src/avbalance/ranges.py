@@ -55,4 +55,6 @@ def distinct(values: list[Hashable]) -> list[Hashable]:
 Seeds = Annotated[list[Whole], Field(min_length=1), AfterValidator(distinct)]
 Pair = Annotated[list[Text], Field(min_length=2, max_length=2), AfterValidator(distinct)]
 """Two names, the order of which matters."""
+Widths = Annotated[list[Count], Field(min_length=1, max_length=16)]
+"""Units of each of several layers."""
 Names = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]

@@ -23,8 +23,8 @@ from urllib.parse import unquote
 from avbalance import cli, registry, store
 from avbalance.configuration.project import read_project, sources_of
 from avbalance.configuration.schema import SourceFile
+from avbalance.data.lists import read_checksums
 from avbalance.errors import UserError
-from avbalance.planning.data import read_checksums
 from avbalance.prepare.download import CACHE, listed
 from avbalance.prepare.fetch import Fetcher, File
 
@@ -74,8 +74,8 @@ def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher
             raise UserError(
                 f"{path}: cannot hold the name {name!r}; allowed: UTF-8 without line ends and without outer spaces"
             )
-    contents = {"list": entry.list, "entries": dict.fromkeys(names, "")}
-    files = listed(entry.model_dump(exclude_none=True) | {"list": contents})
+    described = entry.model_dump(exclude_none=True) | {"list": {"path": str(path)}}
+    files = listed(described, dict.fromkeys(names, ""))
     digests: dict[str, str] = {}
     fetcher.fetch(files, partial(_note, digests))
     return {name: digests[file["path"]] for name, file in zip(names, files, strict=True)}

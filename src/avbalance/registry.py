@@ -73,7 +73,7 @@ KINDS = {
         "A view turns a modality of a clip into an array: `prepare: {views: {visual: {faces: {...}}}}` of a dataset.",
     ),
     "detector": Kind(
-        "prepare.detectors", 1, "Face detectors", "A detector finds faces: the option `detector` of the view `faces`."
+        "prepare.detectors", 2, "Face detectors", "A detector finds faces: the option `detector` of the view `faces`."
     ),
     "data": Kind(
         "data",

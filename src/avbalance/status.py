@@ -6,7 +6,6 @@ avbalance status scale=laptop tables=[avmnist_table1]
 """
 
 import argparse
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,13 +17,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from avbalance import cli, pace, plan, progress, store
+from avbalance import cli, owners, pace, plan, progress
 from avbalance.planning import outdated
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.progress import Parts
 
-SILENT_SECONDS = 3600
-"""A step on another host counts as failed if it has reported nothing for so long."""
 WATCH_SECONDS = 2
 
 
@@ -55,21 +52,15 @@ def survey(planned: Plan) -> dict[str, State]:
             state.done.append(artifact)
         elif path not in wanted:
             state.not_needed.append(artifact)
-        elif (parts := progress.read(artifact.name, root)) is not None and _is_alive(parts):
+        elif (parts := progress.read(artifact.name, root)) is not None and owners.is_alive(parts.owner, parts.time):
             state.running.append((artifact, parts))
-        elif store.is_being_made(root / path) or not jobs.isdisjoint(artifact.products.values()):
+        elif owners.is_being_filled(root / path) or not jobs.isdisjoint(artifact.products.values()):
             state.running.append((artifact, None))
         elif _has_failed(root / artifact.log, workflow) and planned.broken.isdisjoint(artifact.products.values()):
             state.failed.append(artifact)
         else:
             state.left.append(artifact)
     return states
-
-
-def _is_alive(parts: Parts) -> bool:
-    if parts.host == socket.gethostname():
-        return store.is_alive(parts.pid)
-    return time.time() - parts.time < SILENT_SECONDS
 
 
 def _has_failed(log: Path, workflow: pace.Workflow | None) -> bool:
@@ -126,7 +117,8 @@ def draw(planned: Plan, states: Mapping[str, State], overflow: OverflowMethod = 
         running += [f"running  {folder}/{artifact.name}{_pace(parts)}" for artifact, parts in state.running]
         failed += [f"failed   {folder}/{artifact.name}: see {artifact.log}" for artifact in state.failed]
     total = ", ".join(filter(None, [f"{num_done} of {num_all} done", time_left(planned, states)]))
-    lines = [Text(line, no_wrap=True, overflow=overflow) for line in (total, *running, *failed, *planned.notes())]
+    notes = [note.partition("\n")[0] for note in planned.notes()]  # the whole of each was printed at the start
+    lines = [Text(line, no_wrap=True, overflow=overflow) for line in (total, *running, *failed, *notes)]
     return Group(table, *lines)
 
 

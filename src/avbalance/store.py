@@ -7,14 +7,13 @@ complete. Opening an artifact checks its files.
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from avbalance import owners
 from avbalance.errors import UserError
 from avbalance.provenance import Provenance
 
@@ -93,7 +92,7 @@ def finite(value: Any) -> Any:  # noqa: ANN401
 
 @contextmanager
 def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
-    """Yield a new folder for the files of an artifact; rename it to `out` once it is complete.
+    """Yield a new folder for the files of an artifact; rename it to `out` once it is complete (`owners.filling`).
 
     Args:
         out: Folder of the artifact.
@@ -105,48 +104,15 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
         OSError: The folder cannot be written.
     """
     provenance = Provenance()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for left, owner in _unfinished(out):
-        if not is_alive(owner):  # a step that was killed
-            shutil.rmtree(left)
-    unfinished = out.parent / f".{out.name}.{os.getpid()}.unfinished"
-    unfinished.mkdir()
-    try:
-        with naming(out):
-            yield unfinished
-            files = {}
-            for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
-                name = str(path.relative_to(unfinished))
-                digest = (known or {}).get(name) or sha256(path)
-                files[name] = {"size": path.stat().st_size, "sha256": digest}
-            manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-            if out.exists():
-                shutil.rmtree(out)
-            unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def is_being_made(path: Path) -> bool:
-    """Return True if a step on this machine is making the artifact."""
-    return any(is_alive(owner) for _, owner in _unfinished(path))
-
-
-def _unfinished(path: Path) -> list[tuple[Path, int]]:
-    """List the unfinished folders of an artifact, each with the process that fills or filled it."""
-    return [(left, int(left.name.split(".")[-2])) for left in path.parent.glob(f".{path.name}.*.unfinished")]
-
-
-def is_alive(pid: int) -> bool:
-    """Return True if a process with this id runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    with naming(out), owners.filling(out) as unfinished:
+        yield unfinished
+        files = {}
+        for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
+            name = str(path.relative_to(unfinished))
+            digest = (known or {}).get(name) or sha256(path)
+            files[name] = {"size": path.stat().st_size, "sha256": digest}
+        manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

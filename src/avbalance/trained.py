@@ -14,13 +14,14 @@ from torch import Tensor
 from avbalance import metrics, store
 from avbalance.data.clips import Clip, ClipError
 from avbalance.data.prepared import PREPARATION
+from avbalance.data.raw import RawFiles
 from avbalance.data.seen import Seen
 from avbalance.errors import UserError
 from avbalance.evaluate import predict
 from avbalance.model import Model, lay_out
 from avbalance.prepare.shard import form_of, load_view, needed, render
 from avbalance.prepare.views.base import AudioView, VisualView
-from avbalance.prepare.windows import windows_of
+from avbalance.prepare.windows import inspect, windows_of
 from avbalance.training.pretrained import load_trained
 from avbalance.types import Batch
 
@@ -33,6 +34,7 @@ class Trained:
     Attributes:
         model: Model in evaluation mode, without gradients: {modality: [clips, *shape]} -> `Output`.
         classes: Names of the classes, in the order of logits.
+        task: `single_label`, `multi_label` or `verification`.
         settings: Settings of the run: encoders, fusion, head, training.
     """
 
@@ -43,7 +45,7 @@ class Trained:
         lay_out(self.model)  # as in training, for the same bits
         self.classes: list[str] = description["classes"]
         self.settings: dict[str, Any] = store.read_manifest(weights)["recipe"]["settings"]
-        self._task = description.get("task", "single_label")
+        self.task = description.get("task", "single_label")
         self._shapes = {name: tuple(entry["shape"]) for name, entry in description["modalities"].items()}
         self._seen, self._device = Seen(description["modalities"], device), device
         self._root = weights.absolute().parent.parent.parent
@@ -65,6 +67,7 @@ class Trained:
         """
         if not isinstance(media, Mapping):
             media = {"visual": media, "audio": media}
+        inspect.cache_clear()  # for a file may have changed since the last call
         arrays = {name: self._array(name, media) for name in self.model.encoders}
         if len({len(array) for array in arrays.values()}) > 1:
             raise UserError(f"modalities have different numbers of windows: {_lengths(arrays)}")
@@ -80,11 +83,11 @@ class Trained:
         Raises:
             UserError: As of `prepare`; or the run verifies persons, so that test clips belong to no class.
         """
-        if self._task == "verification":
+        if self.task == "verification":
             raise UserError("this run verifies persons: compare outputs of model.head.embedding(output.streams)")
         inputs = self.prepare(media)
         count = len(next(iter(inputs.values())))
-        labels = torch.zeros((count, len(self.classes)) if self._task == "multi_label" else count)
+        labels = torch.zeros((count, len(self.classes)) if self.task == "multi_label" else count)
         batch = Batch(inputs, labels.to(self._device), torch.arange(count))
         precision = getattr(torch, self.settings["training"]["precision"])
         logits = predict(self.model, [batch], precision)["logits"]
@@ -116,10 +119,10 @@ class Trained:
         num_windows = settings["windows"].get("test", 1)
         how = (settings["clip_seconds"], num_windows, settings["max_seconds"])
         try:
-            windows = list(windows_of(clip, Path("/"), view, *how))
+            windows = list(windows_of(clip, RawFiles(Path("/")), view, *how))
         except ClipError as error:
             raise UserError(f"{files[view.medium]}: {error}") from error
-        return render(view, windows, "cpu").astype(form_of(view)[1])
+        return render(view, windows).astype(form_of(view)[1])
 
     def _view(self, modality: str, recipe: Mapping[str, Any]) -> VisualView | AudioView:
         if modality not in self._views:

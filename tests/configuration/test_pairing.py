@@ -111,8 +111,8 @@ def test_blend_weights_come_from_the_rows_own_uni_modal_and_joint_runs(planned: 
     )
     (blend,) = [artifact for artifact in made.artifacts.values() if artifact.folder == "blends"]
     inputs = blend.inputs
-    assert set(inputs) == {"data", "run_audio", "run_visual", "run_joint"}
-    settings = {role: made.artifacts[path].settings for role, path in inputs.items() if role != "data"}
+    assert set(inputs) == {"data_audio", "data_visual", "run_audio", "run_visual", "run_joint"}
+    settings = {role: made.artifacts[path].settings for role, path in inputs.items() if not role.startswith("data_")}
     assert {role: list(each["encoder"]) for role, each in settings.items()} == {
         "run_audio": ["audio"],
         "run_visual": ["visual"],
@@ -132,7 +132,7 @@ def test_encoders_start_from_uni_modal_runs_on_other_data(planned: Callable[...,
     )
     (joint,) = [run for run in runs_of(made) if run.settings["dataset"] == "ssw60"]
     sources = dict(zip(joint.inputs, made.inputs_of(joint), strict=True))
-    assert {role: each.settings["dataset"] for role, each in sources.items() if role != "data"} == {
+    assert {role: each.settings["dataset"] for role, each in sources.items() if not role.startswith("data_")} == {
         "pretrained_audio": "ssw60_audio",
         "pretrained_visual": "ssw60_images",
     }

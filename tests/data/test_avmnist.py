@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 from sklearn.decomposition import PCA
 
+from avbalance import store
 from avbalance.data.avmnist import AVMNIST
 from avbalance.data.fsdd import read_recordings
+from avbalance.data.lists import read_checksums
 from avbalance.data.miniatures.avmnist import AVMNISTMiniature, write_wav
-from avbalance.data.packed import read_description
+from avbalance.data.prepared import read_description
 from avbalance.errors import UserError
 from avbalance.prepare.download import download
 from avbalance.prepare.pack import write_arrays
+from folders import both
 
 SPLITS = ("train", "val", "test")
 
@@ -61,7 +64,7 @@ def digests(out: Path) -> dict[str, str]:
 def test_shapes_types_and_counts_are_as_described(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     packed(raw, out)
-    described = read_description(out)
+    described = read_description(both(out))
     assert described["splits"] == {"train": 480, "val": 120, "test": 200}  # 600 x 0.2 = 120
     assert described["modalities"] == {"audio": {"shape": [8000]}, "visual": {"shape": [1, 28, 28]}}
     for split, count in described["splits"].items():
@@ -343,15 +346,14 @@ def test_the_official_files_are_fetched_from_a_mirror_and_packed(name: str, mirr
     files = yaml.safe_load((config / "avmnist.yaml").read_text(encoding="utf-8"))["sources"]["official"]["files"]
     for file in files:
         if "contents" in file:
-            lines = (config / file["contents"]).read_text(encoding="utf-8").splitlines()
-            entries = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-            assert len(entries) == 3000
-            file["contents"] = {"list": file["contents"], "entries": entries}
+            path = config / file["contents"]
+            assert len(read_checksums(path)) == 3000
+            file["contents"] = {"path": str(path), "sha256": store.sha256(path)}
             file["urls"] = []
     recipe = {"settings": {"dataset": name, "source": "official", "files": files}}
     download(recipe, tmp_path / "raw", mirror=str(mirror), cache=tmp_path / "cache")
     packed(tmp_path / "raw", tmp_path / "out", **dataset["reader"]["avmnist"] | {"num_train": 2000, "num_test": 300})
-    described = read_description(tmp_path / "out")
+    described = read_description(both(tmp_path / "out"))
     assert described["splits"] == {"train": 1600, "val": 400, "test": 300}
     assert json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))["dropped"] == []
     assert {Path(row["recording"]).stem.split("_")[1] for row in clips(tmp_path / "out")} == {

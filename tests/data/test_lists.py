@@ -1,8 +1,9 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from avbalance.data.lists import read_rows, read_table, write_rows
+from avbalance.data.lists import read_checksums, read_rows, read_table, write_rows
 from avbalance.errors import UserError
 
 LINES = ["id,start,label", '-x1, 3,"dog, barking"', "", "y2,4,cat"]
@@ -56,3 +57,26 @@ def test_what_is_no_such_list_is_named_by_file_and_line(tmp_path: Path, content:
 def test_absent_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv: this list does not exist"):
         list(read_rows(tmp_path / "none.csv", 1))
+
+
+def test_a_list_of_checksums_is_read_whatever_its_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "files.sha256"
+    path.write_bytes(f"\ufeff{'0' * 64}  a b.wav\r\n\n{'1' * 64} *sub/\u2028.wav".encode())
+    assert read_checksums(path) == {"a b.wav": "0" * 64, "sub/\u2028.wav": "1" * 64}
+
+
+def test_a_list_of_checksums_of_another_form_is_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "files.sha256"
+    path.write_text(f"\ufeff{'0' * 64}  a.wav\r\nnonsense\r\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"files.sha256: line 2: expected a sha256 and a path"):
+        read_checksums(path)
+
+
+def test_a_list_of_checksums_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "files.sha256"
+    path.write_text(f"{'0' * 64}  a.wav\n", encoding="utf-8")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert list(read_checksums(path, digest)) == ["a.wav"]
+    path.write_text(f"{'1' * 64}  a.wav\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"files.sha256: was changed after the work was planned"):
+        read_checksums(path, digest)

@@ -12,7 +12,9 @@ from avbalance import registry
 from avbalance.augmentations import REGISTRY
 from avbalance.augmentations.random_resized_crop import RandomResizedCrop
 from avbalance.data import packed
-from avbalance.data.packed import Batches, MappedArray, Split, files_of
+from avbalance.data.packed import Batches, MappedArray, Split
+from avbalance.data.prepared import files_of
+from avbalance.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -21,11 +23,12 @@ def make_split(folder: Path, num_clips: int) -> Split:
     """Clip i has the label i, the image [[i, i + 0.5]] and the sound [-i]."""
     places = np.arange(num_clips)
     np.save(folder / "train_label.npy", places)
+    np.save(folder / "train_clip.npy", places)
     np.save(folder / "train_visual.npy", np.stack([places, places + 0.5], axis=1)[:, None].astype(np.float16))
     np.save(folder / "train_audio.npy", -places[:, None].astype(np.float16))
     shapes = {"visual": {"shape": [1, 2]}, "audio": {"shape": [1]}}
     (folder / "dataset.json").write_text(json.dumps({"num_classes": num_clips, "modalities": shapes}), encoding="utf-8")
-    return Split(folder, "train", ["visual", "audio"], CPU)
+    return Split(dict.fromkeys(["visual", "audio"], folder), "train", CPU)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +107,33 @@ def test_a_batch_holds_the_clips_of_its_index_as_float32(tmp_path: Path, seed: t
 
 
 def test_a_split_holds_the_modalities_asked_for_alone(prepared: Path) -> None:
-    split = Split(prepared, "val", ["audio"], CPU)
+    split = Split({"audio": prepared}, "val", CPU)
     assert len(split) == 21
     assert list(split.batch(np.arange(2)).inputs) == ["audio"]
+
+
+def test_clips_are_those_that_all_modalities_have_although_a_batch_has_one_of_them(tmp_path: Path) -> None:
+    folders = {}
+    for name, numbers in (("audio", [0, 1, 3, 4]), ("visual", [1, 2, 4]), ("flow", [1, 4, 5])):
+        folder = folders[name] = tmp_path / name
+        folder.mkdir()
+        np.save(folder / "test_clip.npy", np.array(numbers))
+        np.save(folder / "test_label.npy", 10 * np.array(numbers))
+        np.save(folder / "test_video.npy", np.array(numbers) // 2)
+        np.save(folder / f"test_{name}.npy", np.array(numbers, np.float16)[:, None])
+        described = {"num_classes": 60, "modalities": {name: {"shape": [1]}}}
+        (folder / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
+    split = Split(folders, "test", CPU, ["visual"])
+    assert split.clips.tolist() == [1, 4]
+    assert split.labels.tolist() == [10, 40]
+    assert split.videos is not None
+    assert split.videos.tolist() == [0, 2]
+    batch = split.batch(np.array([1, 0]))
+    assert {name: values.tolist() for name, values in batch.inputs.items()} == {"visual": [[4], [1]]}
+    assert split.stored("visual", np.array([0, 1])).tolist() == [[1], [4]]
+    np.save(folders["flow"] / "test_clip.npy", np.array([0, 3, 5]))
+    with pytest.raises(UserError, match="no clip of test has all of audio, visual, flow"):
+        Split(folders, "test", CPU)
 
 
 def test_a_mapped_array_is_the_file_whatever_its_type_and_shape(tmp_path: Path) -> None:
@@ -146,11 +173,12 @@ def test_what_the_description_standardises_is_standardised_by_channel(tmp_path: 
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
     np.save(tmp_path / "val_visual.npy", pixels)
     np.save(tmp_path / "val_label.npy", np.array([[1, 0], [1, 1]], dtype=np.uint8))
+    np.save(tmp_path / "val_clip.npy", np.arange(2))
     described = {"shape": [3, 2, 2], "mean": [0.0, 1.0, 2.0], "std": [1.0, 2.0, 4.0]}
     (tmp_path / "dataset.json").write_text(
         json.dumps({"num_classes": 2, "modalities": {"visual": described}}), encoding="utf-8"
     )
-    batch = Split(tmp_path, "val", ["visual"], CPU).batch(np.array([1]))
+    batch = Split({"visual": tmp_path}, "val", CPU).batch(np.array([1]))
     # Clip 1 holds 12 to 23; of its last channel, 20 to 23, the first value is (20 - 2) / 4.
     assert batch.inputs["visual"][0, :, 0, 0].tolist() == [12.0, (16 - 1) / 2, (20 - 2) / 4]
     assert batch.labels.tolist() == [[1.0, 1.0]]
@@ -167,8 +195,9 @@ def picture_split(folder: Path) -> Split:
         np.save(folder / f"train_{name}.npy", array)
         modalities[name] = {**described, "pictures": {"whole": False, "vectors": vectors}}
     np.save(folder / "train_label.npy", np.arange(8))
+    np.save(folder / "train_clip.npy", np.arange(8))
     (folder / "dataset.json").write_text(json.dumps({"num_classes": 8, "modalities": modalities}), encoding="utf-8")
-    return Split(folder, "train", ["visual", "flow"], CPU)
+    return Split(dict.fromkeys(["visual", "flow"], folder), "train", CPU)
 
 
 def inputs_by_clip(batches: Batches) -> dict[str, dict[int, torch.Tensor]]:
@@ -216,7 +245,7 @@ def test_pictures_stored_as_they_are_seen_come_bit_for_bit_as_arrays_do(tmp_path
     for modality in described["modalities"].values():
         modality["shape"][-2:] = [20, 30]
     (tmp_path / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
-    seen = Split(tmp_path, "train", ["visual", "flow"], CPU).batch(np.array([0]))
+    seen = Split(dict.fromkeys(["visual", "flow"], tmp_path), "train", CPU).batch(np.array([0]))
     for name, inputs in seen.inputs.items():
         assert torch.equal(inputs[0], torch.from_numpy(np.load(tmp_path / f"train_{name}.npy")[0]).float())
 
@@ -229,6 +258,7 @@ from avbalance import registry
 from avbalance.augmentations import REGISTRY
 from avbalance.augmentations.random_resized_crop import RandomResizedCrop
 from avbalance.data import packed
+from avbalance.errors import UserError
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

@@ -11,9 +11,10 @@ import yaml
 from avbalance import plan, registry, store
 from avbalance.configuration.project import Project, read_project, sources_of
 from avbalance.data.clips import Reader
-from avbalance.data.packed import Split, read_description
+from avbalance.data.packed import Split
+from avbalance.data.prepared import folders_of, open_folders, read_description
 from avbalance.planning.artifacts import Artifact
-from avbalance.prepare import audit, media, pack
+from avbalance.prepare import audit, media, pack, select_clips
 from avbalance.prepare.download import download
 
 ROOT = Path(__file__).parents[2]
@@ -43,20 +44,28 @@ class Prepared:
 
     def raw(self, name: str) -> Artifact:
         """The generated files of a dataset."""
-        raw = self.artifacts[self.named["prep", name].inputs["raw"]]
+        raw = self.artifacts[next(iter(self.prep(name).values())).inputs["raw"]]
         if not (self.folder / raw.path).exists():
             download(raw.recipe, self.folder / raw.path)
         return raw
 
-    def prep(self, name: str) -> Path:
-        """A dataset's prepared folder, relative to the current one."""
+    def prep(self, name: str) -> dict[str, Artifact]:
+        """{modality: its prepared clips} of a dataset."""
+        folders = folders_of(self.named["audit", name].inputs)
+        return {modality: self.artifacts[str(path)] for modality, path in folders.items()}
+
+    def prepare(self, name: str) -> dict[str, Path]:
+        """A dataset's {modality: prepared folder}, relative to the current one."""
         self.raw(name)
-        prep = self.named["prep", name]
-        if prep.recipe["step"] == "media":
+        for prep in dict.fromkeys(self.prep(name).values()):
+            if prep.step == "pack":
+                pack.pack(prep.recipe, Path(prep.path))
+                continue
+            selection = self.artifacts[prep.inputs["selection"]]
+            if not Path(selection.path).exists():
+                select_clips.publish_selection(selection.recipe, Path(selection.path))
             media.prepare(prep.recipe, Path(prep.path), 1)
-        else:
-            pack.pack(prep.recipe, Path(prep.path))
-        return Path(prep.path)
+        return {modality: Path(prep.path) for modality, prep in self.prep(name).items()}
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +78,13 @@ def test_a_miniature_becomes_batches_and_an_audit(
     name: str, project: Project, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(prepared.folder)
-    folder = prepared.prep(name)
-    store.open_artifact(folder)
-    described, spec = read_description(folder), project.datasets[name]
+    folders = prepared.prepare(name)
+    open_folders(folders)
+    described, spec = read_description(folders), project.datasets[name]
     assert list(described["modalities"]) == spec.modalities
     classes = set()
     for split in ("train", "val", "test"):
-        data = Split(folder, split, spec.modalities, CPU)
+        data = Split(folders, split, CPU)
         assert len(data) == described["splits"][split] > 0
         batch = data.batch(np.arange(min(len(data), 16)))
         for modality, array in batch.inputs.items():
@@ -93,8 +102,9 @@ def test_a_miniature_becomes_batches_and_an_audit(
         elif (spec.task, split) != ("verification", "test"):
             assert found <= classes
     assert classes <= set(range(spec.num_classes))
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert all(entry["why"] for entry in report["dropped"])
+    for folder in folders.values():
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        assert all(entry["why"] for entry in report["dropped"])
     assert spec.title in audit.render(prepared.named["audit", name].recipe)
 
 

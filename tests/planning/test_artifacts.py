@@ -1,6 +1,13 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
+from avbalance.configuration.project import read_project
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.data import prepared_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def one(planned: Plan, kind: str) -> Artifact:
@@ -37,7 +44,7 @@ def test_a_run_has_its_weights_in_a_folder_of_their_own(planned: Plan) -> None:
 
 def test_a_probe_waits_for_the_weights_of_its_run_and_not_for_the_run(planned: Plan) -> None:
     probe = one(planned, "probes")
-    run, data = planned.inputs_of(probe)
+    run, data, _ = planned.inputs_of(probe)  # sound and pictures of AV-MNIST are one artifact
     create(planned, run)
     assert planned.needs(probe.path) == [f"{data.path}/manifest.json"]
     (planned.project.root / run.weights / "manifest.json").unlink()
@@ -49,7 +56,7 @@ def test_a_probe_waits_for_the_weights_of_its_run_and_not_for_the_run(planned: P
 
 def test_a_job_does_not_wait_for_what_its_inputs_wait_for(planned: Plan) -> None:
     probe = one(planned, "probes")
-    run, data = planned.inputs_of(probe)
+    run, data, _ = planned.inputs_of(probe)
     assert planned.needs(run.path) == [f"{data.path}/manifest.json"]
     assert planned.needs(probe.path) == [f"{run.weights}/manifest.json"]
     table = one(planned, "tables")
@@ -65,3 +72,22 @@ def test_a_table_has_a_stamp_with_its_key(planned: Plan) -> None:
     assert table.product == f"results/tables/miniature/mine.{table.key}.key"
     assert table.log == f"results/logs/tables/miniature/mine.{table.key}.log"
     assert planned.behind([table]) >= {one(planned, kind) for kind in ("raw", "prep", "runs", "probes")}
+
+
+def test_the_faces_of_voxceleb_need_no_recorded_weights_and_no_gpu() -> None:
+    plan = Plan(read_project(ROOT, {"scale": "paper"}))
+    data = prepared_of(plan, "voxceleb", "visual")
+    assert data.inputs["model_retinaface_mobilenet"] not in plan.missing
+    assert not plan.uses_gpu(data)
+
+
+def test_a_preparation_asks_for_a_gpu_if_its_detector_uses_one(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    file = tmp_path / "config/datasets/voxceleb.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("retinaface_mobilenet,", "retinaface_resnet50,"), encoding="utf-8")
+    plan = Plan(read_project(tmp_path, {"scale": "paper"}))
+    assert plan.uses_gpu(prepared_of(plan, "voxceleb", "visual"))
+    assert not plan.uses_gpu(prepared_of(plan, "voxceleb", "audio"))
+    assert not plan.uses_gpu(prepared_of(plan, "cremad", "visual"))  # frames
+    assert not plan.uses_gpu(prepared_of(plan, "avmnist", "visual"))  # arrays of its reader

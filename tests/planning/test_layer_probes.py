@@ -60,6 +60,7 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
     probes = {row: made.artifacts[found[row]["layers"]["probe"]].recipe for row in ("first", "letters", "pooled")}
     assert len({recipe["name"] for recipe in probes.values()}) == 3
     assert probes["first"]["settings"] == {
+        "dataset": "grid_digit",
         "modality": "visual",
         "reduction": {"subset": {"num": 50, "seed": 0}},
         "layers": ["conv1", "conv2"],
@@ -76,10 +77,11 @@ def test_rows_that_differ_in_layer_alone_share_one_artifact(make: Callable[..., 
 def test_other_labels_are_of_other_data_than_the_run_was_trained_on(make: Callable[..., plan.Plan]) -> None:
     made = make()
     inputs = made.artifacts[cells(made)["letters"]["layers"]["probe"]].recipe["inputs"]
-    assert "grid_letter" in inputs["data"]
-    assert "grid_digit" in inputs["trained_on"]
+    assert "grid_letter" in inputs["data_visual"]
+    assert "grid_digit" in inputs["trained_on_visual"]
     inputs = made.artifacts[cells(made)["first"]["layers"]["probe"]].recipe["inputs"]
-    assert set(inputs) == {"weights", "data"}
+    assert set(inputs) == {"weights", "data_visual", "trained_on_visual"}
+    assert inputs["data_visual"] == inputs["trained_on_visual"]
 
 
 def test_the_order_of_rows_does_not_matter(make: Callable[..., plan.Plan]) -> None:

@@ -72,9 +72,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def listed(files: dict[str, bytes]) -> dict[str, Any]:
-    entries = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return {"list": "files.sha256", "entries": entries}
+def listed(folder: Path, files: dict[str, bytes]) -> dict[str, str]:
+    """Write a list of checksums; return its place in a recipe."""
+    path = folder / "files.sha256"
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+    path.write_text("".join(lines), encoding="utf-8")
+    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
@@ -88,12 +91,12 @@ def test_everything_is_unpacked_whatever_the_kind_and_the_name(tmp_path: Path, m
 def test_of_listed_contents_only_these_are_unpacked_with_or_without_a_top_folder(tmp_path: Path, kind: Any) -> None:  # noqa: ANN401
     made = kind(tmp_path, {"top-1.0/clips/a.mp4": b"first", "clips/deep/b.mp4": b"second", "../evil": b"!", "x": b"x"})
     wanted = {name: FILES[name] for name in ("clips/a.mp4", "clips/deep/b.mp4")}
-    unpack(made, tmp_path / "out", listed(wanted))
+    unpack(made, tmp_path / "out", listed(tmp_path, wanted))
     assert contents(tmp_path / "out") == wanted
     with pytest.raises(
-        WrongBytesError, match=r"of the 3 files in files.sha256, 1 are missing \(c.txt\) and 1 have other"
+        WrongBytesError, match=r"of the 3 files in .*files.sha256, 1 are missing \(c.txt\) and 1 have other"
     ):
-        unpack(made, tmp_path / "again", listed(wanted | {"clips/a.mp4": b"fir5t", "c.txt": b""}))
+        unpack(made, tmp_path / "again", listed(tmp_path, wanted | {"clips/a.mp4": b"fir5t", "c.txt": b""}))
 
 
 @pytest.mark.parametrize("kind", [tar, zipped])

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 
 from avbalance import store
+from avbalance.data.packed import Split
 from avbalance.errors import UserError
 from avbalance.prepare import audit, audit_pictures
 
@@ -103,23 +105,23 @@ def make(tmp_path: Path) -> Make:
             "flow": rng.integers(100, 156, (2, 2, 24, 24), np.uint8),
         } | (arrays or {})
         task = "multi_label" if labels[0].ndim == 2 else "single_label"
-        settings = {"dataset": "talk", "num_classes": len(classes), "classes": list(classes), "views": VIEWS}
-        recipe = {"settings": settings, "inputs": {"raw": "results/raw/talk-1"}, "code": {"avbalance.x": "0123"}}
-        folder = tmp_path / "talk-0123456789ab"
+        recipe = {"settings": {}, "inputs": {"raw": "results/raw/talk-1"}, "code": {"avbalance.x": "0123"}}
+        folder = tmp_path / "talk.0123456789ab"
         with store.publish(folder, recipe) as out:
             rows = []
             for split, label in zip(SPLITS, labels, strict=True):
                 np.save(out / f"{split}_label.npy", label)
+                np.save(out / f"{split}_clip.npy", np.arange(len(label)))
                 np.save(out / f"{split}_video.npy", np.arange(len(label)) // windows)
                 for modality, array in single.items():
                     for shard, first in enumerate(range(0, len(label), 4)):
                         copies = np.stack([array] * min(4, len(label) - first))
                         np.save(out / f"{split}_{modality}-{shard:04d}.npy", copies)
                 rows += [
-                    (split, index, 0, names(split, index), 0.0, 1 + index / 8, 25 + index, "", "", "")
+                    (split, index, 0, names(split, index), 0.0, 1 + index / 8, 25 + index, "", "")
                     for index in range(len(label))
                 ]
-            columns = "split,index,label,clip,start_seconds,seconds,num_frames,visual_sha256,audio_sha256,repairs"
+            columns = "split,index,label,clip,start_seconds,seconds,num_frames,sha256,repairs"
             pd.DataFrame(rows, columns=columns.split(",")).to_csv(out / "clips.csv", index=False)
             (out / "report.json").write_text(
                 json.dumps({"num_clips": 20, "dropped": [], "repaired": [], "unused": []} | (report or {})),
@@ -146,8 +148,11 @@ def make(tmp_path: Path) -> Make:
         source = {"generator": {"talk_miniature": {"seed": 7}}} if generated else {"files": files}
         about = {"title": "Talk & <i>Sing</i>", "licence": "ODbL", "citation": "Doe, 2020", "scale": "laptop"}
         return {
-            "settings": {"about": about | {"source": source}},
-            "inputs": {"data": str(folder)},
+            "settings": {
+                "about": about | {"source": source},
+                "parameters": {"dataset": "talk", "num_classes": len(classes), "views": VIEWS},
+            },
+            "inputs": {f"data_{modality}": str(folder) for modality in single},
         }
 
     return publish
@@ -156,7 +161,7 @@ def make(tmp_path: Path) -> Make:
 def test_the_head_says_what_the_set_is_and_where_it_comes_from(make: Make) -> None:
     recipe = make()
     page = Page(audit.render(recipe))
-    provenance = store.read_manifest(Path(recipe["inputs"]["data"]))["provenance"]
+    provenance = store.read_manifest(Path(recipe["inputs"]["data_audio"]))["provenance"]
     for text in ("single label, 3 classes", "ODbL", "Doe, 2020", "0123456789ab", provenance["commit"]):
         assert text in page.texts
     assert provenance["finished"] in page.texts
@@ -246,7 +251,7 @@ def test_reasons_are_counted_with_numbers_aside_and_every_clip_is_named(make: Ma
     page = Page(audit.render(make(report={"dropped": dropped, "repaired": repaired, "unused": unused})))
     assert page.tables["Repaired: reasons"][1:] == [["250", "no face in # of # frames"], ["1", "cut from # s to # s"]]
     assert len(page.tables["Repaired: names"][1:]) == 200
-    assert page.tables["Repaired: names"][3] == ["c2", "no face in 2 of 1,024 frames"]
+    assert page.tables["Repaired: names"][3] == ["c1", "no face in 1 of 1,024 frames"]
     assert "And 51 more; all are in report.json." in page.texts
     assert page.tables["Dropped: names"][1:] == [["c999", "no sound"]]
     assert page.tables["Unused: names"] == [["File", "Why"], ["a/b.mov", "in no list"]]
@@ -333,11 +338,12 @@ def test_a_large_set_makes_a_small_page_of_the_same_bytes(make: Make) -> None:
 
 
 def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
-    folder = tmp_path / "digits-0123456789ab"
+    folder = tmp_path / "digits.0123456789ab"
     with store.publish(folder, {"settings": {"reader": {"digits": {}}}, "inputs": {"raw": "r"}, "code": {}}) as out:
         rows = []
         for split in SPLITS:
             np.save(out / f"{split}_label.npy", np.array([0, 1]))
+            np.save(out / f"{split}_clip.npy", np.array([0, 1]))
             np.save(out / f"{split}_audio.npy", np.sin(np.arange(1600.0)).astype(np.float16).reshape(2, 800))
             np.save(out / f"{split}_visual.npy", np.linspace(-1, 2, 2 * 64).astype(np.float16).reshape(2, 1, 8, 8))
             rows += [f"{split},{index},{index},images.gz,{index},{index}.wav" for index in (0, 1)]
@@ -356,7 +362,8 @@ def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
         }
         (out / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
     about = {"title": "Digits", "licence": "", "citation": "", "scale": "laptop", "source": {"files": []}}
-    page = Page(audit.render({"settings": {"about": about}, "inputs": {"data": str(folder)}}))
+    inputs = {f"data_{modality}": str(folder) for modality in modalities}
+    page = Page(audit.render({"settings": {"about": about, "parameters": {}}, "inputs": inputs}))
     assert "images.gz · 1 · 1.wav" in page.texts
     assert page.tables["Repaired: names"][1:] == [["0.wav", "cut"]]
     assert "wave of 800 samples, time to the right, from −1 to 1" in page.texts
@@ -366,7 +373,7 @@ def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
 
 def test_a_damaged_set_is_one_clear_line(make: Make) -> None:
     recipe = make()
-    array = Path(recipe["inputs"]["data"]) / "val_audio-0000.npy"
+    array = Path(recipe["inputs"]["data_audio"]) / "val_audio-0000.npy"
     array.write_bytes(array.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(UserError, match=r"val_audio-0000\.npy has other bytes than its manifest says") as raised:
         audit.render(recipe)
@@ -378,12 +385,47 @@ def test_a_sample_is_taken_from_the_shard_that_holds_it(tmp_path: Path) -> None:
         pictures = np.array(levels, np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
         np.save(tmp_path / f"train_visual-{shard:04d}.npy", pictures)
     clips = pd.DataFrame({"split": "train", "index": [*"01234"], "label": "0", "clip": [*"abcde"]})
-    labels = {"train": np.zeros(5, np.int64)}
+    np.save(tmp_path / "train_label.npy", np.zeros(5, np.int64))
+    np.save(tmp_path / "train_clip.npy", np.arange(5))
+    (tmp_path / "dataset.json").write_text('{"modalities": {"visual": {}}}', encoding="utf-8")
+    folders = {"visual": tmp_path}
+    splits = {"train": Split(folders, "train", torch.device("cpu"))}
     chosen: dict[int, list[audit.Place]] = {0: [("train", 3), ("train", 2), ("train", 4)]}
-    (drawing,), (group,) = audit.describe_samples(tmp_path, ["visual"], labels, chosen, ["only"], clips)
+    (drawing,), (group,) = audit.describe_samples(folders, splits, chosen, ["only"], clips)
     assert [clip["name"] for clip in group["clips"]] == ["d", "c", "e"]
     levels = [int(picture(image)[4, 4, 0]) for image in drawing.images]
     assert np.abs(np.array(levels) - [100, 2, 200]).max() <= 2
+
+
+def test_what_modalities_differ_in_is_said_of_each(tmp_path: Path) -> None:
+    """Of four test clips sound has all, and pictures lack the second, which is broken; both lists drop another."""
+    for modality, numbers in (("audio", [0, 1, 2, 3]), ("visual", [0, 2, 3])):
+        with store.publish(tmp_path / f"talk_{modality}.{modality}", {"inputs": {}, "code": ""}) as out:
+            np.save(out / "test_clip.npy", np.array(numbers))
+            np.save(out / "test_label.npy", np.array(numbers) % 2)
+            shape = (8, 8) if modality == "audio" else (3, 8, 8)
+            values = np.array(numbers, np.uint8).reshape(-1, *[1] * len(shape)) * np.ones((1, *shape), np.uint8)
+            np.save(out / f"test_{modality}.npy", values)
+            rows = [("test", index, number % 2, f"clip {number}") for index, number in enumerate(numbers)]
+            pd.DataFrame(rows, columns=["split", "index", "label", "clip"]).to_csv(out / "clips.csv", index=False)
+            dropped = [{"clip": "gone", "why": "does not exist"}]
+            dropped += [{"clip": "clip 1", "why": "cannot be read"}] * (modality == "visual")
+            report = {"num_clips": 5, "dropped": dropped, "repaired": [], "unused": []}
+            (out / "report.json").write_text(json.dumps(report), encoding="utf-8")
+            described = {"num_classes": 2, "classes": ["a", "b"], "modalities": {modality: {"shape": shape}}}
+            (out / "dataset.json").write_text(
+                json.dumps(described | {"splits": {"test": len(numbers)}}), encoding="utf-8"
+            )
+    about = {"title": "Talk", "licence": "", "citation": "", "scale": "laptop", "source": {"files": []}}
+    inputs = {f"data_{name}": str(tmp_path / f"talk_{name}.{name}") for name in ("audio", "visual")}
+    recipe = {"settings": {"about": about, "parameters": {}}, "inputs": inputs}
+    page = Page(audit.render(recipe))
+    assert page.tables["Dropped: names"][1:] == [["clip 1", "visual: cannot be read"], ["gone", "does not exist"]]
+    assert page.tables["Clips of each split"][1][1] == "3"
+    assert "test: clips that every modality has; of audio there are 4, of visual there are 3." in page.texts
+    assert [page.texts.count(f"clip {number}") for number in range(4)] == [1, 1, 1, 1]  # clip 1 among the dropped
+    summary = audit.summarise_dataset(recipe)
+    assert (summary["clips"], summary["dropped"]) == ({"test": 3}, 2)
 
 
 def test_samples_are_spread_over_classes_and_places() -> None:

@@ -11,9 +11,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.decode import read_audio, read_frames
 from avbalance.prepare.inspection import inspect_media
-from avbalance.prepare.shard import load_views
+from avbalance.prepare.shard import load_view
 from avbalance.prepare.windows import windows_of
 
 CODECS = [
@@ -110,8 +111,8 @@ def test_damage_is_among_the_repairs_of_a_clip(tmp_path: Path) -> None:
     content = (tmp_path / "a.flv").read_bytes()
     old = packets[10]
     (tmp_path / "a.flv").write_bytes(content.replace(old, old[:20] + bytes(len(old) - 20)))
-    views = load_views({"visual": {"frames": {"size": 8, "num_frames": 4}}}, {})
-    (window,) = windows_of(Clip("a", "train", 0, visual="a.flv"), tmp_path, views, None, 1, 60)
+    view = load_view({"frames": {"size": 8, "num_frames": 4}}, {})
+    (window,) = windows_of(Clip("a", "train", 0, visual="a.flv"), RawFiles(tmp_path), view, None, 1, 60)
     assert window.repairs == ["damaged packets of pictures, concealed by the decoder: 1"]
 
 

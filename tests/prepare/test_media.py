@@ -22,7 +22,7 @@ from avbalance.data.miniatures.synthetic import write_media
 from avbalance.data.packed import Split
 from avbalance.data.prepared import open_folders
 from avbalance.errors import UserError
-from avbalance.prepare import dataset_files, make_shards, media, select_clips, shard
+from avbalance.prepare import dataset_files, make_shards, media, select_clips
 from avbalance.prepare.clip_lists import cut, write_list
 from avbalance.prepare.windows import spread
 
@@ -202,27 +202,6 @@ def test_jobs_make_a_part_of_the_shards_each_and_the_last_gathers(
     media.run(recipe, Path("audio"), device="cpu")
     assert {path: path.stat().st_ino for path in Path("results/resume/shards").glob("*/shard.json")} == before
     assert store.read_manifest(Path("audio"))["files"] == store.read_manifest(made / "prep/audio")["files"]
-
-
-def test_of_two_jobs_at_one_shard_the_faster_gives_it_and_the_slower_takes_it(
-    raw: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = media_recipe(recipe_of(raw, VIEWS, {"grid": {}}), "audio", made / "prep/selection")
-    planned = next(make_shards.plan_shards(recipe, tmp_path / "shards", "cpu"))
-    write, finished = shard._write, []
-
-    def write_slowly(*arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        content = write(*arguments)
-        if not finished:  # meanwhile another job makes the same shard
-            finished.append(None)
-            finished[0] = shard.make_shard(planned)
-        return content
-
-    monkeypatch.setattr(shard, "_write", write_slowly)
-    monkeypatch.setattr(os, "getpid", iter([1, 2, *range(3, 99)]).__next__)
-    made_last = shard.make_shard(planned)
-    assert made_last == finished[0]
-    assert [path.name for path in (tmp_path / "shards").iterdir()] == [planned.folder.name]
 
 
 def test_shards_and_artifact_are_one_copy_on_disk(made: Path) -> None:
@@ -604,7 +583,8 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(raw: Path, mad
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_step(raw: Path, tmp_path: Path, sent: signal.Signals) -> None:
-    call = command(recipe_of(raw, VIEWS, {"grid": {}}), tmp_path, 2)
+    slow = {"visual": {"flow": {"size": 128, "num_frames": 12}}}
+    call = command(recipe_of(raw, slow, {"grid": {}}), tmp_path, 2)
     process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, encoding="utf-8")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("results/resume/shards/.*")):
@@ -654,3 +634,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(raw: Path, tmp_pa
         if path.is_file() and path.parent.name != "selection" and path.name != "recipe.json"
     ]
     assert left == []
+
+
+@pytest.mark.parametrize(("detector", "takes"), [("given", "cpu"), ("retinaface_resnet50", "cuda")])
+def test_a_gpu_is_taken_only_for_a_detector_that_uses_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, takes: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    recipe = recipe_of(tmp_path / "none", {"visual": {"faces": {"detector": {detector: {}}}}}, {"grid": {}})
+    # 'cuda' does not exist: only a step that wants it says so, the other goes on to its clips
+    with pytest.raises(UserError, match="'cuda' does not exist" if takes == "cuda" else "none"):
+        media.run(media_recipe(recipe, "visual", tmp_path / "none"), tmp_path / "prep", device="cuda")

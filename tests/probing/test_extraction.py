@@ -59,10 +59,11 @@ def splits(tmp_path: Path, clips: dict[str, Tensor]) -> dict[str, Split]:
         for split, inputs in clips.items():
             np.save(out / f"{split}_visual.npy", inputs.numpy())
             np.save(out / f"{split}_label.npy", np.arange(len(inputs)) % 3)
+            np.save(out / f"{split}_clip.npy", np.arange(len(inputs)))
         (out / "dataset.json").write_text(
             json.dumps({"modalities": {"visual": {"shape": [2, 6, 6]}}}), encoding="utf-8"
         )
-    return {split: Split(tmp_path / "data", split, ["visual"], CPU) for split in SIZES}
+    return {split: Split({"visual": tmp_path / "data"}, split, CPU) for split in SIZES}
 
 
 def extract(
@@ -146,10 +147,11 @@ def test_the_frames_of_a_video_are_positions(tmp_path: Path) -> None:
     with store.publish(tmp_path / "data", {"step": "pack"}) as out:
         np.save(out / "train_visual.npy", inputs.numpy())
         np.save(out / "train_label.npy", np.arange(4))
+        np.save(out / "train_clip.npy", np.arange(4))
         (out / "dataset.json").write_text(
             json.dumps({"modalities": {"visual": {"shape": [1, 3, 16, 16]}}}), encoding="utf-8"
         )
-    splits = {"train": Split(tmp_path / "data", "train", ["visual"], CPU)}
+    splits = {"train": Split({"visual": tmp_path / "data"}, "train", CPU)}
     layers = extract(encoder, ["layer4.1", "output", "layer1.*"], splits, tmp_path / "features", "mean")
     assert list(layers) == ["layer1.0", "layer1.1", "layer4.1", "output"]
     assert layers["layer1.0"]["train"].shape == (4, 2)

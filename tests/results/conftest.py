@@ -48,8 +48,10 @@ def publish_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRun:
         """`right`: {name of logits: how many of the eight clips are right}."""
         folder = Path("results") / ("probes" if step == "probe" else "runs") / name
         recipe: dict[str, Any] = {"step": step, "name": name, "settings": {"encoder": {key: {} for key in encoder}}}
-        recipe["inputs"] = {"data": f"results/prep/{data}"}
+        recipe["settings"]["dataset"] = data
+        recipe["inputs"] = {f"data_{modality}": f"results/prep/{data}" for modality in encoder}
         predictions: dict[str, NDArray[Any]] = {f"{split}_label": LABELS for split in ("train", "test")}
+        predictions |= {f"{split}_clip": np.arange(len(LABELS)) for split in ("train", "test")}
         predictions |= {logits: logits_of(number) for logits, number in right.items()}
         with store.publish(folder, recipe) as out:
             np.savez_compressed(out / "predictions.npz", **predictions)  # type: ignore[arg-type]

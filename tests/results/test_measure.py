@@ -8,6 +8,8 @@ import pytest
 
 from avbalance import store
 from avbalance.errors import UserError
+from avbalance.results.columns.base import artifacts_behind
+from avbalance.results.comparisons import compare
 from avbalance.results.measure import Measured, measure
 from avbalance.results.runs import Runs
 
@@ -18,14 +20,14 @@ def entry(run: str, **others: str | int | dict[str, str]) -> dict[str, Any]:
 
 def publish(
     name: str,
-    data: str = "results/prep/demo",
+    dataset: str = "demo",
     history: str = "epoch\n1\n",
     figures: dict[str, float] | None = None,
     **predictions: Any,  # noqa: ANN401
 ) -> str:
     """A run with these predictions, history.csv and metrics.json."""
     folder = Path("results/runs") / name
-    recipe = {"step": "train", "name": name, "settings": {}, "inputs": {"data": data}}
+    recipe = {"step": "train", "name": name, "settings": {"dataset": dataset}, "inputs": {}}
     with store.publish(folder, recipe) as out:
         np.savez_compressed(out / "predictions.npz", **predictions)
         (out / "history.csv").write_text(history, encoding="utf-8")
@@ -268,8 +270,46 @@ def test_an_unknown_list_of_trials_is_named_with_those_that_exist() -> None:
 def test_runs_on_one_data_set_with_other_trials_labels_or_videos_are_refused(changed: str) -> None:
     first = TRIALS | {"test_video": np.arange(4)}
     runs = [publish("first", **first), publish("other", **first | {changed: first[changed][::-1]})]
-    with pytest.raises(UserError, match="other: its test clips are not those of the other runs on results/prep/demo"):
+    with pytest.raises(UserError, match="other: its test clips are not those of the other runs on demo"):
         measure({"row": [entry(run, seed=seed) for seed, run in enumerate(runs)]}, ["eer"], Runs())
+
+
+@pytest.mark.usefixtures("here")
+def test_runs_of_different_modalities_are_compared_on_the_clips_that_all_have() -> None:
+    """Sound has clips 0, 1, 3 and 4 and is right about 0 and 3; pictures have 0, 1, 2 and 4 and are right about all."""
+    heard = {"test_clip": np.array([0, 1, 3, 4]), "test_label": np.zeros(4, int)}
+    seen = {"test_clip": np.array([0, 1, 2, 4]), "test_label": np.zeros(4, int)}
+    rows = {
+        "sound": [entry(publish("sound", test_logits=np.eye(2)[[0, 1, 0, 1]], **heard))],
+        "pictures": [entry(publish("pictures", test_logits=np.eye(2)[[0, 0, 0, 0]], **seen))],
+    }
+    runs = Runs(artifacts_behind(rows))
+    cells = {row: found["accuracy"] for row, found in measure(rows, ["accuracy"], runs).items()}
+    assert {row: cell.values[0].tolist() for row, cell in cells.items()} == {
+        "sound": [100, 0, 0],
+        "pictures": [100, 100, 100],
+    }
+    # Of the three common clips pictures alone are right about two: McNemar's p is 2 * (1/2)^2.
+    difference = compare(cells, "pictures", "sound")
+    assert difference is not None
+    assert difference.difference == pytest.approx(200 / 3)
+    assert difference.p == pytest.approx(0.5)
+    about = runs.provenance()
+    assert (about["num_clips"], about["num_clips_apart"]) == (3, 1)
+
+
+@pytest.mark.usefixtures("here")
+def test_trials_are_compared_where_all_rows_have_both_clips() -> None:
+    embedding = np.eye(4)
+    every = {"test_clip": np.arange(4), "trials_vc1": np.array([[0, 1, 1], [1, 2, 0], [2, 3, 0]])}
+    fewer = {"test_clip": np.array([0, 2, 3]), "trials_vc1": np.array([[1, 2, 0]])}
+    rows = {
+        "sound": [entry(publish("sound", test_label=np.arange(4), test_embedding=embedding, **every))],
+        "both": [entry(publish("both", test_label=np.array([0, 2, 3]), test_embedding=embedding[:3], **fewer))],
+    }
+    runs = Runs(artifacts_behind(rows))
+    for row in ("sound", "both"):
+        assert runs[rows[row][0]["run"]].predictions["trials_vc1"].tolist() == [[1, 2, 0]]
 
 
 @pytest.mark.usefixtures("here")
@@ -383,8 +423,7 @@ def combine(noun: list[dict[str, Any]], verb: list[dict[str, Any] | None]) -> di
     """The cells of a row combined of two with these predictions a seed, on a data set each."""
     rows = {
         part: [
-            entry(publish(f"{part}-s{seed}", f"results/prep/{part}", **found) if found else "results/runs/none")
-            | {"seed": seed}
+            entry(publish(f"{part}-s{seed}", part, **found) if found else "results/runs/none") | {"seed": seed}
             for seed, found in enumerate(seeds)
         ]
         for part, seeds in (("noun", noun), ("verb", verb))
@@ -399,7 +438,7 @@ def test_a_combined_row_is_right_where_all_its_rows_are() -> None:
     # Classes that are not said are equal. Where one part errs, one pair is ahead and (0, 0) comes next. Where both do,
     # the pair that is said is ahead, and six in which one part says what it says.
     assert found["top5"].values[0].tolist() == [100, 100, 100, 0]
-    assert found["accuracy"].data == "results/prep/noun and results/prep/verb"
+    assert found["accuracy"].data == "noun and verb"
     empty = [column for column, cell in found.items() if not cell.values]
     assert empty == ["video_accuracy", "video_top5", "loss", "gflops"]
     assert all(found[column].num_seeds == 0 for column in empty)

@@ -32,7 +32,7 @@ def test_an_encoder_starts_from_torchvisions_layout(tmp_path: Path) -> None:
     folder = published(tmp_path / "raw", "prepare.download", lambda out: torch.save(state, out / "resnet18.pth"))
     built = build_model(SETTINGS, DESCRIPTION)
     before = built.encoders["audio"].state_dict()["conv1.weight"].clone()
-    load_pretrained(built, {"data": "elsewhere", "pretrained_visual": folder})
+    load_pretrained(built, {"data_audio": "elsewhere", "pretrained_visual": folder})
     loaded = built.encoders["visual"].state_dict()
     assert all(torch.equal(value, state[name]) for name, value in loaded.items())
     assert torch.equal(built.encoders["audio"].state_dict()["conv1.weight"], before)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from avbalance.data.packed import read_description
+from avbalance.data.prepared import read_description
 from avbalance.train import build_balancer
 from avbalance.training.state import State
+from folders import both
 
 Make = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ def new_state(recipe: Make, prepared: Path, tmp_path: Path) -> Callable[..., Sta
 
     def make(seed: int = 0, checkpoint_seconds: float = 0, **training: Any) -> State:  # noqa: ANN401
         settings = recipe(seed=seed, training=training)["settings"]
-        balancer = build_balancer(settings, read_description(prepared), CPU)
+        balancer = build_balancer(settings, read_description(both(prepared)), CPU)
         return State(balancer, settings["training"], tmp_path / "run", 4, checkpoint_seconds)
 
     return make

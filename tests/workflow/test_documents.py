@@ -105,8 +105,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
     for scale, table in TABLES.items():
         (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump({**SCALE, "tables": [table]}), encoding="utf-8")
     shutil.copy(config / "datasets/avmnist.yaml", config / "datasets/cremad.yaml")
-    replace(config / "models/retinaface.yaml", "https://.*{path}", address + "/{path}")
-    (config / "models/retinaface.urls").write_text(f"{address}/weights\n", encoding="utf-8")
+    replace(config / "models/retinaface_resnet50.yaml", "https://.*{path}", address + "/{path}")
+    (config / "models/retinaface_resnet50.urls").write_text(f"{address}/weights\n", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=path, check=True)
     set_up(path)
     return path

@@ -1,7 +1,9 @@
 """Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ class Project:
     rows: dict[str, dict[str, ResolvedRow]]
     outside_tables: dict[str, Path]
 
+    @property
+    def mirror(self) -> str:
+        """Folder or address that is asked before the official ones; empty for none."""
+        return self.settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
@@ -70,6 +77,9 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     for name in sorted(scales, key=lambda each: each != settings.scale):  # the chosen scale first
         file = config / "scales" / f"{name}.yaml"
         _members(file, "tables", "table", scales[name].tables, given)
+        for pattern in scales[name].seeds_of:
+            if not any(fnmatchcase(table, pattern) for table in given):
+                member(file, "seeds_of", "table", pattern, given)
         tables_at[name] = _take_parts(given, files, name)
         scope = Scope(scales[name], at_scale[name], models)
         rows_at[name] = _read_rows(files, name, scope, tables_at[name], settings.scale)

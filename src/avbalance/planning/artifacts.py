@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avbalance import stamps, store
+from avbalance import registry, stamps, store
+from avbalance.configuration import signature
 from avbalance.configuration.project import Project
 from avbalance.errors import UserError
 from avbalance.planning import keys
+from avbalance.planning.missing import Missing
 
 RESULTS = Path("results")
 FOLDERS = ("raw", "selections", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
@@ -115,16 +117,18 @@ class Plan:
     Attributes:
         prepared: {dataset: {modality: its packed data}}; one artifact for all if its reader gives arrays.
         targets: Stamps of the tables, figures, page and audits that were asked for.
-        unrecorded: {path of raw data: a line for each list of checksums that they lack}.
-        left_out: Names of the tables that wait for such lists.
+        missing: {path of raw data: the files of theirs that have to be recorded or brought first}.
+        left_out: Names of the tables that cannot be planned without such files.
+        postponed: Message about these tables and files.
     """
 
     project: Project
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     prepared: dict[str, dict[str, Artifact]] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
-    unrecorded: dict[str, list[str]] = field(default_factory=dict)
+    missing: dict[str, Missing] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    postponed: str = ""
     _owners: dict[str, Artifact] = field(default_factory=dict)
 
     def add(
@@ -156,6 +160,12 @@ class Plan:
         """True if prepared data come from generated files, which are so few that one process is enough."""
         return any("generator" in source.settings for source in self.inputs_of(artifact))
 
+    def uses_gpu(self, artifact: Artifact) -> bool:
+        """True if the preparation of data computes on a GPU where there is one: a detector of its views does."""
+        view = artifact.settings.get("view", {})
+        methods = registry.methods_of([("view", view)])
+        return any(signature.describe(kind, name).attributes.get("uses_gpu") for kind, name in methods)
+
     @property
     def pages(self) -> dict[str, str]:
         """{page: name of its recipe} of the page that was asked for, if any."""
@@ -171,10 +181,10 @@ class Plan:
                     yield file, artifact.kind, artifact.slug
 
     def notes(self) -> list[str]:
-        """Lines for the user: artifacts that `dvc pull` would bring, and tables that wait for lists of checksums."""
+        """Lines for the user: artifacts that `dvc pull` would bring, and files that tables wait for."""
         cached = self.cached_elsewhere()
         lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
-        return lines + self.postponed()
+        return [*lines, self.postponed] if self.postponed else lines
 
     def behind(self, artifacts: Iterable[Artifact]) -> set[Artifact]:
         """Given artifacts and all others that they are made from, directly or not."""
@@ -187,18 +197,22 @@ class Plan:
                 waiting += self.inputs_of(artifact)
         return reached
 
-    def postponed(self) -> list[str]:
-        """One line that names the tables left out, and one for each list of checksums that they wait for."""
-        if not self.left_out:
-            return []
-        lines = sorted({line for lines in self.unrecorded.values() for line in lines})
-        names = ", ".join(self.left_out)
-        return [f"{len(self.left_out)} tables wait for files to be recorded or brought first: {names}", *lines]
+    def lacking(self, artifacts: Iterable[Artifact]) -> dict[Missing, list[str]]:
+        """{missing files: slugs of the artifacts that wait for them}; what exists waits for nothing."""
+        known: dict[str, frozenset[Missing]] = {}
 
-    def lacking(self, artifacts: Iterable[Artifact]) -> list[str]:
-        """One line for each list of checksums that artifacts wait for."""
-        paths = {artifact.path for artifact in self.behind(artifacts)}
-        return sorted({line for path, lines in self.unrecorded.items() if path in paths for line in lines})
+        def behind(artifact: Artifact) -> frozenset[Missing]:
+            if artifact.path not in known:
+                own = frozenset([self.missing[artifact.path]] if artifact.path in self.missing else [])
+                inputs = [] if self.is_there(artifact) else self.inputs_of(artifact)
+                known[artifact.path] = own.union(*map(behind, inputs))
+            return known[artifact.path]
+
+        lacking: dict[Missing, list[str]] = {}
+        for artifact in artifacts if self.missing else ():
+            for files in behind(artifact):
+                lacking.setdefault(files, []).append(artifact.slug)
+        return lacking
 
     def needs(self, path: str) -> list[str]:
         """Files that a job has to wait for: absent inputs of an absent artifact, except those that others wait for."""
@@ -250,14 +264,14 @@ class Plan:
                 store.replace(file, json.dumps(artifact.recipe, indent=1, allow_nan=False) + "\n")
 
     def check(self) -> None:
-        """Check the sizes of the files of all artifacts that exist.
+        """Check the sizes of the files of all artifacts that exist, except raw folders, which may hold millions.
 
         Raises:
             UserError: An artifact is damaged.
         """
         for artifact in self.artifacts.values():
             for path, product in artifact.products.items():
-                if not artifact.is_stamped and self.exists(product):
+                if artifact.kind not in ("raw", *STAMPED) and self.exists(product):
                     store.read_manifest(self.project.root / path)
 
     def wanted(self) -> set[str]:

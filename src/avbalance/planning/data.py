@@ -1,17 +1,16 @@
 """Recipes of raw and prepared data, of trained weights from elsewhere, and of audits."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from avbalance import registry
+from avbalance import registry, store
 from avbalance.configuration import signature
 from avbalance.configuration.project import sources_of
-from avbalance.configuration.schema import SourceFile
-from avbalance.errors import UserError
+from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.missing import missing_of
 
 DATA = "data_"
 """Prefix of the roles in which steps read the arrays of modalities."""
@@ -29,46 +28,28 @@ def raw_of(plan: Plan, dataset: str) -> Artifact:
         generator = signature.resolve("data", spec.generator)
         places = [registry.place("data", name) for name in generator]
         return plan.add("raw", dataset, "download", {"generator": generator}, {}, places)
-    return _files(plan, "datasets", dataset, spec.files)
+    return _files(plan, "datasets", dataset, spec.files, project.datasets[dataset], spec.gigabytes)
 
 
-def _files(plan: Plan, kind: str, name: str, files: list[SourceFile]) -> Artifact:
-    """Raw files to download, with the entries of the lists of checksums that they name, beside the YAML.
+def _files(
+    plan: Plan, kind: str, name: str, files: list[SourceFile], about: Dataset | Weights, gigabytes: float | None
+) -> Artifact:
+    """Raw files to download; a list of checksums, beside the YAML, is named by its path and the sha256 of its bytes.
 
-    An absent list is noted in `plan.unrecorded`.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring.
     """
-    folder, lacking = plan.project.root / "config" / kind, []
+    root, folder = plan.project.root, Path("config", kind)
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
-            path = folder / file[key]
-            if not path.exists():
-                get = f"; {file['request']}, below {file.get('path')} in AVBALANCE_MIRROR" if "request" in file else ""
-                lacking.append(
-                    f"{path}: no such list of checksums; its files are published without one{get}; then make the list "
-                    f"with 'avbalance record {name}'"
-                )
-            file[key] = {"list": file[key], "entries": read_checksums(path) if path.exists() else {}}
+            path = root / folder / file[key]
+            digest = store.sha256(path) if path.exists() else ""
+            file[key] = {"path": f"{folder / file[key]}", "sha256": digest}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
-    if lacking:
-        plan.unrecorded[raw.path] = lacking
+    missing = missing_of(name, about, files, gigabytes, root / folder, plan.project.mirror)
+    if missing is not None and not plan.is_there(raw):
+        plan.missing[raw.path] = missing
     return raw
-
-
-def read_checksums(path: Path) -> dict[str, str]:
-    """Read {file: sha256} from a list in the format of sha256sum.
-
-    Raises:
-        UserError: A line has another form.
-    """
-    entries = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):  # names may hold other line ends
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*?)\s*", line)
-        if match is None and line.strip():
-            raise UserError(f"{path}: line {number}: expected a sha256 and a path, as sha256sum writes them")
-        if match is not None:
-            entries[match[2]] = match[1]
-    return entries
 
 
 def data_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
@@ -136,7 +117,8 @@ def _media(plan: Plan, dataset: str, modality: str) -> Artifact:
 
 def model_of(plan: Plan, name: str) -> Artifact:
     """Files of a model's trained weights."""
-    return _files(plan, "models", name, plan.project.models[name].files)
+    model = plan.project.models[name]
+    return _files(plan, "models", name, model.files, model, model.gigabytes)
 
 
 def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) -> Artifact:
@@ -148,9 +130,9 @@ def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) 
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
     if "generator" in raw:
         source = {"generator": raw["generator"]}
-    else:  # lists by name, without their thousands of entries
+    else:
         files = [
-            {key: value["list"] if isinstance(value, dict) else value for key, value in file.items()}
+            {key: value["path"] if isinstance(value, dict) else value for key, value in file.items()}
             for file in raw["files"]
         ]
         source = {"files": files}

@@ -27,8 +27,10 @@ PLUMBING = {
     for name in (
         "cli",
         "configuration.signature",
+        "data.raw",
         "device",
         "errors",
+        "owners",
         "planning.keys",
         "progress",
         "provenance",

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, prob
 from avbalance.results.columns.base import find_column, places_of
 
 
-def seeds(project: Project) -> list[int]:
-    """Seeds of all rows."""
+def seeds_of(project: Project, table: str) -> list[int]:
+    """Seeds of the rows of a table."""
     chosen = project.settings.seeds
     if chosen is None:
-        return project.scale.seeds
+        by_pattern = (seeds for pattern, seeds in project.scale.seeds_of.items() if fnmatchcase(table, pattern))
+        return next(by_pattern, project.scale.seeds)
     return [chosen] if isinstance(chosen, int) else chosen
 
 
@@ -41,13 +43,14 @@ def table_of(plan: Plan, name: str) -> Artifact:
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
+    seeds = seeds_of(project, name)
     if table.compute is None:
         tuned = {row_name: tuned_of(plan, row).path for row_name, row in project.rows[name].items() if row.trials}
         if tuned:
-            _check_tuning_seed(seeds(project))
+            _check_tuning_seed(seeds)
             settings["tuned"] = tuned
             inputs |= {f"{row}.tuned": path for row, path in tuned.items()}
-        probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds(project)}
+        probes = {seed: layer_probes(plan, project.rows[name], seed) for seed in seeds}
         settings["rows"] = {
             row_name: _cells(plan, table, row_name, row, probes, inputs) for row_name, row in project.rows[name].items()
         }
@@ -159,7 +162,7 @@ def _command(project: Project, name: str) -> str:
     tables = f"tables=[{name}]" if outside is None else shlex.quote(f"tables=[{outside}]")
     command = f"snakemake --cores all --config scale={project.settings.scale} {tables}"
     if project.settings.seeds is not None:
-        command += f" seeds={json.dumps(seeds(project), allow_nan=False).replace(' ', '')}"
+        command += f" seeds={json.dumps(seeds_of(project, name), allow_nan=False).replace(' ', '')}"
     return command
 
 

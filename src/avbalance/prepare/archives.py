@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from avbalance.data.lists import read_checksums
 from avbalance.errors import UserError
 
 MAX_MEMBERS = 5_000_000
@@ -39,14 +40,15 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
 
     Args:
         archive: Path of the archive; its kind is determined from its first bytes.
-        contents: {"list": name, "entries": {member: sha256}}; members may lie below a top folder, as GitHub packs them.
+        contents: {"path": a list of checksums, "sha256": its own}; members may lie below a top folder, as GitHub packs
+            them.
 
     Raises:
         WrongBytesError: The archive is damaged, or a listed member is missing or has other bytes.
         UserError: It is encrypted or too large, leaves the folder, holds a link, a device or a file that is a folder as
             well, or `bsdtar` is missing.
     """
-    entries: dict[str, str] = contents["entries"] if contents else {}
+    entries: dict[str, str] = read_checksums(Path(contents["path"]), contents["sha256"]) if contents else {}
     missing, differing = set(entries), set()
     try:
         for name, data in _members(archive):
@@ -69,7 +71,7 @@ def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) 
         raise WrongBytesError(f"is not a readable tar, zip or rar archive: {reason}") from error
     if contents and (missing or differing):
         raise WrongBytesError(
-            f"of the {len(entries)} files in {contents['list']}, {len(missing)} are missing "
+            f"of the {len(entries)} files in {contents['path']}, {len(missing)} are missing "
             f"({', '.join(sorted(missing)[:3]) or 'none'}) and {len(differing)} have other bytes "
             f"({', '.join(sorted(differing)[:3]) or 'none'})"
         )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avbalance.data.clips import ClipError
+from avbalance.data.raw import Place, open_place
 
 # Formats that do not store the presentation time of every picture. The times that libav makes up are out of order in
 # AVI with B-frames, and differ after a seek in MPEG program streams.
@@ -43,9 +44,14 @@ def clip_errors() -> Iterator[None]:
         raise ClipError(f"cannot be read: {error.strerror}") from error
 
 
-def open_media(path: Path) -> InputContainer:
+@contextmanager
+def open_media(place: Place) -> Iterator[InputContainer]:
     """Open a file; its tags need not be UTF-8."""
-    return av.open(path, metadata_errors="replace")
+    file = open_place(place)
+    with ExitStack() as stack:
+        if not isinstance(file, Path):
+            stack.enter_context(file)
+        yield stack.enter_context(av.open(file, mode="r", metadata_errors="replace"))
 
 
 def best_stream(container: InputContainer, kind: Kind) -> Stream | None:

@@ -115,15 +115,15 @@ def write_description(
 
 
 def write_trials(
-    folder: Path, selection: Path, listed: Mapping[str, int], places: Sequence[int]
+    folder: Path, selection: Path, listed: Mapping[str, int], numbers: Mapping[int, int]
 ) -> dict[str, dict[str, int]]:
-    """Write trials.csv: pairs of clips, by their places among the selected clips of test.
+    """Write trials.csv: pairs of clips, by their numbers.
 
     Args:
         folder: Folder of the dataset.
         selection: Folder of the selected clips, whose trials.csv has all trials of selected clips.
         listed: {list: number of all its trials}.
-        places: Those of the packed test clips.
+        numbers: {place of a selected test clip: its number}, of the packed ones.
 
     Returns:
         {list: {"used": number of trials, "dropped": number of trials that name a dropped clip}}.
@@ -133,12 +133,14 @@ def write_trials(
     """
     if not listed:
         return {}
-    packed, used = set(places), Counter[str]()
+    used: Counter[str] = Counter()
+    rows: list[Sequence[object]] = [TRIAL_COLUMNS]
     with (selection / TRIALS).open(newline="", encoding="utf-8") as file:
-        rows = [
-            line for line in csv.reader(file) if line[0] == TRIAL_COLUMNS[0] or packed.issuperset(map(int, line[1:3]))
-        ]
-    used.update(row[0] for row in rows[1:])
+        for line in csv.DictReader(file):
+            places = int(line["enrol"]), int(line["test"])
+            if numbers.keys() >= set(places):
+                rows.append((line["list"], *map(numbers.get, places), line["is_target"]))
+                used[line["list"]] += 1
     write_rows(folder / TRIALS, rows)
     for name, count in listed.items():
         if not used[name]:

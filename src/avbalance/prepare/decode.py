@@ -163,7 +163,7 @@ def _frames_since(
 
 def _frames(media: Media, kind: Kind, target: float | None, damaged: list[float]) -> Iterator[tuple[float, Any]]:
     """Yield decoded frames with their times, from a decoding time on."""
-    with open_media(media.path) as container:
+    with open_media(media.place) as container:
         stream = best_stream(container, kind)
         assert stream is not None
         time_base = stream.time_base

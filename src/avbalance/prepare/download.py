@@ -10,12 +10,14 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from avbalance import cli, registry, store
+from avbalance.data.lists import read_checksums
 from avbalance.errors import UserError
 from avbalance.prepare import archives
 from avbalance.prepare.archives import WrongBytesError
@@ -44,7 +46,7 @@ def download(recipe: dict[str, Any], out: Path, mirror: str | None = None, cache
             return
         earlier = _earlier(out)
         files = []
-        for file in (file for entry in settings["files"] for file in listed(entry)):
+        for file in (file for entry in settings["files"] for file in files_of(entry)):
             found = earlier.get((file["path"], file.get("sha256", "")))
             try:
                 if found is not None:
@@ -70,13 +72,22 @@ def _earlier(out: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
-def listed(entry: File) -> list[File]:
-    """Return the files of an entry: one for each file of its list, or the entry itself.
+def files_of(entry: File) -> list[File]:
+    """Return the files of an entry: those of its list, or the entry itself.
 
-    They lie below the entry's `path`; in its `urls`, `{path}` stands for a file's path below that.
+    Raises:
+        UserError: The list has other bytes than the recipe says, or is malformed.
     """
     if "list" not in entry:
         return [entry]
+    return listed(entry, read_checksums(Path(entry["list"]["path"]), entry["list"]["sha256"]))
+
+
+def listed(entry: File, checksums: Mapping[str, str]) -> list[File]:
+    """Return the files of an entry that has a list with these {file: sha256}.
+
+    They lie below the entry's `path`; in its `urls`, `{path}` stands for a file's path below that.
+    """
     return [
         entry
         | {
@@ -84,7 +95,7 @@ def listed(entry: File) -> list[File]:
             "urls": [url.replace("{path}", quote(name)) for url in entry["urls"]],
             "sha256": digest,
         }
-        for name, digest in entry["list"]["entries"].items()
+        for name, digest in checksums.items()
     ]
 
 

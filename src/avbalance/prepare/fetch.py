@@ -15,6 +15,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from avbalance.errors import UserError
+from avbalance.prepare import packages
 from avbalance.prepare.archives import WrongBytesError
 
 NUM_AT_ONCE = 8
@@ -23,7 +24,7 @@ TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two reads
 CHUNK_BYTES = 1 << 16
 
 File = dict[str, Any]
-"""A `schema.SourceFile` whose `contents` or `list` is {"list": name, "entries": {path: sha256}}."""
+"""A `schema.SourceFile` whose `contents` or `list` is {"path": path of the list, "sha256": its checksum}."""
 Accept = Callable[[File, Path], None]
 """Function that takes a file, or raises WrongBytesError."""
 
@@ -109,6 +110,8 @@ class Fetcher:
         path, sources, tried = file["path"], list(file["urls"]), []
         if self.mirror is not None:
             sources.insert(0, f"{self.mirror.rstrip('/')}/{quote(path) if '://' in self.mirror else path}")
+        if "package" in file:
+            sources.append(packages.SCHEME + file["package"])
         for source in sources:
             if "://" in source:
                 name = f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{PurePosixPath(path).name}"
@@ -139,11 +142,14 @@ class Fetcher:
         return attempt
 
     def download(self, url: str, target: Path, file: File) -> Attempt:
-        """Download to `target`, resuming `target`.part; try again while that may help.
+        """Download to `target`: a package by pip, else resuming `target`.part and again while that may help.
 
         Raises:
             CancelledError: Another file failed.
         """
+        if url.startswith(packages.SCHEME):
+            problem = packages.download(url, file["sha256"], target)
+            return Attempt(Outcome.NEXT_SOURCE, problem) if problem else DONE
         part = target.with_name(f"{target.name}.part")
         pauses, longest = iter(RETRY_SECONDS), 0
         while True:
@@ -219,7 +225,7 @@ def _advice(file: File, tried: list[str]) -> str:
     expected = [f"{algorithm} {file[algorithm]}" for algorithm in ("sha256", "md5") if file.get(algorithm)]
     for key, relation in (("list", "one of"), ("contents", "an archive of")):
         if key in file:
-            expected.append(f"{relation} the {len(file[key]['entries'])} files in {file[key]['list']}")
+            expected.append(f"{relation} the files in {file[key]['path']}")
     message = f"{file['path']}: no source has this file"
     if tried:
         message += f"; tried {', '.join(tried)}"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -12,6 +11,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avbalance.data.clips import ClipError
+from avbalance.data.raw import Place
 from avbalance.prepare.containers import (
     UNTIMED,
     best_stream,
@@ -28,7 +28,7 @@ class Media:
     """Contents of a file, known without decoding it.
 
     Attributes:
-        path: The file.
+        place: Place of the file.
         frame_seconds: [n], ascending: presentation times of the pictures; empty if the file has none.
         has_audio: Whether the file has sound.
         start, end: Start and end of pictures and sound together, in seconds.
@@ -38,7 +38,7 @@ class Media:
             stamps cannot be trusted, and pictures are counted from the first.
     """
 
-    path: Path
+    place: Place
     frame_seconds: NDArray[np.float64]
     has_audio: bool
     start: float
@@ -58,7 +58,7 @@ class Stamp(NamedTuple):
 
 
 @clip_errors()
-def inspect_media(path: Path) -> Media:
+def inspect_media(place: Place) -> Media:
     """Inspect a file.
 
     Of several streams, libav's best is used. A picture that is attached to sound, such as a cover, does not count.
@@ -66,8 +66,8 @@ def inspect_media(path: Path) -> Media:
     Raises:
         ClipError: The file cannot be opened, or holds neither pictures nor sound.
     """
-    media = Media(path, np.empty(0), False, np.inf, -np.inf)
-    with open_media(path) as container:
+    media = Media(place, np.empty(0), False, np.inf, -np.inf)
+    with open_media(place) as container:
         streams = [
             stream
             for stream in (best_stream(container, "video"), best_stream(container, "audio"))

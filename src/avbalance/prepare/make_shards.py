@@ -11,12 +11,14 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+import torch
 
 from avbalance import cli, registry, store
 from avbalance.device import take_device
@@ -29,6 +31,13 @@ from avbalance.prepare.shard import Shard
 from avbalance.progress import Progress
 
 RESUME = Path("results/resume")
+
+
+def take(device: str, recipe: dict[str, Any]) -> AbstractContextManager[torch.device]:
+    """Take a device for the detector of a recipe's view; a CPU if it has none that uses a GPU."""
+    methods = registry.methods_of([("view", recipe["settings"]["view"])])
+    uses_gpu = any(getattr(registry.find(kind, name), "uses_gpu", False) for kind, name in methods)
+    return take_device(device if uses_gpu else "cpu", RESUME)
 
 
 def models_of(recipe: dict[str, Any]) -> dict[str, Path]:
@@ -47,9 +56,10 @@ def plan_shards(recipe: dict[str, Any], folder: Path, device: str, part: int = 0
     Args:
         recipe: As in `media.prepare`.
         folder: Folder of all finished shards.
-        device: Device that computes spectrograms.
+        device: Device of detectors that can use a GPU.
     """
     selection, models = Path(recipe["inputs"]["selection"]), models_of(recipe)
+    store.open_artifact(selection)
     counts = read_summary(selection)["clips"]
     stretches = (each for split in SPLITS for each in cut(selection / f"{split}.jsonl", counts[split]))
     for stretch in islice(stretches, part, None, parts):
@@ -135,8 +145,8 @@ def _stop_workers(kind: type[BaseException] | None, *_: object) -> None:
 
 
 def run(recipe: dict[str, Any], part: int, parts: int, threads: int = 1, device: str = "auto") -> None:
-    """Make every `parts`-th shard with `threads` worker processes; the device computes spectrograms."""
-    with take_device(device, RESUME) as place:
+    """Make every `parts`-th shard with `threads` worker processes; a GPU is taken only for a detector that uses it."""
+    with take(device, recipe) as place:
         planned = list(plan_shards(recipe, RESUME / "shards", str(place), part, parts))
         for _ in make_all(planned, threads, RESUME / f"{recipe['name']}.{part}"):
             pass

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbalance import cli, registry, store
-from avbalance.device import take_device
 from avbalance.prepare import dataset_files
-from avbalance.prepare.make_shards import RESUME, make_all, models_of, plan_shards
+from avbalance.prepare.make_shards import RESUME, make_all, models_of, plan_shards, take
 from avbalance.prepare.select_clips import read_summary
 from avbalance.prepare.selection import SPLITS
 from avbalance.prepare.shard import Shard, load_view
@@ -37,7 +36,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
             its inputs {"raw": folder, "selection": folder, "model_<name>": folder, ...}.
         out: The folder to publish.
         num_workers: Number of worker processes; 1 for none besides this process.
-        device: Device that computes spectrograms: cpu or cuda.
+        device: Device of detectors that can use a GPU: cpu or cuda.
         resume: Folder of finished shards and of reports of failures.
 
     Raises:
@@ -45,7 +44,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         OSError: The disk is full. Finished shards are kept.
     """
     settings, selection = recipe["settings"], Path(recipe["inputs"]["selection"])
-    view = load_view(settings["view"], models_of(recipe))
+    view = load_view(settings["view"], models_of(recipe), device)
     planned = list(plan_shards(recipe, resume / "shards", device))
     report: dict[str, Any] = json.loads((selection / "report.json").read_text(encoding="utf-8"))
     known: dict[str, str] = {}
@@ -61,7 +60,7 @@ def prepare(recipe: dict[str, Any], out: Path, num_workers: int, device: str = "
         counts = gathered.write_labels()
         dataset_files.check_splits(counts, Path(recipe["inputs"]["raw"]), kept)
         listed = read_summary(selection)["trials"]
-        trials = dataset_files.write_trials(folder, selection, listed, gathered.videos["test"])
+        trials = dataset_files.write_trials(folder, selection, listed, gathered.numbers("test"))
         described = {settings["modality"]: describe(view, gathered.sums)}
         about = {"trials": trials} if trials else {}
         dataset_files.write_description(folder, settings, described, counts, about)
@@ -122,6 +121,11 @@ class Gathered:
                 self.known[own] = digest
             self._num_shards[split] += 1
 
+    def numbers(self, split: str) -> dict[int, int]:
+        """{place of a selected clip: number of its first window} of the packed clips of a split."""
+        pairs = zip(reversed(self.videos[split]), reversed(self.clips[split]), strict=True)
+        return dict(pairs)
+
     def write_labels(self) -> dict[str, int]:
         """Write the labels, videos and numbers of each split; return {split: number of its clips}."""
         for split in SPLITS:
@@ -165,8 +169,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:
-    """Publish a prepared modality with `threads` worker processes; the device computes spectrograms."""
-    with take_device(device, RESUME) as place:
+    """Publish a prepared modality with `threads` worker processes; a GPU is taken only for a detector that uses it."""
+    with take(device, recipe) as place:
         prepare(recipe, out, threads, str(place))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from avbalance import cli, registry, store
 from avbalance.data.clips import Clip, Reader
 from avbalance.data.lists import write_rows
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
 from avbalance.prepare.clip_lists import write_list
@@ -38,7 +39,8 @@ def publish_selection(recipe: dict[str, Any], out: Path, resume: Path = store.RE
         UserError: A list is malformed, a label or a class is wrong, a split is empty, or too many clips are dropped.
     """
     settings, raw = recipe["settings"], Path(recipe["inputs"]["raw"])
-    checksums = {name: entry["sha256"] for name, entry in store.read_manifest(raw)["files"].items()}
+    store.read_manifest(raw)
+    checksums = RawFiles(raw).checksums
     reader: Reader = registry.load("data", settings["reader"])
     _check_classes(reader.class_names(raw), settings, raw)
     unseen = [] if "visual" in settings["media"] else ["visual", "landmarks"]

@@ -1,8 +1,6 @@
 """Decode the clips of one shard and write its array: the task of one worker process."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avbalance import registry, store
+from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip, ClipError
-from avbalance.errors import UserError
+from avbalance.data.raw import RawFiles
 from avbalance.prepare.clip_lists import Stretch
 from avbalance.prepare.selection import files_of
 from avbalance.prepare.views.base import AudioView, VisualView
@@ -43,7 +41,7 @@ class Shard:
         models: {name: folder} of detectors' weights.
         clip_seconds, max_seconds: As in `schema.Preparation`.
         num_windows: Number of windows that are cut from each clip.
-        device: Device that renders sound.
+        device: Device of detectors that can use a GPU.
     """
 
     folder: Path
@@ -84,27 +82,8 @@ def make_shard(shard: Shard) -> dict[str, Any]:
         return finished
     torch.set_num_threads(1)  # the other cores have workers of their own
     cv2.setNumThreads(1)
-    for left in shard.folder.parent.glob(f".{shard.folder.name}.*"):
-        if not store.is_alive(int(left.suffix[1:])):  # of a worker that was killed
-            shutil.rmtree(left)
-    unfinished = shard.folder.with_name(f".{shard.folder.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        return _install(shard, unfinished, _write(shard, unfinished))
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _install(shard: Shard, unfinished: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Give a shard its name, unless another process was faster; a damaged one of this name is replaced."""
-    try:
-        unfinished.rename(shard.folder)
-    except OSError:
-        if (finished := _finished(shard)) is not None:
-            return finished
-        shutil.rmtree(shard.folder)
-        unfinished.rename(shard.folder)
-    return content
+    with owners.filling(shard.folder) as unfinished:
+        return _write(shard, unfinished)
 
 
 def _finished(shard: Shard) -> dict[str, Any] | None:
@@ -117,29 +96,30 @@ def _finished(shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def load_view(spec: Spec, models: Mapping[str, Path]) -> VisualView | AudioView:
+def load_view(spec: Spec, models: Mapping[str, Path], device: str = "cpu") -> VisualView | AudioView:
     """Return a view.
 
     Args:
         spec: Its specification.
         models: {name of a file in `config/models/`: folder of its weights}.
+        device: Device of detectors that can use a GPU.
     """
     name, options = registry.parse(spec)
     if "detector" in options:
         weights = models.get(registry.find("detector", options["detector"]).model)
-        options["detector"] = registry.load("detector", options["detector"], weights)
+        options["detector"] = registry.load("detector", options["detector"], weights, device)
     view: VisualView | AudioView = registry.load("view", {name: options})
     return view
 
 
 def _write(shard: Shard, folder: Path) -> dict[str, Any]:
-    view = load_view(shard.view, shard.models)
+    view = load_view(shard.view, shard.models, shard.device)
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = np.zeros(3)
     with closing(ArrayWriter(folder / ARRAY, *form_of(view))) as file:
         for chunk in _chunks(_windows(shard, view, dropped)):
-            rendered = render(view, chunk, shard.device)
+            rendered = render(view, chunk)
             file.append(rendered)
             if isinstance(view, AudioView):
                 sums += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
@@ -163,10 +143,10 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     return content
 
 
-def render(view: VisualView | AudioView, windows: list[Window], device: str) -> NDArray[Any]:
+def render(view: VisualView | AudioView, windows: list[Window]) -> NDArray[Any]:
     """Arrays of windows, [windows, *shape]: of pictures uint8, as they are; of sound float32."""
     arrays = np.stack([window.array for window in windows])
-    return arrays if isinstance(view, VisualView) else view.render(torch.from_numpy(arrays).to(device)).cpu().numpy()
+    return arrays if isinstance(view, VisualView) else view.render(torch.from_numpy(arrays)).numpy()
 
 
 def form_of(view: VisualView | AudioView) -> tuple[tuple[int, ...], str]:
@@ -187,12 +167,13 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 
 def _windows(shard: Shard, view: VisualView | AudioView, dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
+    raw = _open_raw(shard.raw)
     for listed, checksums in shard.stretch.read():
         clip = needed(listed, view.medium, shard.clip_seconds)
         for file in files_of(clip):
-            _check_bytes(shard.raw / file, checksums[file])
+            _check_bytes(raw, file, checksums[file])
         try:
-            windows = list(windows_of(clip, shard.raw, view, shard.clip_seconds, shard.num_windows, shard.max_seconds))
+            windows = list(windows_of(clip, raw, view, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
             dropped.append({"clip": clip.name, "why": str(error)})
             continue
@@ -200,7 +181,12 @@ def _windows(shard: Shard, view: VisualView | AudioView, dropped: list[dict[str,
 
 
 @cache
-def _check_bytes(path: Path, checksum: str) -> None:
+def _open_raw(folder: Path) -> RawFiles:
+    """Open a raw folder once per process."""
+    return RawFiles(folder)
+
+
+@cache
+def _check_bytes(raw: RawFiles, file: str, checksum: str) -> None:
     """Verify a file once per process: segments of one long video share it."""
-    if store.sha256(path) != checksum:
-        raise UserError(f"{path}: differs from its manifest; remove its folder and make it again with 'snakemake'")
+    raw.check(file, checksum)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avbalance.data.clips import Clip, ClipError
+from avbalance.data.raw import Place, RawFiles
 from avbalance.prepare.decode import read_audio, read_frames
 from avbalance.prepare.inspection import Media, inspect_media
 from avbalance.prepare.pictures import Pictures
@@ -39,7 +39,8 @@ class Window:
     repairs: list[str]
 
 
-_inspect = lru_cache(maxsize=4)(inspect_media)
+inspect = lru_cache(maxsize=4)(inspect_media)
+"""`inspect_media`, once for a file that several windows or views need."""
 
 
 class Source:
@@ -47,7 +48,7 @@ class Source:
 
     Args:
         clip: The clip, without files that do not matter to the view (`shard.needed`).
-        raw: The raw folder.
+        raw: The raw files.
         view: The view.
         max_seconds: As in `schema.Preparation`.
 
@@ -59,18 +60,20 @@ class Source:
         ClipError: The clip cannot be used.
     """
 
-    def __init__(self, clip: Clip, raw: Path, view: VisualView | AudioView, max_seconds: float) -> None:
+    def __init__(self, clip: Clip, raw: RawFiles, view: VisualView | AudioView, max_seconds: float) -> None:
         self._clip, self._view = clip, view
-        self._landmarks = None if clip.landmarks is None else raw / clip.landmarks
+        self._landmarks = None if clip.landmarks is None else raw.folder / clip.landmarks
         if isinstance(view, VisualView):
-            self._media = self._clock = _inspect(raw / _present(clip.visual, "has no pictures"))
+            self._media = self._clock = inspect(raw.locate(_present(clip.visual, "has no pictures")))
             if len(self._media.frame_seconds) == 0:
                 raise ClipError("has no pictures")
         else:
-            self._media = _inspect(raw / _present(clip.audio, "has no sound"))
+            self._media = inspect(raw.locate(_present(clip.audio, "has no sound")))
             if not self._media.has_audio:
                 raise ClipError("has no sound")
-            self._clock = self._media if clip.visual is None else _clock_of_pictures(raw / clip.visual, self._media)
+            self._clock = (
+                self._media if clip.visual is None else _clock_of_pictures(raw.locate(clip.visual), self._media)
+            )
         self.first, self.last = self._bounds(max_seconds)
 
     def _bounds(self, max_seconds: float) -> tuple[float, float]:
@@ -131,10 +134,10 @@ def _present(file: str | None, problem: str) -> str:
     return file
 
 
-def _clock_of_pictures(path: Path, sound: Media) -> Media:
+def _clock_of_pictures(place: Place, sound: Media) -> Media:
     """The file of a clip's pictures; that of its sound if the pictures cannot be used, so that nothing has to fit."""
     try:
-        pictures = _inspect(path)
+        pictures = inspect(place)
     except ClipError:
         return sound
     return pictures if len(pictures.frame_seconds) else sound
@@ -142,7 +145,7 @@ def _clock_of_pictures(path: Path, sound: Media) -> Media:
 
 def windows_of(
     clip: Clip,
-    raw: Path,
+    raw: RawFiles,
     view: VisualView | AudioView,
     clip_seconds: float | None,
     num_windows: int,

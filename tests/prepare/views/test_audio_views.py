@@ -120,14 +120,6 @@ def test_it_leaves_the_waves_as_they_are(view: AudioView) -> None:
     assert torch.equal(waves, before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_shows_the_same(view: AudioView) -> None:
-    waves = noise(view, 3)
-    found = view.render(waves.cuda())
-    assert found.is_cuda
-    torch.testing.assert_close(found.cpu(), view.render(waves), atol=1e-4, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

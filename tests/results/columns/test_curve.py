@@ -37,7 +37,7 @@ def curves(**methods: str) -> tuple[str, ...] | None:
 
 
 def entry(folder: Path, history: str, best_epoch: int) -> dict[str, Any]:
-    recipe = {"step": "train", "settings": {}, "inputs": {"data": "results/prep/demo"}}
+    recipe = {"step": "train", "settings": {"dataset": "demo"}, "inputs": {}}
     with store.publish(folder, recipe) as out:
         np.savez(out / "predictions.npz", test_label=np.array([0]))
         (out / "history.csv").write_text(history, encoding="utf-8")

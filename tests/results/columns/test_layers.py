@@ -19,7 +19,7 @@ LABELS = np.array([0, 1, 2, 0])
 
 
 def publish(folder: Path, logits: dict[str, Any], figures: dict[str, Any]) -> str:
-    recipe = {"step": "probe", "inputs": {"data": "results/prep/letters"}}
+    recipe = {"step": "probe", "settings": {"dataset": "letters"}, "inputs": {}}
     with store.publish(folder, recipe) as out:
         arrays = {f"test_probe_{name}": label_ranks(np.array(values), LABELS) for name, values in logits.items()}
         arrays |= {f"test_loss_{name}": clip_losses(np.array(values), LABELS) for name, values in logits.items()}
@@ -72,7 +72,7 @@ def test_columns_of_a_layer(probes: list[str]) -> None:
     assert found["trained"]["probe_val_error"].values == {0: 25.0, 1: 75.0}
     assert found["trained"]["probe_train_loss"].values[0].tolist() == [1.5]
     assert all(found["none"][column].num_seeds == 0 for column in columns)
-    assert found["trained"]["probe_error"].data == "results/prep/letters"
+    assert found["trained"]["probe_error"].data == "letters"
 
 
 def test_figures_of_layers_come_in_network_order_with_a_value_for_each_seed(probes: list[str]) -> None:

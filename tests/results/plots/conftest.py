@@ -48,11 +48,15 @@ def publish_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRow:
             if probes:
                 probe = Path(f"results/probes/{label}-s{seed}")
                 entries[-1]["probe"] = str(probe)
-                with store.publish(probe, {"step": "probe", "inputs": {"data": f"results/prep/{data}"}}) as out:
+                with store.publish(probe, {"step": "probe", "settings": {"dataset": data}, "inputs": {}}) as out:
                     np.savez(out / "predictions.npz", test_label=arrays["test_label"], **probes)
                     (out / "metrics.json").write_text("{}", encoding="utf-8")
-            recipe = {"step": "train", "settings": {"encoder": {"audio": {}, "visual": {}}, **settings}}
-            with store.publish(folder, {**recipe, "inputs": {"data": f"results/prep/{data}"}}) as out:
+            inputs = {f"data_{modality}": f"results/prep/{data}" for modality in ("audio", "visual")}
+            recipe = {
+                "step": "train",
+                "settings": {"dataset": data, "encoder": {"audio": {}, "visual": {}}, **settings},
+            }
+            with store.publish(folder, {**recipe, "inputs": inputs}) as out:
                 np.savez(out / "predictions.npz", **arrays)
                 (out / "metrics.json").write_text(
                     json.dumps({"best_epoch": 2, "train_seconds": 60.0, **(metrics or {})}), encoding="utf-8"

@@ -26,7 +26,8 @@ def publish_data(publish_row: PublishRow) -> Callable[..., None]:
 
     def publish(**description: object) -> None:
         with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
-            (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+            described = {"modalities": {"audio": {}, "visual": {}}, **description}
+            (out / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
 
     return publish
 

@@ -23,7 +23,7 @@ def row(publish_row: PublishRow) -> FigureRow:
     row = publish_row("A network", {"test_label": [0, 1]}, {"test_label": [0, 1]})
     for entry, errors in zip(row.entries, ([0.5, 0.4, 0.3, 0.2, 0.1], [0.7, 0.4, 0.3, 0.2, 0.1]), strict=True):
         folder = Path(f"results/probes/{entry['seed']}")
-        with store.publish(folder, {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
+        with store.publish(folder, {"step": "probe", "settings": {"dataset": "demo"}, "inputs": {}}) as out:
             np.savez(out / "predictions.npz", test_label=[0, 1])
             figures = {
                 layer: {moment: {"test_error": error, "gradient_norm": 0.0} for moment in ("7", "trained")}

@@ -45,15 +45,23 @@ def rows(publish_row: Callable[..., FigureRow]) -> dict[str, FigureRow]:
     history["fallback"] = [0, 1, 0]
     history |= {f"val_logit_{m}": [1, 2, 3] for m in ("audio", "visual")}
     history |= {f"weight_{head}": [0.25, 0.5, 0.25] for head in ("joint", "audio", "visual")}
-    run: dict[str, Any] = {"test_label": [0, 1, 2, 0], "test_angle_audio": [60.0, 70, 75, 80]}
+    run: dict[str, Any] = {
+        "test_clip": [0, 1, 2, 3],
+        "test_label": [0, 1, 2, 0],
+        "test_angle_audio": [60.0, 70, 75, 80],
+    }
     norms = {f"weight_norm_{m}": np.ones((3, 3), np.float32) for m in ("audio", "visual")}
     common = {"history": history, "norms": norms, "balancer": {"g_blend_online": {"first": 1, "then": 1}}}
     with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
-        (out / "dataset.json").write_text(json.dumps({"classes": ["zero", "one", "two"]}), encoding="utf-8")
+        described = {"classes": ["zero", "one", "two"], "modalities": {"audio": {}, "visual": {}}}
+        (out / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
+        np.save(out / "test_clip.npy", np.arange(4))
         for modality in ("audio", "visual"):
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((4, 3, 8, 8)).astype(np.float16))
-    with store.publish(Path("results/probes/demo"), {"step": "probe", "inputs": {"data": "results/prep/demo"}}) as out:
-        np.savez(out / "predictions.npz", test_label=run["test_label"])
+    with store.publish(
+        Path("results/probes/demo"), {"step": "probe", "settings": {"dataset": "demo"}, "inputs": {}}
+    ) as out:
+        np.savez(out / "predictions.npz", test_clip=run["test_clip"], test_label=run["test_label"])
         (out / "metrics.json").write_text(
             json.dumps({name: {"trained": PROBE} for name in ("one", "two")}), encoding="utf-8"
         )

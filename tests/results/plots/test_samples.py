@@ -17,8 +17,10 @@ def row(runs: Callable[..., str]) -> FigureRow:
     shapes = {"image": (1, 6, 6), "wave": (50,), "spectrogram": (8, 9)}
     with store.publish(Path("results/prep/demo"), {"step": "pack"}) as out:
         (out / "dataset.json").write_text(
-            json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25}), encoding="utf-8"
+            json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25, "modalities": dict.fromkeys(shapes)}),
+            encoding="utf-8",
         )
+        np.save(out / "test_clip.npy", np.arange(8))
         for modality, shape in shapes.items():
             np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
     return FigureRow("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])

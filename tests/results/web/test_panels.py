@@ -75,7 +75,11 @@ def test_a_damaged_run_is_a_line_and_the_others_are_shown(joint: dict[str, Any])
 
 
 def test_settings_and_seeds_are_yaml(joint: dict[str, Any]) -> None:
-    assert yaml.safe_load(panel(joint, "better")["config"]) == {"encoder": {"audio": {}, "visual": {}}, "seeds": [0, 1]}
+    assert yaml.safe_load(panel(joint, "better")["config"]) == {
+        "encoder": {"audio": {}, "visual": {}},
+        "dataset": "demo",
+        "seeds": [0, 1],
+    }
 
 
 def test_a_row_of_layer_probes_tells_its_own_layers(joint: dict[str, Any]) -> None:
@@ -84,6 +88,7 @@ def test_a_row_of_layer_probes_tells_its_own_layers(joint: dict[str, Any]) -> No
     described = panel(joint, "better")
     assert yaml.safe_load(described["config"])["probe"] == {
         "encoder": {"audio": {}},  # what the demonstration's probe has for settings
+        "dataset": "demo",
         "layers": ["layer1"],
         "snapshot": None,
     }

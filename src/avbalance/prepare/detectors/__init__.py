@@ -2,6 +2,7 @@
 
 REGISTRY = {
     "given": "given:Given",
-    "retinaface": "retinaface:RetinaFace",
+    "retinaface_mobilenet": "retinaface_mobilenet:RetinaFaceMobileNet",
+    "retinaface_resnet50": "retinaface_resnet50:RetinaFaceResNet50",
     "yunet": "yunet:YuNet",
 }

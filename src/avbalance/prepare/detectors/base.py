@@ -28,13 +28,18 @@ class Face:
 
 
 class Detector:
-    """Base of face detectors. A subclass takes `weights`, the folder of its weights or None, then options by keyword.
+    """Base of face detectors.
+
+    A subclass takes `weights`, the folder of its weights or None, and `device`, such as cuda:0; then options by
+    keyword.
 
     Attributes:
         model: Name of the file in `config/models/` that defines its weights; empty if it needs none.
+        uses_gpu: True if it computes on a GPU where there is one; otherwise `device` has no effect.
     """
 
     model: ClassVar[str] = ""
+    uses_gpu: ClassVar[bool] = False
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
         """Return the faces of every frame, in any order."""

@@ -30,8 +30,8 @@ class Given(Detector):
     is the landmarks' rectangle, twice as wide and as high, about what detectors give.
     """
 
-    def __init__(self, weights: Path | None) -> None:
-        del weights
+    def __init__(self, weights: Path | None, device: str = "cpu") -> None:
+        del weights, device
 
     def detect(self, pictures: Pictures) -> list[list[Face]]:
         """Return the face of every frame, if it has one.

@@ -23,13 +23,17 @@ class YuNet(Detector):
 
     Args:
         weights: The folder of its weights.
+        device: The network runs on a CPU, whatever this says.
         longest_side: Frames with a longer side are shrunk to it; pixels.
         score_threshold: Smallest score of a face, in [0, 1].
     """
 
     model: ClassVar[str] = "yunet"
 
-    def __init__(self, weights: Path | None, longest_side: Count = 640, score_threshold: Share = 0.6) -> None:
+    def __init__(
+        self, weights: Path | None, device: str = "cpu", longest_side: Count = 640, score_threshold: Share = 0.6
+    ) -> None:
+        del device
         if longest_side < 32:
             raise UserError(f"yunet.longest_side is {longest_side}; allowed: 32 or more")
         if not 0 <= score_threshold <= 1:

@@ -1,10 +1,10 @@
-"""RetinaFace: network, both backends, batches and post-processing.
+"""RetinaFace with a ResNet-50: network, batches, devices and post-processing.
 
 The published weights cannot be shipped. Without them the network runs with random ones, so what these tests leave open
 is whether it finds faces. Where the weights were downloaded,
 
-    AVBALANCE_RETINAFACE=<folder with models/retinaface.onnx and models/retinaface.pth> AVBALANCE_MIRROR=<folder> \
-        pytest tests/prepare/detectors/test_retinaface.py
+    AVBALANCE_RETINAFACE=<folder with models/retinaface.pth> AVBALANCE_MIRROR=<folder> \
+        pytest tests/prepare/detectors/test_retinaface_resnet50.py
 
 checks that too, on real photos.
 """
@@ -24,33 +24,26 @@ import torch
 from numpy.typing import NDArray
 
 from avbalance.errors import UserError
-from avbalance.prepare.detectors import retinaface
+from avbalance.prepare.detectors import retinaface_resnet50
 from avbalance.prepare.detectors.base import Face
-from avbalance.prepare.detectors.retinaface import RetinaFace, decode, retinaface_pth_model
+from avbalance.prepare.detectors.retinaface_resnet50 import (
+    RetinaFaceResNet50,
+    decode,
+    detect_faces,
+    retinaface_pth_model,
+)
 from avbalance.prepare.pictures import Pictures
 
-BACKENDS = ("onnx", "pytorch")
 Array = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights for both backends, the same ones."""
+    """Random weights."""
     folder = tmp_path_factory.mktemp("weights")
     (folder / "models").mkdir()
     torch.manual_seed(0)
-    network = retinaface_pth_model.RetinaFace().eval()
-    torch.save(network.state_dict(), folder / "models/retinaface.pth")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter is the old one, which needs no further package
-        torch.onnx.export(
-            network,
-            (torch.zeros(1, 64, 64, 3),),
-            str(folder / "models/retinaface.onnx"),
-            dynamo=False,
-            input_names=["frames"],
-            dynamic_axes={"frames": {0: "n", 1: "height", 2: "width"}},
-        )
+    torch.save(retinaface_pth_model.RetinaFace().eval().state_dict(), folder / "models/retinaface.pth")
     return folder
 
 
@@ -66,7 +59,7 @@ def noise(*shape: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
 
 
-def detect(detector: RetinaFace, frames: NDArray[np.uint8]) -> list[list[Face]]:
+def detect(detector: RetinaFaceResNet50, frames: NDArray[np.uint8]) -> list[list[Face]]:
     return detector.detect(Pictures(frames, np.arange(len(frames)) / 25))
 
 
@@ -78,35 +71,43 @@ def assert_same(left: list[list[Face]], right: list[list[Face]], tolerance: floa
         assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
-def test_both_backends_give_the_same_outputs(weights: Path) -> None:
-    onnx, pytorch = (RetinaFace(weights, backend).network for backend in BACKENDS)
-    for shape in ((1, 64, 96), (3, 50, 70)):
-        frames = noise(*shape).astype(np.float32)
-        left, right = onnx(frames), pytorch(frames)
-        assert [output.shape for output in left] == [output.shape for output in right]
-        for one, other in zip(left, right, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-3)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_batch_gives_what_single_frames_give(weights: Path, backend: str) -> None:
+def test_a_batch_gives_what_single_frames_give(weights: Path) -> None:
     frames = noise(5, 64, 96)
     single, batched = (
-        detect(RetinaFace(weights, backend, score_threshold=0.5, upscale=False, batch_size=size), frames)
+        detect(RetinaFaceResNet50(weights, score_threshold=0.5, upscale=False, batch_size=size), frames)
         for size in (1, 3)
     )
     assert all(len(faces) > 1 for faces in single)
     assert_same(single, batched, tolerance=1e-3)
 
 
-def test_the_packages_own_call_gives_the_same_faces(weights: Path) -> None:
-    from retinaface.model.retinaface_onnx_model import RetinaFace as Model
-    from retinaface.RetinaFace import detect_faces
+def test_the_network_runs_on_the_device_that_it_is_given(weights: Path) -> None:
+    # 'meta' tells without a GPU: a network there computes no values, which the detector then cannot read
+    detector = RetinaFaceResNet50(weights, "meta", upscale=False)
+    assert {parameter.device.type for parameter in detector.network.parameters()} == {"meta"}
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        detect(detector, noise(1, 40, 40))
 
-    detector = RetinaFace(weights, score_threshold=0.5, upscale=False)
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_finds_the_same_faces(weights: Path) -> None:
+    frames = noise(3, 64, 96)
+    ours, on_gpu = (
+        detect(RetinaFaceResNet50(weights, device, score_threshold=0.5, upscale=False), frames)
+        for device in ("cpu", "cuda:0")
+    )
+    assert_same(ours, on_gpu, tolerance=0.1)
+
+
+def test_the_packages_own_call_gives_the_same_faces(weights: Path) -> None:
+    detector = RetinaFaceResNet50(weights, score_threshold=0.5, upscale=False)
     frame = noise(1, 40, 120)
-    assert isinstance(detector.network, Model)
-    reference = detect_faces(frame[0, :, :, ::-1], 0.5, detector.network, False)
+
+    def network(frames: Array) -> list[Array]:
+        with torch.inference_mode():
+            return [output.numpy() for output in detector.network(torch.from_numpy(frames))]
+
+    reference = detect_faces(frame[0, :, :, ::-1], 0.5, network, False)
     [found] = detect(detector, frame)
     assert len(found) == len(reference) > 1
     for face, other in zip(found, reference.values(), strict=True):
@@ -117,7 +118,7 @@ def test_the_packages_own_call_gives_the_same_faces(weights: Path) -> None:
 
 
 def test_no_score_reaches_a_threshold_of_one(weights: Path) -> None:
-    assert detect(RetinaFace(weights, score_threshold=1.0, upscale=False), noise(2, 40, 40)) == [[], []]
+    assert detect(RetinaFaceResNet50(weights, score_threshold=1.0, upscale=False), noise(2, 40, 40)) == [[], []]
 
 
 def blank_outputs(height: int, width: int) -> dict[int, list[Array]]:
@@ -176,35 +177,33 @@ def test_faces_of_a_scaled_frame_are_given_in_its_own_pixels() -> None:
 def test_importing_the_package_leaves_warnings_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "retinaface.RetinaFace")  # so that it is imported again
     before = list(warnings.filters)
-    runpy.run_path(retinaface.__file__)
+    runpy.run_path(retinaface_resnet50.__file__)
     assert "retinaface.RetinaFace" in sys.modules
     assert warnings.filters == before
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         ({"score_threshold": -0.1}, "score_threshold is -0.1"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({}, r"models/retinaface\.(onnx|pth): .* not in"),
+        ({}, r"models/retinaface\.pth: .* not in"),
     ],
 )
-def test_what_cannot_be_is_said(tmp_path: Path, backend: str, options: dict[str, float], why: str) -> None:
+def test_what_cannot_be_is_said(tmp_path: Path, options: dict[str, float], why: str) -> None:
     with pytest.raises(UserError, match=why):
-        RetinaFace(tmp_path, backend, **options)
+        RetinaFaceResNet50(tmp_path, **options)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["astronaut.png", "obama.jpg", "two_people.jpg"])
-def test_official_weights_find_the_faces_of_photos(official: Path, mirror: Path, backend: str, name: str) -> None:
+def test_official_weights_find_the_faces_of_photos(official: Path, mirror: Path, name: str) -> None:
     reference = json.loads((mirror / "images/landmarks.json").read_text(encoding="utf-8"))["images"][name][
         "faces_at_640"
     ]
     photo = cv2.cvtColor(cv2.imread(str(mirror / "images" / name)), cv2.COLOR_BGR2RGB)
     frames = np.stack([photo, photo[:, ::-1], photo])
-    found = detect(RetinaFace(official, backend, batch_size=3), frames)
-    assert_same(found, detect(RetinaFace(official, backend, batch_size=1), frames), tolerance=0.1)
+    found = detect(RetinaFaceResNet50(official, batch_size=3), frames)
+    assert_same(found, detect(RetinaFaceResNet50(official, batch_size=1), frames), tolerance=0.1)
     assert len(found[0]) == len(reference)
     for expected in reference:
         landmarks = np.array(list(expected["landmarks"].values()))
