@@ -11,11 +11,18 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+# With --software-deployment-method apptainer every job runs in this image (docs/usage.md).
+if in_container:
+
+    containerized: "avbalance.sif"
+
+
 # On a cluster these run on the login node: they are short, or need the network.
 localrules:
     all,
     download_raw,
     choose_trial,
+    combine_runs,
     audit_dataset,
     build_table,
     draw_figure,

@@ -40,8 +40,9 @@ from avbalance.registry import Spec
 from avbalance.train import build_balancer
 from avbalance.training.epoch import take_steps
 from avbalance.training.memory import keep_memory
+from avbalance.training.partial_epoch import PartialEpoch
+from avbalance.training.passes import ResumableLoaders
 from avbalance.training.state import State
-from avbalance.types import Loaders
 
 NUM_CLASSES = 6
 CPU = torch.device("cpu")
@@ -135,7 +136,8 @@ def serve(pipe: Connection, name: str, way: str, folder: Path) -> None:
         state = State(balancer, training.model_dump(), folder / "resume", len(batches), math.inf)
 
         def train() -> int:
-            take_steps(state, Loaders(batches, batches, batches))
+            part = PartialEpoch(dict.fromkeys(encoders, 0))
+            take_steps(state, ResumableLoaders(batches, batches, batches, state, part), part)
             return len(batches)
     else:
         train = alone(balancer.model, split, batch_size, WAYS[way])

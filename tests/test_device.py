@@ -1,6 +1,11 @@
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +18,10 @@ from avbalance.errors import UserError
 def pretend(num_gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"GPU-{index}"))
     monkeypatch.setattr(device, "POLL_SECONDS", 0.01)
+    for variable in ("CUDA_VISIBLE_DEVICES", *device.SCHEDULERS):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize(("wanted", "num_gpus"), [("auto", 0), ("cpu", 0), ("cpu", 2)])
@@ -64,6 +72,71 @@ def test_two_steps_get_two_gpus_and_a_third_waits_for_the_first_that_is_free(
         assert claimed.get(timeout=10) == second
     third.join(timeout=10)
     assert not third.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more", "expected"),
+    [
+        (["node1", "A"], ["node1", "A"], {}, None),
+        (["node1", "A", "B"], ["node1", "A", "B"], {}, "cuda:1"),
+        (["node1", "A"], ["node1", "B"], {}, "cuda:0"),
+        (["node1", "A"], ["node2", "A"], {}, "cuda:0"),
+        (["node1", "A"], ["node1", "A"], {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}, "cuda:0"),
+        (["node1", "A"], ["node1", "A"], {"SLURM_JOB_ID": "7"}, None),
+        (["node1", "A", "B"], ["node1", "A", "B"], {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1"}, "cuda:1"),
+    ],
+    ids=[
+        "the same GPU",
+        "two GPUs",
+        "one visible GPU each",
+        "two nodes",
+        "given by a scheduler",
+        "in a job to which no GPU was given",
+        "several given by a scheduler to one workflow",
+    ],
+)
+def test_steps_of_one_checkout_wait_for_each_other_only_at_the_same_gpu(
+    first: list[str],
+    second: list[str],
+    more: dict[str, str],
+    expected: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(1, monkeypatch)
+    for variable, value in more.items():
+        monkeypatch.setenv(variable, value)
+    with ExitStack() as stack:
+        own, other = (stack.enter_context(step(tmp_path, *arguments)) for arguments in (first, second))
+        own.send("take")
+        assert own.recv() == "cuda:0"
+        other.send("take")
+        assert other.poll(10 if expected else 0.3) == (expected is not None)
+        own.send("end")
+        assert other.recv() == (expected or "cuda:0")
+        other.send("end")
+
+
+@contextmanager
+def step(folder: Path, host: str, *uuids: str) -> Iterator["Connection[str, str]"]:
+    """A process on a node with some GPUs, which takes one when it is told so."""
+    here, there = Pipe()
+    process = get_context("fork").Process(target=take, args=(there, folder, host, uuids))
+    process.start()
+    yield here
+    process.join(10)
+    process.kill()
+    assert process.exitcode == 0
+
+
+def take(connection: "Connection[str, str]", folder: Path, host: str, uuids: tuple[str, ...]) -> None:
+    device.socket.gethostname = lambda: host
+    torch.cuda.device_count = lambda: len(uuids)
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=uuids[index])
+    assert connection.recv() == "take"
+    with take_device("auto", folder) as given:
+        connection.send(str(given))
+        assert connection.recv() == "end"
 
 
 def test_a_gpu_is_free_again_after_an_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ import yaml
 
 from avbalance import record as step
 from avbalance.data.lists import read_checksums
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.prepare import fetch
 from avbalance.prepare.download import download
@@ -136,6 +138,36 @@ def brought(root: Path, tmp_path: Path, **files: bytes) -> tuple[Path, str]:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder, str(tmp_path / "mirror")
+
+
+@pytest.mark.parametrize("layout", ["parts", "whole", "unpacked"])
+def test_an_archive_is_recorded_and_read_whole_in_parts_or_unpacked(root: Path, tmp_path: Path, layout: str) -> None:
+    files = {"mp4/id1/a.mp4": b"first" * 500, "mp4/id2/b.mp4": b"second" * 500}
+    entry = {"list": "birds.sha256", "path": "birds", "request": "copy the folder birds", "unpack": True}
+    add(root, "datasets", "birds", entry)
+    folder = tmp_path / "mirror/birds"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "dev.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    if layout == "unpacked":
+        with zipfile.ZipFile(folder / "dev.zip") as archive:
+            archive.extractall(folder)
+    if layout == "parts":
+        content = (folder / "dev.zip").read_bytes()
+        for name, part in (("dev_partaa", content[:2000]), ("dev_partab", content[2000:])):
+            (folder / name).write_bytes(part)
+    if layout != "whole":
+        (folder / "dev.zip").unlink()
+    (path,) = record("birds", root, str(tmp_path / "mirror"), tmp_path / "cache")
+    assert list(read_checksums(path)) == {"parts": ["dev"], "whole": ["dev.zip"], "unpacked": list(files)}[layout]
+    assert record("birds", root, str(tmp_path / "mirror"), tmp_path / "cache") == []  # compared, and equal
+    recipe = {"settings": {"files": [entry | {"list": named(path), "urls": []}]}}
+    download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    raw = RawFiles(tmp_path / "raw")
+    assert raw.matching("birds/mp4/*/*.mp4") == [f"birds/{name}" for name in files]
+    for name in raw.checksums:
+        raw.check(name)
 
 
 def test_files_behind_links_are_listed_and_loops_end(root: Path, tmp_path: Path) -> None:

@@ -126,26 +126,6 @@ def test_the_model_learns_the_patterns(recipe: Make, tmp_path: Path) -> None:
     assert figures["num_epochs"] == 15
 
 
-@pytest.mark.parametrize("balancer", WITHOUT_BRANCH)
-def test_six_epochs_equal_three_and_three_resumed_bit_for_bit(balancer: str, recipe: Make, tmp_path: Path) -> None:
-    spec = {"g_blend_online": {"first": 2, "then": 1}} if balancer == "g_blend_online" else balancer
-    wanted, half = (
-        completed(recipe(balancer=balancer, training={"epochs": epochs}), tmp_path / str(epochs)) for epochs in (6, 3)
-    )
-    wanted["settings"]["balancer"] = half["settings"]["balancer"] = spec
-    whole = train_run(wanted, tmp_path / "whole")
-    train_run(half, tmp_path / "parts")
-    resumed = train_run(wanted, tmp_path / "parts")
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
-    for name, array in whole.predictions.items():
-        np.testing.assert_array_equal(array, resumed.predictions[name])
-    for record, again in zip(whole.history, resumed.history, strict=True):
-        assert {**record, "seconds": 0} == {**again, "seconds": 0}
-    for name, array in whole.weight_norms.items():
-        np.testing.assert_array_equal(array, resumed.weight_norms[name])
-
-
 @pytest.fixture
 def pictures(tmp_path: Path, recipe: Make) -> Make:
     """Recipes of runs on moving pictures of 14 x 14 pixels and their flow, of which 8 x 8 are seen."""

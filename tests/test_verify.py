@@ -1,13 +1,16 @@
 """`avbalance verify` names in one line each whatever is not as it was left."""
 
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from avbalance import stamps, store, verify
 from avbalance.errors import UserError
+from avbalance.prepare.download import download
 
 RUN, PAGE, STAMP = Path("results/runs/a-0"), Path("results/page/laptop.html"), Path("results/page/laptop.0.key")
 
@@ -48,6 +51,23 @@ def test_what_is_not_as_it_was_left_is_one_line(results: None, file: Path, conte
         verify.main()
     assert str(error.value).startswith(said)
     assert "\n" not in str(error.value)
+
+
+def test_files_within_archives_are_read_again(results: None, tmp_path: Path) -> None:
+    with tarfile.open("clips.tar", "w") as archive:
+        member = tarfile.TarInfo("a.mp4")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"first"))
+    file = {"path": "clips.tar", "urls": [], "sha256": store.sha256(Path("clips.tar")), "unpack": True}
+    download({"settings": {"files": [file]}}, Path("results/raw/a.0"), str(tmp_path), tmp_path / "cache")
+    verify.main()
+    archive_file = Path("results/raw/a.0/clips.tar")
+    archive_file.write_bytes(archive_file.read_bytes().replace(b"first", b"fir5t"))
+    with pytest.raises(UserError, match=r"^results/raw/a.0/clips.tar has other bytes than its manifest says"):
+        verify.main()
+    Path("results/raw/a.0/index.sqlite").write_bytes(b"no index")
+    with pytest.raises(UserError, match=r"^results/raw/a.0/index.sqlite has 8 bytes instead of"):
+        verify.main()
 
 
 def test_a_table_of_older_code_is_counted_and_not_compared(results: None, capsys: pytest.CaptureFixture[str]) -> None:

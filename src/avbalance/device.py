@@ -1,6 +1,8 @@
 """The device that a step computes on."""
 
+import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +14,8 @@ from filelock import FileLock, Timeout
 from avbalance.errors import UserError
 
 POLL_SECONDS = 1.0
+SCHEDULERS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID")
+"""Variables of the jobs of Slurm, LSF, PBS and Grid Engine."""
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def take_device(wanted: str, folder: Path) -> Iterator[torch.device]:
 
     Args:
         wanted: `auto` (a CUDA device if there is one, otherwise the CPU), `cpu`, `cuda` or `cuda:<index>`.
-        folder: Folder for the lock files of the GPUs.
+        folder: Folder for the lock files of the GPUs, which may serve several machines.
 
     Raises:
         UserError: The name is not allowed, or the CUDA device does not exist.
@@ -35,17 +39,26 @@ def take_device(wanted: str, folder: Path) -> Iterator[torch.device]:
     if not indices or max(indices) >= num_gpus:
         raise UserError(f"device: {wanted!r} does not exist ({num_gpus} CUDA devices found); use 'auto' or 'cpu'")
     with ExitStack() as stack:
-        index = _first_free(indices, folder, stack)
+        index = 0 if num_gpus == 1 and _is_given() else _first_free(indices, folder, stack)
         torch.cuda.set_device(index)
         yield torch.device("cuda", index)
 
 
+def _is_given() -> bool:
+    """True if a scheduler has chosen the GPUs of this job."""
+    return "CUDA_VISIBLE_DEVICES" in os.environ and any(variable in os.environ for variable in SCHEDULERS)
+
+
 def _first_free(indices: list[int], folder: Path, stack: ExitStack) -> int:
-    """Wait until one of these GPUs is free, and hold its lock in `stack`."""
+    """Wait until one of these GPUs is free, and hold its lock in `stack`.
+
+    A lock names machine and GPU, because an index means another GPU on another machine or in another process.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         for index in indices:
-            lock = FileLock(folder / f"gpu-{index}.lock")
+            name = f"gpu-{socket.gethostname()}-{torch.cuda.get_device_properties(index).uuid}.lock"
+            lock = FileLock(folder / name)
             try:
                 lock.acquire(blocking=False)
             except Timeout:

@@ -24,6 +24,10 @@ SECONDS = 2.0
 """Time between two drawings."""
 SHARE = 0.05
 """Largest share of a core that drawing takes."""
+FIRST_LINES = 4
+"""Number of lines of an executor's message that are shown; others repeat the whole command."""
+MOST_CHARACTERS = 300
+"""Length to which such a line is cut."""
 LAST_LINES = 10
 """Number of lines of a failed job's log that are shown."""
 
@@ -107,7 +111,9 @@ class Display(logging.Handler):
 
 def failure(job: dict[str, Any]) -> str:
     """Text about a failed job: the job, what the executor says of it, and the last lines of its logs."""
-    lines = [f"failed: {_name(job)}", *(f"    {name}: {value}" for name, value in job["aux"].items())]
+    said = (job["rule_msg"] or "").strip().splitlines()[:FIRST_LINES]
+    lines = [f"failed: {_name(job)}", *(f"    {line[:MOST_CHARACTERS]}" for line in said)]
+    lines += [f"    {name}: {value}" for name, value in job["aux"].items()]
     for log in map(Path, job["log"]):
         lines.append(f"    log: {log}")
         if log.exists():

@@ -21,16 +21,22 @@ RECENT = 10
 
 @dataclass
 class Workflow:
-    """Run of Snakemake; `started` is in seconds since 1970."""
+    """Run of Snakemake.
+
+    Attributes:
+        started: In seconds since 1970.
+        cores: Number of cores; of a workflow on a cluster, largest number of jobs that run at once.
+    """
 
     owner: str
     started: float
     cores: int
+    on_cluster: bool
 
 
-def begin(root: Path, cores: int) -> None:
-    """Record that this process is a workflow with so many cores."""
-    workflow = Workflow(owners.this_process(), time.time(), cores)
+def begin(root: Path, cores: int, on_cluster: bool = False) -> None:
+    """Record that this process is a workflow with so many cores, or so many jobs on a cluster."""
+    workflow = Workflow(owners.this_process(), time.time(), cores, on_cluster)
     store.replace(root / WORKFLOW, json.dumps(asdict(workflow), allow_nan=False) + "\n")
 
 
@@ -180,7 +186,9 @@ def _at_once(planned: Plan, artifact: Artifact) -> int:
     """Number of steps of an artifact's kind that run at the same time."""
     workflow = running_workflow(planned.project.root)
     cores = workflow.cores if workflow is not None else os.cpu_count() or 1
-    gpus = plan.num_gpus(planned.project.settings.device)
+    if workflow is not None and workflow.on_cluster:
+        return cores
+    gpus = plan.num_gpus(planned.project.settings)
     if artifact.kind == "prep" and not planned.is_generated(artifact):
         return gpus or 1
     if artifact.kind in ("runs", "blends", "probes"):

@@ -17,6 +17,7 @@ import yaml
 
 from avbalance import cli
 from avbalance.configuration.project import read_project
+from avbalance.configuration.schema import Settings
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.data import audit_of
@@ -75,12 +76,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     tables = {name: table_of(plan, name) for name in names}
     if asked not in ("all", all_of_scale):
         _require(plan, tables.values(), "tables")
-        page = page_name(settings.scale, list(tables))
+        page = page_name(plan.project.shelf, list(tables))
     else:
         lacking = plan.lacking(tables.values())
         plan.left_out = sorted({name for files, names in lacking.items() for name in names if files.lists})
         plan.postponed = explain(lacking, "tables", len(tables)) if lacking else ""
-        page = settings.scale
+        page = plan.project.shelf
     shown = [table for name, table in tables.items() if name not in plan.left_out]
     behind = plan.behind(shown)
     plan.artifacts = {path: artifact for path, artifact in plan.artifacts.items() if artifact in behind}
@@ -106,9 +107,13 @@ def page_name(scale: str, tables: list[str]) -> str:
     return "--".join([scale, *named])
 
 
-def num_gpus(device: str) -> int:
-    """Number of GPUs that a workflow may use with this setting of `device`."""
-    if device == "cpu" or shutil.which("nvidia-smi") is None:
+def num_gpus(settings: Settings) -> int:
+    """Number of GPUs that the steps of a workflow on this machine use at once."""
+    if settings.device == "cpu":
+        return 0
+    if settings.gpus != "auto":
+        return settings.gpus
+    if shutil.which("nvidia-smi") is None:
         return 0
     devices = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", check=False).stdout
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -117,7 +122,7 @@ def num_gpus(device: str) -> int:
         if visible is None
         else len([name for name in visible.split(",") if name and name != "-1"])
     )
-    return min(count, 1) if ":" in device else count
+    return min(count, 1) if ":" in settings.device else count
 
 
 def main() -> None:

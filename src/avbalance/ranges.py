@@ -52,6 +52,13 @@ def distinct(values: list[Hashable]) -> list[Hashable]:
     return values
 
 
+def _ascending(values: list[float]) -> list[float]:
+    if values != sorted(set(values)):
+        raise ValueError("input should ascend")
+    return values
+
+
+Edges = Annotated[list[Real], Field(min_length=1), AfterValidator(_ascending)]
 Seeds = Annotated[list[Whole], Field(min_length=1), AfterValidator(distinct)]
 Pair = Annotated[list[Text], Field(min_length=2, max_length=2), AfterValidator(distinct)]
 """Two names, the order of which matters."""

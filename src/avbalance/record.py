@@ -5,7 +5,8 @@ For every `list` of config/datasets/NAME.yaml or config/models/NAME.yaml that do
 - with `index`, the list holds the part of each address in the index, one a line, that stands where the first of `urls`
   has `{path}`; the index is an address itself, or a file beside the YAML;
 - with `request`, the list holds every file below the entry's `path` in the mirror, by its path below that; links to
-  files and folders are followed.
+  files and folders are followed. An archive in parts, such as `x.zip.partaa`, is listed as one archive, and the files
+  of an unpacked archive are listed one by one.
 
 An existing list of files in the mirror is compared with them; `--again` makes all lists anew. Recording trusts the
 files as they are; every later download is verified against the list. Fetched files stay in the cache, from which the
@@ -13,18 +14,21 @@ raw folder is then made.
 """
 
 import argparse
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from avbalance import cli, registry, store
+from avbalance import cli, registry
 from avbalance.configuration.project import read_project, sources_of
 from avbalance.configuration.schema import SourceFile
 from avbalance.data.lists import read_checksums
+from avbalance.data.members import whole_of
 from avbalance.errors import UserError
+from avbalance.prepare.archives import Parts, opened
 from avbalance.prepare.download import CACHE, listed
 from avbalance.prepare.fetch import Fetcher, File
 
@@ -75,10 +79,9 @@ def _digests(entry: SourceFile, path: Path, mirror: str | None, fetcher: Fetcher
                 f"{path}: cannot hold the name {name!r}; allowed: UTF-8 without line ends and without outer spaces"
             )
     described = entry.model_dump(exclude_none=True) | {"list": {"path": str(path)}}
-    files = listed(described, dict.fromkeys(names, ""))
     digests: dict[str, str] = {}
-    fetcher.fetch(files, partial(_note, digests))
-    return {name: digests[file["path"]] for name, file in zip(names, files, strict=True)}
+    fetcher.fetch(listed(described, dict.fromkeys(names, "")), partial(_note, digests), len(names))
+    return {name: digests[str(PurePosixPath(entry.path or "") / name)] for name in names}
 
 
 def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
@@ -94,20 +97,21 @@ def _compare(name: str, path: Path, digests: dict[str, str]) -> None:
         )
 
 
-def _note(digests: dict[str, str], file: File, place: Path) -> None:
-    digests[file["path"]] = store.sha256(place)
+def _note(digests: dict[str, str], file: File, found: Parts) -> None:
+    with opened(found) as whole:
+        digests[file["path"]] = hashlib.file_digest(whole, "sha256").hexdigest()
 
 
 def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
     """Parts of the addresses of an index that stand for `{path}`, sorted."""
     form = re.compile("(.+)".join(map(re.escape, entry.urls[0].split("{path}", 1))))
     indexes = entry.index or []
-    places = [folder / index for index in indexes if "://" not in index]
     files = [{"path": index.rpartition("/")[2], "urls": [index]} for index in indexes if "://" in index]
-    fetched = fetcher.fetch(files, lambda _, place: places.append(place))
-    lines = {line.strip() for place in places for line in place.read_text("utf-8-sig").splitlines()} - {""}
-    for path in fetched:
-        path.unlink()
+    texts = [(folder / index).read_text("utf-8-sig") for index in indexes if "://" not in index]
+    Fetcher(fetcher.mirror, fetcher.cache, keep=False).fetch(
+        files, lambda _, found: texts.append(found[0].read_text("utf-8-sig")), len(files)
+    )
+    lines = {line.strip() for text in texts for line in text.splitlines()} - {""}
     names = []
     for line in lines:
         if (match := form.fullmatch(line)) is None:
@@ -117,16 +121,16 @@ def _in_index(entry: SourceFile, folder: Path, fetcher: Fetcher) -> list[str]:
 
 
 def _in_mirror(entry: SourceFile, path: Path, mirror: str | None) -> list[str]:
-    """Files below a folder of the mirror, sorted."""
+    """Files below a folder of the mirror, sorted; an archive in parts is one file."""
     if entry.request is None or entry.path is None:
         raise UserError(f"{path}: cannot be made; give its entry urls and index, or request and path")
     if mirror is None or "://" in mirror:
         raise UserError(f"{path}: is made from {entry.path} in your mirror; give --mirror MIRROR, a folder")
     media = Path(mirror) / entry.path
-    names = sorted(str(file.relative_to(media)) for file in _files_below(media, frozenset()))
+    names = {str(file.relative_to(media)) for file in _files_below(media, frozenset())}
     if not names:
         raise UserError(f"{media}: holds no files; {entry.request}")
-    return names
+    return sorted({whole_of(name) or name for name in names} if entry.unpack else names)
 
 
 def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

@@ -91,13 +91,16 @@ def finite(value: Any) -> Any:  # noqa: ANN401
 
 
 @contextmanager
-def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None) -> Iterator[Path]:
+def publish(
+    out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None = None, lists_all: bool = True
+) -> Iterator[Path]:
     """Yield a new folder for the files of an artifact; rename it to `out` once it is complete (`owners.filling`).
 
     Args:
         out: Folder of the artifact.
         recipe: Recipe of the artifact.
         known: {file: sha256} of files whose hash is known already; the caller may fill it while the folder is filled.
+        lists_all: False if the manifest lists the files of `known` alone, because one of them lists the others.
 
     Raises:
         UserError: The disk is full; nothing is left behind.
@@ -107,8 +110,9 @@ def publish(out: Path, recipe: dict[str, Any], known: Mapping[str, str] | None =
     with naming(out), owners.filling(out) as unfinished:
         yield unfinished
         files = {}
-        for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
-            name = str(path.relative_to(unfinished))
+        found = (str(path.relative_to(unfinished)) for path in unfinished.rglob("*") if path.is_file())
+        for name in sorted(found if lists_all else known or ()):
+            path = unfinished / name
             digest = (known or {}).get(name) or sha256(path)
             files[name] = {"size": path.stat().st_size, "sha256": digest}
         manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
@@ -134,7 +138,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for name, size in sizes.items():
         file = path / name
         if not file.is_file():
-            raise _damaged(file, "is missing")
+            link = f"is a link to {file.readlink()}, which does not exist" if file.is_symlink() else "is missing"
+            raise _damaged(file, link)
         if file.stat().st_size != size:
             raise _damaged(file, f"has {file.stat().st_size} bytes instead of {size}")
     return content

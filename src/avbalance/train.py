@@ -9,7 +9,6 @@ import csv
 import json
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +40,8 @@ from avbalance.training.state import State
 def train(state: State, splits: Mapping[str, Split], trials: Mapping[str, NDArray[np.int64]], seed: int) -> None:
     """Train until the validation loss has not fallen for `patience` epochs; leave the last epoch's weights.
 
-    An epoch's record holds, in this order, the values of `train_epoch`, those of `validation_metrics`, seconds, the
-    balancer's curves and, if `training.monitor` is set, those of `peek_at_test`.
+    An epoch's record holds, in this order, the values of `train_epoch`, those of `validation_metrics`, the balancer's
+    curves and, if `training.monitor` is set, those of `peek_at_test`.
 
     Raises:
         UserError: A loss or a weight is not finite, or training stopped before a snapshot.
@@ -51,12 +50,10 @@ def train(state: State, splits: Mapping[str, Split], trials: Mapping[str, NDArra
     batch_size, precision = training["batch_size"], getattr(torch, training["precision"])
     progress = Progress(state.folder, training["epochs"], "epoch", state.epoch)
     while not state.is_finished:
-        start = time.perf_counter()
         record = train_epoch(state, splits, seed)
-        seconds = round(time.perf_counter() - start, 4)
         record |= validation_metrics(balancer.model, splits["val"], batch_size, precision)
         check_finite(balancer, record["val_loss"], state.epoch)
-        record |= {"seconds": seconds, **balancer.curves()}
+        record |= balancer.curves()
         if training["monitor"]:
             record |= peek_at_test(balancer.model, splits, trials, batch_size, precision)
         state.advance(record)

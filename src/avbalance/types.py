@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 @dataclass
@@ -78,6 +80,22 @@ class Loader(Protocol):
         ...
 
 
+class Trial(Protocol):
+    """A model in training, as a `Balancer` is."""
+
+    def step(self, batch: Batch, optimizer: Optimizer) -> dict[str, Tensor]:
+        """One update; returns the detached loss terms."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All weights and buffers."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> object:
+        """Take over what `state_dict` gave."""
+        ...
+
+
 @dataclass
 class Loaders:
     """Clips that a balancer may see. There is no test loader, so that no method can use test clips.
@@ -91,3 +109,18 @@ class Loaders:
     train: Loader
     plain: Loader
     val: Loader
+
+    def train_apart(self, trial: Trial, optimizer: Optimizer, num_epochs: int) -> None:
+        """Train a model of a balancer's own in `start_epoch`; the balancer's state must be that before the epoch.
+
+        In a run, checkpoints fall in here as well. Another try calls `start_epoch` again, and this method does only
+        what is left.
+        """
+        for batch in self.passes(trial, optimizer, num_epochs):
+            trial.step(batch, optimizer)
+            torch.clear_autocast_cache()  # `start_epoch` is one context, which keeps casts of weights
+
+    def passes(self, trial: Trial, optimizer: Optimizer, num_epochs: int) -> Iterator[Batch]:
+        """Batches of `train_apart`."""
+        for _ in range(num_epochs):
+            yield from self.train

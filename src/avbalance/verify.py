@@ -7,13 +7,13 @@ avbalance verify
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
 
 from avbalance import cli, stamps, store
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.planning import artifacts, keys
 from avbalance.planning.tables import code_of_table
@@ -29,6 +29,19 @@ def problems(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[str]:
         except UserError as error:
             lines.append(str(error))
     return lines
+
+
+def check_artifact(folder: Path) -> None:
+    """Read all files of an artifact again, of raw files also those that lie in archives.
+
+    Raises:
+        UserError: A file is missing or has other bytes.
+    """
+    listed = store.open_artifact(folder, read_again=True)["files"]
+    raw = RawFiles(folder)
+    for name in raw.checksums:
+        if name not in listed:
+            raw.check(name)
 
 
 def check_table(stamp: Path) -> None:
@@ -65,8 +78,7 @@ def main() -> None:
         if any(path.iterdir())  # Snakemake leaves an empty folder where a step failed
     ]
     stamp_files = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
-    open_again = partial(store.open_artifact, read_again=True)
-    wrong = problems(track(folders, "verifying", transient=True), open_again) + problems(stamp_files, stamps.read)
+    wrong = problems(track(folders, "verifying", transient=True), check_artifact) + problems(stamp_files, stamps.read)
     whole: list[Path] = []
     older = 0
     if not wrong:

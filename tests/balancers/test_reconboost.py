@@ -18,7 +18,8 @@ def test_in_phase_1_the_other_encoder_rests_bit_for_bit(rests: bool) -> None:
     for epoch, trained in enumerate(("visual", None, "audio", None, "visual")):
         start(balancer, batch, epoch)
         before = {name: value.clone() for name, value in balancer.model.state_dict().items()}
-        with counted_clips(balancer.model) as counts:
+        counts = dict.fromkeys(DIMS, 0)
+        with counted_clips(balancer.model, counts):
             terms = balancer.step(batch, optimizer)
         assert set(terms) == {trained or "joint"}
         resting = [m for m in DIMS if trained not in (None, m)]

@@ -126,4 +126,4 @@ def test_the_same_seed_gives_the_same_files(name: str, prepared: Prepared, tmp_p
     download(raw.recipe, tmp_path / "again")
     files = [store.read_manifest(folder)["files"] for folder in (prepared.folder / raw.path, tmp_path / "again")]
     assert files[0] == files[1]
-    assert len(files[0]) > 10
+    assert len(files[0]) > 3

@@ -105,7 +105,8 @@ def test_gates_are_float32_and_maps_keep_their_precision_under_autocast() -> Non
 
 def test_clips_that_pass_the_encoders_in_parts_are_counted() -> None:
     model = build()
-    with counted_clips(model) as counts:
+    counts = dict.fromkeys(SHAPES, 0)
+    with counted_clips(model, counts):
         model.encode(clips())
         with torch.no_grad():
             model.encode(clips())

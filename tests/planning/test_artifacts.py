@@ -5,7 +5,7 @@ import pytest
 
 from avbalance.configuration.project import read_project
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import prepared_of
+from avbalance.planning.data import audit_of, prepared_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,3 +91,16 @@ def test_a_preparation_asks_for_a_gpu_if_its_detector_uses_one(tmp_path: Path) -
     assert not plan.uses_gpu(prepared_of(plan, "voxceleb", "audio"))
     assert not plan.uses_gpu(prepared_of(plan, "cremad", "visual"))  # frames
     assert not plan.uses_gpu(prepared_of(plan, "avmnist", "visual"))  # arrays of its reader
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "faces"),
+    [
+        ("paper", "voxceleb", {"visual": "retinaface_mobilenet (RetinaFace, MobileNet-0.25)"}),
+        ("miniature", "voxceleb", {"visual": "given"}),
+        ("paper", "mnist", {}),
+    ],
+)
+def test_the_audit_says_which_detector_finds_the_faces(scale: str, dataset: str, faces: dict[str, str]) -> None:
+    plan = Plan(read_project(ROOT, {"scale": scale}))
+    assert audit_of(plan, dataset).settings["about"]["faces"] == faces

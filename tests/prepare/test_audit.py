@@ -147,6 +147,7 @@ def make(tmp_path: Path) -> Make:
         ]
         source = {"generator": {"talk_miniature": {"seed": 7}}} if generated else {"files": files}
         about = {"title": "Talk & <i>Sing</i>", "licence": "ODbL", "citation": "Doe, 2020", "scale": "laptop"}
+        about["faces"] = {"visual": "retinaface_mobilenet (RetinaFace, MobileNet-0.25)"}
         return {
             "settings": {
                 "about": about | {"source": source},
@@ -162,7 +163,14 @@ def test_the_head_says_what_the_set_is_and_where_it_comes_from(make: Make) -> No
     recipe = make()
     page = Page(audit.render(recipe))
     provenance = store.read_manifest(Path(recipe["inputs"]["data_audio"]))["provenance"]
-    for text in ("single label, 3 classes", "ODbL", "Doe, 2020", "0123456789ab", provenance["commit"]):
+    for text in (
+        "single label, 3 classes",
+        "found by retinaface_mobilenet (RetinaFace, MobileNet-0.25)",
+        "ODbL",
+        "Doe, 2020",
+        "0123456789ab",
+        provenance["commit"],
+    ):
         assert text in page.texts
     assert provenance["finished"] in page.texts
     assert page.tables["Sources"][1:] == [
@@ -264,6 +272,7 @@ def test_the_summary_for_the_results_page_counts_clips_once(make: Make) -> None:
         "title": "Talk & <i>Sing</i>",
         "licence": "ODbL",
         "citation": "Doe, 2020",
+        "faces": {"visual": "retinaface_mobilenet (RetinaFace, MobileNet-0.25)"},
         "task": "single_label",
         "num_classes": 3,
         "classes": ["ba", "da", "ga"],
@@ -361,7 +370,7 @@ def test_arrays_without_views_are_shown_too(tmp_path: Path) -> None:
             "splits": dict.fromkeys(SPLITS, 2),
         }
         (out / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
-    about = {"title": "Digits", "licence": "", "citation": "", "scale": "laptop", "source": {"files": []}}
+    about = {"title": "Digits", "licence": "", "citation": "", "scale": "laptop", "faces": {}, "source": {"files": []}}
     inputs = {f"data_{modality}": str(folder) for modality in modalities}
     page = Page(audit.render({"settings": {"about": about, "parameters": {}}, "inputs": inputs}))
     assert "images.gz · 1 · 1.wav" in page.texts

@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -20,6 +22,7 @@ from typing import Any
 import pytest
 
 from avbalance import store
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.prepare import download as step
 from avbalance.prepare import fetch
@@ -287,6 +290,42 @@ def test_a_mirror_folder_is_used_before_the_urls(tmp_path: Path) -> None:
     assert (tmp_path / "mirror/sub/a.bin").exists()
 
 
+def test_a_file_of_a_mirror_on_the_same_disk_is_a_hard_link_and_outlives_the_mirror(tmp_path: Path) -> None:
+    (tmp_path / "mirror/sub").mkdir(parents=True)
+    (tmp_path / "elsewhere.bin").write_bytes(BYTES)
+    (tmp_path / "mirror/sub/a.bin").symlink_to(tmp_path / "elsewhere.bin")
+    download(one_file("http://127.0.0.1:9/a"), tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").samefile(tmp_path / "elsewhere.bin")
+    assert not (tmp_path / "raw/sub/a.bin").is_symlink()
+    shutil.rmtree(tmp_path / "mirror")
+    (tmp_path / "elsewhere.bin").unlink()
+    RawFiles(tmp_path / "raw").check("sub/a.bin")
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        if os.stat(folder).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is on the disk of the temporary folder")
+        yield Path(folder)
+
+
+def test_a_file_of_a_mirror_on_another_disk_is_a_link_and_a_removed_mirror_is_named(
+    other_disk: Path, tmp_path: Path
+) -> None:
+    (other_disk / "sub").mkdir()
+    (other_disk / "sub/a.bin").write_bytes(BYTES)
+    download(one_file("http://127.0.0.1:9/a"), tmp_path / "raw", str(other_disk), tmp_path / "cache")
+    assert (tmp_path / "raw/sub/a.bin").readlink() == other_disk / "sub/a.bin"
+    assert store.open_artifact(tmp_path / "raw")
+    (other_disk / "sub/a.bin").unlink()
+    with pytest.raises(UserError, match=rf"raw/sub/a.bin: is a link to {other_disk}/sub/a.bin, which does not exist"):
+        RawFiles(tmp_path / "raw").check("sub/a.bin")
+    with pytest.raises(UserError, match=rf"raw/sub/a.bin is a link to {other_disk}/sub/a.bin, which does not exist"):
+        store.read_manifest(tmp_path / "raw")
+
+
 def test_wrong_bytes_in_a_mirror_folder_are_named_and_the_mirror_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mirror/sub").mkdir(parents=True)
     (tmp_path / "mirror/sub/a.bin").write_bytes(BYTES[:-1] + b"!")
@@ -320,7 +359,8 @@ def test_a_mirror_url_is_used_before_the_urls(server: Server, tmp_path: Path) ->
 
 
 def without_locks(cache: Path) -> list[str]:
-    return [name for name in names(cache) if not name.endswith(".lock")]
+    """The files in the cache, also complete ones in a raw folder to be, without locks and notes."""
+    return [name for name in names(cache) if not name.endswith(".lock") and "/notes.sqlite" not in name]
 
 
 WAVS = {"recordings/a.wav": b"first", "recordings/b.wav": b"second"}
@@ -465,24 +505,24 @@ def test_a_list_is_fetched_eight_files_at_once(server: Server, tmp_path: Path) -
 def test_of_a_list_that_changed_only_the_changed_file_is_fetched(server: Server, tmp_path: Path) -> None:
     before = {f"{number}.bin": BYTES[number : number + 1000] for number in range(5)}
     after = before | {"2.bin": b"other"}
-    for name, contents in (("set-1", before), ("set-2", after), ("other-2", before)):
+    for name, contents in (("set.1", before), ("set.2", after), ("other.2", before)):
         server.files = {f"/{file}": content for file, content in contents.items()}
         server.requests.clear()
         download(one_list(tmp_path, contents, f"{server.url}/{{path}}"), tmp_path / name, cache=tmp_path / "cache")
         found = {file.name: file.read_bytes() for file in (tmp_path / name).glob("*.bin")}
         assert found == contents
         asked = sorted(path for path, _ in server.requests)
-        assert asked == (["/2.bin"] if name == "set-2" else [f"/{file}" for file in sorted(contents)])
+        assert asked == (["/2.bin"] if name == "set.2" else [f"/{file}" for file in sorted(contents)])
 
 
 def test_a_file_that_was_damaged_since_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     contents = {"1.bin": BYTES[:1000], "2.bin": BYTES[1000:2000]}
     server.files = {f"/{file}": content for file, content in contents.items()}
     recipe = one_list(tmp_path, contents, f"{server.url}/{{path}}")
-    download(recipe, tmp_path / "set-1", cache=tmp_path / "cache")
-    (tmp_path / "set-1/1.bin").write_bytes(b"x" * 1000)
-    download(recipe, tmp_path / "set-2", cache=tmp_path / "cache")
-    assert (tmp_path / "set-2/1.bin").read_bytes() == contents["1.bin"]
+    download(recipe, tmp_path / "set.1", cache=tmp_path / "cache")
+    (tmp_path / "set.1/1.bin").write_bytes(b"x" * 1000)
+    download(recipe, tmp_path / "set.2", cache=tmp_path / "cache")
+    assert (tmp_path / "set.2/1.bin").read_bytes() == contents["1.bin"]
 
 
 def test_a_list_is_taken_from_the_mirror_by_the_same_paths(tmp_path: Path) -> None:
@@ -559,22 +599,34 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_an_archive_is_unpacked_below_the_folder_of_its_path(server: Server, tmp_path: Path, kind: str) -> None:
+def test_an_archive_is_read_below_the_folder_of_its_path(server: Server, tmp_path: Path, kind: str) -> None:
     content = tar(dict(WAVS)) if kind == "tar" else zipped(WAVS)
     server.files["/all"] = content
     digest = hashlib.sha256(content).hexdigest()
     file = {"path": "sound/all", "urls": [f"{server.url}/all"], "sha256": digest, "unpack": True}
     download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
-    assert names(tmp_path / "raw") == ["manifest.json", "sound/recordings/a.wav", "sound/recordings/b.wav"]
+    assert names(tmp_path / "raw") == ["index.sqlite", "manifest.json", "sound/all"]
+    assert members(tmp_path / "raw", "sound/") == WAVS
 
 
-def test_the_archives_of_a_list_are_unpacked_each_below_its_own_folder(server: Server, tmp_path: Path) -> None:
-    archives = {"train/1.tar.gz": tar({"a.mp4": b"a"}, "w:gz"), "val/1.tar.gz": tar({"b.mp4": b"b"}, "w:gz")}
+def members(folder: Path, top: str) -> dict[str, bytes]:
+    """The wavs of a raw folder below a folder, which are in archives there."""
+    raw, found = RawFiles(folder), {}
+    for name in raw.matching(f"{top}**/*.wav"):
+        with raw.open(name) as opened:  # type: ignore[union-attr]
+            found[name.removeprefix(top)] = opened.read()
+        raw.check(name)
+    return found
+
+
+def test_the_archives_of_a_list_are_read_each_below_its_own_folder(server: Server, tmp_path: Path) -> None:
+    archives = {"train/1.tar.gz": tar({"a.wav": b"a"}, "w:gz"), "val/1.tar.gz": tar({"b.wav": b"b"}, "w:gz")}
     server.files |= {f"/{name}": content for name, content in archives.items()}
     download(
         one_list(tmp_path, archives, f"{server.url}/{{path}}", unpack=True), tmp_path / "raw", cache=tmp_path / "cache"
     )
-    assert names(tmp_path / "raw") == ["manifest.json", "train/a.mp4", "val/b.mp4"]
+    assert names(tmp_path / "raw") == ["index.sqlite", "manifest.json", "train/1.tar.gz.tar", "val/1.tar.gz.tar"]
+    assert members(tmp_path / "raw", "") == {"train/a.wav": b"a", "val/b.wav": b"b"}
 
 
 @pytest.mark.parametrize("evil", ["../evil", "/tmp/avbalance-evil"])
@@ -617,7 +669,7 @@ def test_of_a_list_given_out_on_request_the_list_and_the_number_of_its_files_are
         download(one_list(tmp_path, MANY, path="v", request=REQUEST), tmp_path / "raw", cache=tmp_path / "cache")
 
 
-def test_a_file_brought_by_the_user_is_verified_and_unpacked(tmp_path: Path) -> None:
+def test_an_archive_brought_by_the_user_is_verified_and_linked(tmp_path: Path) -> None:
     content = zipped(WAVS)
     md5 = hashlib.md5(content).hexdigest()
     recipe = files_recipe({"path": "vox/a.zip", "urls": [], "request": REQUEST, "md5": md5, "unpack": True})
@@ -627,8 +679,9 @@ def test_a_file_brought_by_the_user_is_verified_and_unpacked(tmp_path: Path) -> 
         download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
     (tmp_path / "mirror/vox/a.zip").write_bytes(content)
     download(recipe, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
-    assert names(tmp_path / "raw") == ["manifest.json", "vox/recordings/a.wav", "vox/recordings/b.wav"]
-    assert (tmp_path / "mirror/vox/a.zip").exists()
+    assert names(tmp_path / "raw") == ["index.sqlite", "manifest.json", "vox/a.zip"]
+    assert members(tmp_path / "raw", "vox/") == WAVS
+    assert (tmp_path / "mirror/vox/a.zip").samefile(tmp_path / "raw/vox/a.zip")
 
 
 def test_the_command_line_reads_recipe_and_mirror(
@@ -712,3 +765,32 @@ def test_a_package_that_cannot_be_had_is_one_line(
         download(files_recipe(file), tmp_path / "raw", cache=tmp_path / "cache")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "raw").exists()
+
+
+def test_a_killed_call_goes_on_with_the_next_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = {f"{number}.tar.gz": tar({f"{number}.wav": bytes([number]) * 1000}, "w:gz") for number in range(9)}
+    server.files |= {f"/{name}": content for name, content in archives.items() if name != "8.tar.gz"}
+    recipe = one_list(tmp_path, archives, f"{server.url}/{{path}}", unpack=True)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    server.absence_seconds = 60.0  # of the ninth, during which the step is killed
+    arguments = ["--recipe", "recipe.json", "--out", "raw", "--cache", "cache", "--mirror", ""]
+    command = [sys.executable, "-m", "avbalance.prepare.download", *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    while len(list((tmp_path / "cache/raw/files").glob("*.tar"))) < 8 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    server.absence_seconds = 0.0
+    server.files["/8.tar.gz"] = archives["8.tar.gz"]
+    server.requests.clear()
+    indexed = []
+    index = step.indexing.index
+    monkeypatch.setattr(step.indexing, "index", lambda *arguments: indexed.append(arguments[-1]) or index(*arguments))
+    download(recipe, tmp_path / "raw", cache=tmp_path / "cache")
+    assert [path for path, _ in server.requests] == ["/8.tar.gz"]
+    assert indexed == ["8.tar.gz"]
+    expected = {f"{number}.wav": bytes([number]) * 1000 for number in range(9)}
+    assert members(tmp_path / "raw", "") == expected

@@ -7,7 +7,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from avbalance.data.prepared import open_folders
 from avbalance.errors import UserError
 from avbalance.prepare import dataset_files, make_shards, media, select_clips
 from avbalance.prepare.clip_lists import cut, write_list
+from avbalance.prepare.download import download
 from avbalance.prepare.windows import spread
 
 VIEWS = {
@@ -202,6 +205,26 @@ def test_jobs_make_a_part_of_the_shards_each_and_the_last_gathers(
     media.run(recipe, Path("audio"), device="cpu")
     assert {path: path.stat().st_ino for path in Path("results/resume/shards").glob("*/shard.json")} == before
     assert store.read_manifest(Path("audio"))["files"] == store.read_manifest(made / "prep/audio")["files"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_clips_that_are_read_within_archives_give_the_same_bytes(
+    raw: Path, made: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    file = tmp_path / f"mirror/grid.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in raw.glob("grid_s1/**/*.*"):
+                archive.write(path, path.relative_to(raw))
+    else:
+        with tarfile.open(file, "w:gz" if kind == "tar.gz" else "w") as archive:
+            archive.add(raw / "grid_s1", "grid_s1")
+    entry = {"path": file.name, "urls": [], "sha256": store.sha256(file), "unpack": True}
+    download({"settings": {"files": [entry]}}, tmp_path / "raw", str(tmp_path / "mirror"), tmp_path / "cache")
+    assert not list((tmp_path / "raw").rglob("*.mp4"))
+    prepare(recipe_of(tmp_path / "raw", VIEWS, {"grid": {}}), tmp_path / "prep", 1, tmp_path / "resume")
+    assert files_below(tmp_path / "prep") == files_below(made / "prep")
 
 
 def test_shards_and_artifact_are_one_copy_on_disk(made: Path) -> None:

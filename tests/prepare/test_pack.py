@@ -83,7 +83,7 @@ def test_damaged_raw_files_are_refused(recipe: dict[str, Any], monkeypatch: pyte
 
 def test_a_label_out_of_range_is_refused(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     read_with(monkeypatch, TwoClips((0, 2)))
-    with pytest.raises(UserError, match=r"clip 'train 1' has the label 2, but num_classes is 2"):
+    with pytest.raises(UserError, match=r"clip 'y 6' has the label 2, but num_classes is 2"):
         pack(recipe, Path("prep"))
     assert not Path("prep").exists()
 

@@ -20,6 +20,7 @@ SUMMARY = {
     "title": "Demonstration",
     "licence": "CC BY 4.0",
     "citation": "Doe, 2020",
+    "faces": {"visual": "yunet (YuNet 2023mar)"},
     "task": "single_label",
     "num_classes": 3,
     "classes": ["one", "two", "three"],
@@ -158,6 +159,9 @@ def test_data_sets_are_summarised_and_linked(made: list[str]) -> None:
     shown = page.render("laptop", [*PATHS, "results/audit/laptop/demo.0123456789ab"])
     assert '<a href="../audit/laptop/demo.html">Demonstration</a>' in shown
     assert "train 1,234, test 8" in shown
+    assert "faces found by yunet (YuNet 2023mar)" in shown
+    audit.write_text(json.dumps({key: value for key, value in SUMMARY.items() if key != "faces"}), encoding="utf-8")
+    assert "faces found by" not in page.render("laptop", ["results/audit/laptop/demo.0123456789ab"])  # of older code
     audit.unlink()
     shown = page.render("laptop", [*PATHS, "results/audit/laptop/demo.0123456789ab"])
     assert "no summary: made by older code" in shown

@@ -57,7 +57,8 @@ def build(path: Path) -> Checkout:
     config = checkout.path / "config"
     for table in (config / "tables").iterdir():
         table.unlink()
-    (config / "scales" / "laptop.yaml").unlink()  # it names tables
+    for scale in ("laptop", "paper"):  # they name tables
+        (config / "scales" / f"{scale}.yaml").unlink()
     (config / "scales" / "small.yaml").write_text(SCALE, encoding="utf-8")
     (config / "tables" / "two_rows.yaml").write_text(TABLE, encoding="utf-8")
     (config / "tables" / "one_figure.yaml").write_text(FIGURE, encoding="utf-8")

@@ -10,12 +10,13 @@ from checkout import Checkout, copy_of
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+pytestmark = pytest.mark.timeout(900)  # of the fixture, which trains three rows
 FILE = re.compile(r"# (?P<path>\S+)(?P<appended>, at its end)?\n")
 
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy with the files and commands of the page: 17 s, for a method is checked and two rows are trained."""
+    """A copy with the files and commands of the page: a method is checked, and three rows are trained."""
     checkout = copy_of(ROOT, tmp_path_factory.mktemp("extended") / "project")
     commands = ""
     for language, block in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
@@ -46,6 +47,13 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
     assert (run / "metrics.json").exists()
 
 
+def test_the_table_of_features_is_built_from_what_was_recorded(extended: Checkout) -> None:
+    listed = (extended.path / "config/datasets/sentences.sha256").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[1] for line in listed] == ["sentences/audio.npz", "sentences/index.csv", "sentences/text.npz"]
+    table = pd.read_csv(extended.path / "results/tables/miniature/sentences.csv")
+    assert set(table["column"]) == {"accuracy", "acc_text_masked", "acc_audio_masked"}
+
+
 def test_the_tuned_table_of_the_page_is_planned_with_its_trials(extended: Checkout) -> None:
     command = ["snakemake", "-n", "-q", "rules", "--config", "tables=[birds_tuned]"]
     assert "choose_trial" not in extended.run(*command, PYTHONPATH=str(extended.path))  # nor is any run made anew
@@ -57,7 +65,7 @@ def test_the_tuned_table_of_the_page_is_planned_with_its_trials(extended: Checko
 
 
 def test_the_files_that_are_brought_are_recorded(extended: Checkout) -> None:
-    (raw,) = extended.artifacts("raw")
+    (raw,) = (path for path in extended.artifacts("raw") if path.name.startswith("birds"))
     command = ["python", "-m", "avbalance", "record", "birds", "--mirror", str(raw)]
     extended.run(*command, PYTHONPATH=f"src:{extended.path}")
     listed = (extended.path / "config/datasets/birds.sha256").read_text(encoding="utf-8").splitlines()

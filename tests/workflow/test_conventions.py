@@ -16,8 +16,9 @@ ENVIRONMENT = "Specify a conda environment or container for each rule."
 """The one lint that docs/decisions.md declines: all rules share the environment of requirements.lock."""
 
 
-def run(*command: str, check: bool = True) -> str:
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, encoding="utf-8", check=False)
+def run(*command: str, check: bool = True, **more: str) -> str:
+    variables = {**environment(), **more}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, encoding="utf-8", check=False)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -32,19 +33,31 @@ def test_the_rules_are_formatted() -> None:
     run("snakefmt", "--check", "Snakefile", "workflow")
 
 
-def test_the_slurm_profile_asks_for_gpus_memory_and_time() -> None:
+@pytest.mark.parametrize("gpus", ["auto", "0"])
+def test_the_slurm_profile_asks_for_gpus_memory_and_time_on_a_login_node_without_a_gpu(gpus: str) -> None:
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    plan = run(
-        "snakemake", "--profile", "workflow/profiles/slurm", "-n", "--config", "tables=[avmnist_table1]", "seeds=[101]"
-    )
-    resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE))
-    for expected in ("gpu=1", "mem_mb=32000", "runtime=1440"):
+    config = ["--config", "tables=[avmnist_mmcosine]", "seeds=[101]", f"gpus={gpus}"]
+    plan = run("snakemake", "--profile", "workflow/profiles/slurm", "-n", *config)
+    resources = dict(re.findall(r"^ *rule (\w+):\n(?: +.*\n)*? +resources: (.*)$", plan, re.MULTILINE))
+    for expected in ("mem_mb=32000", "runtime=1440"):
         assert expected in resources["train_run"]
-    assert "gpu" not in resources["build_table"]
+    asking = {rule for rule, asked in resources.items() if "gpu=1" in asked}
+    assert asking == ({"train_run", "probe_run"} if gpus == "auto" else set())
+
+
+def test_here_as_many_jobs_ask_for_a_gpu_as_there_are(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'GPU 0: one'; echo 'GPU 1: another'\n", encoding="utf-8")
+    smi.chmod(0o755)
+    config = ["--config", "tables=[avmnist_mmcosine]", "seeds=[101]"]
+    plan = run("snakemake", "-n", *config, PATH=f"{tmp_path}:{environment()['PATH']}")
+    assert "gpu=1" in plan
+    assert "gpu=1" not in run("snakemake", "-n", *config, "gpus=0", PATH=f"{tmp_path}:{environment()['PATH']}")
 
 
 @pytest.mark.parametrize(
-    "rule", ["download_raw", "choose_trial", "build_table", "draw_figure", "build_page", "audit_dataset"]
+    "rule",
+    ["download_raw", "choose_trial", "combine_runs", "build_table", "draw_figure", "build_page", "audit_dataset"],
 )
 def test_small_rules_run_on_the_login_node(rule: str) -> None:
     block = (ROOT / "Snakefile").read_text(encoding="utf-8").split("localrules:")[1].split("\n\n")[0]

@@ -31,7 +31,14 @@ NOT_RUN = {
     "uv pip compile -q pyproject.toml --extra dev --extra slurm --extra torchjd --torch-backend cpu --generate-hashes"
     " -c requirements.lock -o cpu.lock": "needs PyTorch's own index",
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
-    "pip install -e '.[slurm]'": "needs a network",
+    "snakemake --profile workflow/profiles/slurm --config tables=[mmcosine_table3]": "needs a cluster; test_cluster.py "
+    "has one",
+    "docker build -t avbalance .": "needs Docker",
+    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance snakemake --cores all': "the same",
+    "docker save -o avbalance.tar avbalance": "needs Docker",
+    "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
+    "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
+    "snakemake --cores all --software-deployment-method apptainer --apptainer-args=--nv": "test_container.py runs it",
     "pip install dvc-ssh": "needs a network",
     "pip install dvc-s3": "needs a network",
     "dvc remote modify store method PUT": "goes with the https address that it stands beside",

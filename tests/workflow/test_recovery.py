@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from checkout import NOTHING, Checkout, environment
 
 from avbalance import pace, plan
@@ -132,12 +133,21 @@ def test_kill_minus_nine_resumes_after_unlock_and_gives_the_same_bits(copy: Chec
     process.wait()
     assert [run for run in copy.artifacts("runs") if "-ogm_ge-" in run.name and run not in before] == []
     assert "unlock" in copy.snakemake(check=False)
-    copy.snakemake("--unlock")
+    copy.run("snakemake", "--unlock")  # as the documents say
     copy.snakemake()
     undisturbed.snakemake("--until", "train_run")
     (resumed,) = (run for run in copy.artifacts("runs") if "-ogm_ge-" in run.name and run not in before)
     whole = undisturbed.path / resumed.relative_to(copy.path)
     assert (resumed / "predictions.npz").read_bytes() == (whole / "predictions.npz").read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--profile", "workflow/profiles/slurm"]], ids=["here", "on a cluster"])
+def test_a_fresh_clone_is_unlocked_without_further_options(clone: Checkout, options: list[str]) -> None:
+    lock = clone.path / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("results/tables\n", encoding="utf-8")
+    clone.run("snakemake", "--unlock", *options)
+    assert not lock.exists()
 
 
 def test_sigterm_leaves_no_lock(copy: Checkout) -> None:

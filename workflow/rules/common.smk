@@ -1,26 +1,55 @@
 # The plan names every artifact; rules only say which step makes it.
 import gc
 import sys
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
+from snakemake.settings.types import DeploymentMethod
+
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+from avbalance.cli import choose_sources
 from avbalance.errors import UserError
-from avbalance.pace import begin
-from avbalance.plan import for_snakemake, num_gpus
-from avbalance.warm import FEW, MODULES, start
 
-plan = for_snakemake(config, f"{workflow.basedir}/src")
+if workflow.is_main_process:
+    from avbalance.plan import for_snakemake
 
-# One GPU for each training job, and as many jobs at once as there are GPUs; a machine without any needs no setting.
-gpus = num_gpus(plan.project.settings.device)
-workflow.global_resources.setdefault("gpu", gpus)
+    plan = for_snakemake(config, f"{workflow.basedir}/src")
+else:  # an executor has started this process for a step
+    from avbalance.planning.recipes import Recipes
+
+    choose_sources(f"{workflow.basedir}/src")
+    plan = Recipes(config)
+
+
+def on_cluster():
+    """True if jobs run elsewhere, or would, in a dry run; Snakemake knows it only after it has read all rules."""
+    return workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
+
+
+@cache
+def gpus_here():
+    """Number of GPUs that jobs use at once on this machine."""
+    from avbalance.plan import num_gpus
+
+    return num_gpus(plan.project.settings)
+
+
+def gpu(wildcards):
+    """GPUs that a job asks for which computes on one: a login node does not know whether its cluster has any."""
+    if on_cluster():
+        return int(plan.project.settings.device != "cpu" and plan.project.settings.gpus != 0)
+    return min(gpus_here(), 1)
+
+
+# A container has its own Python; the one here may not exist there.
+in_container = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+python = "python" if in_container else quote(sys.executable).replace("{", "{{").replace("}", "}}")
 
 
 def step(module, options):
     """Shell text of a step, whose messages go to its log; if the log cannot be written, tee reports it."""
-    python = quote(sys.executable).replace("{", "{{").replace("}", "}}")
     recipe = "results/recipes/{wildcards.name:q}.{wildcards.key}.json"
     return (
         f"{python} -m avbalance {module} --recipe {recipe} {options}"
@@ -36,6 +65,8 @@ def needs(path):
 
     def absent(wildcards):
         workflow.dag.forcefiles.update(plan.broken)
+        if not on_cluster():  # whose scheduler gives out its GPUs
+            workflow.global_resources.setdefault("gpu", gpus_here())
         return plan.needs(path.format(**dict(wildcards.items())))
 
     return absent
@@ -53,7 +84,7 @@ def threads_to_prepare(wildcards):
     """
     if plan.is_generated(prepared(wildcards)):
         return 1
-    return workflow.cores if workflow.local_exec and workflow.cores else 16
+    return 16 if on_cluster() else workflow.cores
 
 
 def parts(wildcards):
@@ -76,15 +107,15 @@ wildcard_constraints:
 
 
 onstart:
+    from avbalance import display, pace, status, warm
+
     gc.enable()
     try:
         plan.write_recipes()
-        begin(Path(), workflow.cores)
+        pace.begin(Path(), workflow.nodes if on_cluster() else workflow.cores, on_cluster())
         # A job of a cluster keeps to the processors and the memory that it was given; a few jobs import for themselves.
-        if workflow.local_exec and len(list(workflow.dag.needrun_jobs())) > FEW:
-            start(MODULES)
+        if not on_cluster() and len(list(workflow.dag.needrun_jobs())) > warm.FEW:
+            warm.start(warm.MODULES)
     except UserError as error:
         raise SystemExit(f"error: {error}")
-    from avbalance import display, status
-
     display.start(lambda: status.draw(plan, status.survey(plan), "ellipsis"), workflow.output_settings.quiet)

@@ -36,7 +36,7 @@ rule make_shards:
         "results/logs/prep/{name}.{key}.{part}.log",
     threads: threads_to_prepare
     resources:
-        gpu=min(gpus, 1),
+        gpu=lambda wildcards: gpu(wildcards) if plan.uses_gpu(prepared(wildcards)) else 0,
     params:
         parts=plan.project.settings.prepare_jobs,
         device=plan.project.settings.device,
@@ -58,7 +58,7 @@ rule pack_clips:
         "results/logs/prep/{name}.{key}.log",
     threads: threads_to_prepare
     resources:
-        gpu=min(gpus, 1),
+        gpu=lambda wildcards: gpu(wildcards) if plan.uses_gpu(prepared(wildcards)) else 0,
     params:
         step=lambda wildcards: prepared(wildcards).step,
         device=plan.project.settings.device,

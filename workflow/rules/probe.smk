@@ -8,7 +8,7 @@ rule probe_run:
         "results/logs/probes/{name}.{key}.log",
     threads: plan.project.scale.threads
     resources:
-        gpu=min(gpus, 1),
+        gpu=gpu,
     params:
         device=plan.project.settings.device,
     shell:

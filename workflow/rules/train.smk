@@ -9,7 +9,7 @@ rule train_run:
         "results/logs/runs/{name}.{key}.log",
     threads: plan.project.scale.threads
     resources:
-        gpu=min(gpus, 1),
+        gpu=gpu,
     params:
         device=plan.project.settings.device,
     shell:
@@ -56,7 +56,7 @@ rule blend_heads:
         "results/logs/blends/{name}.{key}.log",
     threads: plan.project.scale.threads
     resources:
-        gpu=min(gpus, 1),
+        gpu=gpu,
     params:
         device=plan.project.settings.device,
     shell:

@@ -15,8 +15,9 @@ from avbalance.types import Batch, Loader, Loaders, Output
 class Balancer(nn.Module):
     """Joint training: every modality is trained by the one objective.
 
-    A method overrides one or two stages. All its state lives in parameters, buffers or submodules, so
-    that a checkpoint holds it. A subclass takes `model` and `loss` first; its options follow by keyword.
+    A method overrides one or two stages. All its state lives in parameters, buffers or submodules, so that a checkpoint
+    holds it. What `start_epoch` decides for the epoch alone may be plain attributes, which checkpoints within an epoch
+    hold (`decided`). A subclass takes `model` and `loss` first; its options follow by keyword.
 
     Paper: None; joint training is what every paper compares its method with.
     Code: None.
@@ -90,8 +91,19 @@ class Balancer(nn.Module):
     def start_epoch(self, epoch: int, loaders: Loaders, optimizer: Optimizer) -> None:
         """Look at the whole data before epoch `epoch` (from 0); `optimizer` is the one that trains."""
 
+    def decided(self) -> dict[str, Any]:
+        """What holds in this epoch and is no part of the state dict: attributes that are plain values or tensors."""
+        return {name: value for name, value in vars(self).items() if name[0] != "_" and _is_plain(value)}
+
+    def resume(self, decided: Mapping[str, Any]) -> None:
+        """Take over what `decided` gave in an earlier try, in place of `start_epoch`."""
+        vars(self).update(decided)
+
     def batches(self, loader: Loader) -> Iterator[Batch]:
-        """Data level: the batches of one training epoch."""
+        """Data level: the batches of one training epoch.
+
+        Batches that an earlier try has trained on pass again without `inputs`.
+        """
         yield from loader
 
     def forward(self, batch: Batch) -> Output:
@@ -136,3 +148,11 @@ class Balancer(nn.Module):
     def curves(self) -> dict[str, float]:
         """{name: value} to plot after an epoch; the same names in every epoch."""
         return self.loss.curves()
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(each) for each in (*value, *value.values()))
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each) for each in value)
+    return isinstance(value, bool | int | float | str | None | Tensor) and not isinstance(value, nn.Parameter)

@@ -80,10 +80,7 @@ class GBlendOnline(GBlend):
             settings = {**optimizer.defaults, "lr": optimizer.param_groups[0]["lr"]}
             clip_norm = optimizer.param_groups[0].get("clip_norm")
             own_optimizer = type(optimizer)([{"params": trial.parameters(), "clip_norm": clip_norm}], **settings)
-            for _ in range(num_epochs):
-                for batch in loaders.train:
-                    trial.step(batch, own_optimizer)
-                    torch.clear_autocast_cache()  # `start_epoch` is one context, which keeps casts of weights
+            loaders.train_apart(trial, own_optimizer, num_epochs)
             train, val = (measure(trial.model, _JointAccuracy({}, 0), each) for each in (loaders.plain, loaders.val))
             losses[head] = Losses((train_start[head], train["joint"]), (val_start[head], val["joint"]))
             if head == "joint":

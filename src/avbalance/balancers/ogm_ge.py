@@ -1,6 +1,8 @@
 """OGM-GE, on-the-fly gradient modulation with generalisation enhancement."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +47,18 @@ class OGMGE(OGM):
         """Seed the noise of the epoch as well."""
         super().start_epoch(epoch, loaders, optimizer)
         self._bits = np.random.SFC64(torch.initial_seed())
+
+    def decided(self) -> dict[str, Any]:
+        """Add the state of the noise."""
+        return {**super().decided(), "noise": self._bits.state["state"]["state"].tolist()}
+
+    def resume(self, decided: Mapping[str, Any]) -> None:
+        """Take over the state of the noise as well."""
+        super().resume({name: value for name, value in decided.items() if name != "noise"})
+        self._bits = np.random.SFC64()
+        state = self._bits.state
+        state["state"]["state"][:] = decided["noise"]
+        self._bits.state = state
 
     def modulate(self, gradients: list[Tensor], k: Tensor) -> None:
         """g <- k g + h, in place, for the gradients of one encoder's weights."""

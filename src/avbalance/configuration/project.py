@@ -45,6 +45,16 @@ class Project:
         """Folder or address that is asked before the official ones; empty for none."""
         return self.settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
 
+    @property
+    def is_own(self) -> bool:
+        """True if the user's own copies of the datasets are used."""
+        return self.settings.copies == "own"
+
+    @property
+    def shelf(self) -> str:
+        """Name under which tables, figures and the page lie: those of own copies stand apart."""
+        return f"{self.settings.scale}-own" if self.is_own else self.settings.scale
+
 
 def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     """Read and check `root`/config.
@@ -89,6 +99,11 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     }
     for name, table in tables.items():
         check_references(table, files[name], trained.get(name), datasets)
+    mirror = settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+    if settings.copies == "own" and not Path(mirror).is_dir():
+        raise UserError(
+            f"{main}: copy: own needs a folder with your files; give mirror or AVBALANCE_MIRROR, found {mirror!r}"
+        )
     if settings.datasets == [] or settings.tables == []:
         raise UserError(f"{main}: tables and datasets: found an empty list; name one, or leave it out")
     _members(main, "tables", "table", settings.tables, tables)

@@ -274,7 +274,11 @@ class Scale(Strict):
 
 
 class Settings(Strict):
-    """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text."""
+    """`config/config.yaml`; every key can also be given by `--config key=value`, where numbers in a list are text.
+
+    Attributes:
+        copy: `official` files, verified by published checksums; or the user's `own`, whatever they are.
+    """
 
     model_config = ConfigDict(strict=False)
 
@@ -283,8 +287,10 @@ class Settings(Strict):
     datasets: str | list[str] | None = None
     seeds: Whole | Seeds | None = None
     device: str
+    gpus: Literal["auto"] | Whole = "auto"
     mirror: str | None = None
     prepare_jobs: Count = 1
+    copies: Literal["official", "own"] = Field(default="official", alias="copy")
 
     @field_validator("device")
     @classmethod
@@ -292,3 +298,10 @@ class Settings(Strict):
         if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device) is None:
             raise ValueError(f"found {device!r}; allowed: auto, cpu, cuda, or one GPU by its number such as cuda:0")
         return device
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _is_number_of_gpus(cls, gpus: object) -> object:
+        if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0):
+            raise ValueError(f"found {gpus!r}; allowed: auto, or how many GPUs to use, such as 4 or 0")
+        return gpus

@@ -11,6 +11,8 @@ REGISTRY = {
     "cremad_miniature": "miniatures.cremad:CREMADMiniature",
     "epic_kitchens": "epic_kitchens:EPICKitchens",
     "epic_kitchens_miniature": "miniatures.epic_kitchens:EPICKitchensMiniature",
+    "features": "features:Features",
+    "features_miniature": "miniatures.features:FeaturesMiniature",
     "grid": "grid:GRID",
     "grid_miniature": "miniatures.grid:GRIDMiniature",
     "imagenet": "imagenet:ImageNet",

@@ -15,13 +15,13 @@ class SplitArrays:
 
     Attributes:
         split: Name of the split.
-        labels: [n], int64.
+        labels: [n], int64; in tasks with several labels, the classes of each clip.
         chunks: {modality: chunks [k, *shape]}, n rows altogether.
         sources: Origin of each clip, [n]; values of `Arrays.columns`.
     """
 
     split: str
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | Sequence[int | tuple[int, ...]]
     chunks: dict[str, Iterable[NDArray[Any]]]
     sources: Sequence[tuple[object, ...]]
 
@@ -32,7 +32,7 @@ class Arrays:
 
     Attributes:
         modalities: {modality: {"shape": shape of a clip, and further entries of dataset.json}}.
-        dtype: Type of the stored numbers: `<f2` or `|u1`.
+        dtype: Type of the stored numbers: `<f2` or `|u1`; `<f4` of extracted features.
         columns: Columns of clips.csv that name the origin of a clip.
         splits: The splits, made one after another as they are asked for.
         num_files: Number of files that were read.

@@ -1,8 +1,9 @@
 """ImageNet of the challenge of 2012 (ILSVRC2012): 1,281,167 + 50,000 images of 1,000 synsets."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from avbalance.data.clips import Clip, Reader, SplitName
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 
 FOLDER = "imagenet"
@@ -25,16 +26,16 @@ class ImageNet(Reader):
         Raises:
             UserError: The folders of classes do not exist.
         """
-        synsets = sorted(path.name for path in (raw / FOLDER / "train").glob("*") if path.is_dir())
+        files = {part: RawFiles(raw).matching(f"{FOLDER}/{part}/*/*.JPEG") for part in PARTS}
+        synsets = sorted({PurePosixPath(file).parent.name for file in files["train"]})
         if not synsets:
             raise UserError(f"{raw / FOLDER / 'train'}: no folders of synsets such as n01440764 are there")
         classes = {synset: index for index, synset in enumerate(synsets)}
         clips = []
         for part, split in PARTS.items():
-            for path in sorted((raw / FOLDER / part).glob("*/*.JPEG")):
-                synset = path.parent.name
-                file = path.relative_to(raw).as_posix()
-                name = f"{part}/{synset}/{path.stem}"
+            for file in files[part]:
+                synset = PurePosixPath(file).parent.name
+                name = f"{part}/{synset}/{PurePosixPath(file).stem}"
                 problem = "" if synset in classes else f"{synset!r} is not a synset of train"
                 clips.append(Clip(name, split, classes.get(synset, -1), visual=file, problem=problem))
         return clips

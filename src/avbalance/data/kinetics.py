@@ -4,6 +4,7 @@ from pathlib import Path
 
 from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_table
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 
 FOLDER = "kinetics400"
@@ -23,12 +24,13 @@ class Kinetics(Reader):
 
     def clips(self, raw: Path) -> list[Clip]:
         """Return the clips of train, then of test, as listed."""
+        files = RawFiles(raw)
         listed = {part: self._read(raw / FOLDER / f"annotations/{part}.csv") for part in PARTS}
         classes = {action: index for index, action in enumerate(sorted({action for _, action in listed["train"]}))}
         clips = []
         for part, split in PARTS.items():
             for name, action in listed[part]:
-                file = find_video(raw, name, (part,))
+                file = find_video(files, name, (part,))
                 problem = "" if action in classes else f"{action!r} is not a class of train.csv"
                 clips.append(Clip(name, split, classes.get(action, -1), file, file, problem=problem))
         return clips
@@ -45,7 +47,7 @@ class Kinetics(Reader):
         return listed
 
 
-def find_video(raw: Path, name: str, folders: tuple[str, ...]) -> str:
-    """Return the file of a clip, relative to `raw`: its replacement if it exists, else the first existing file."""
+def find_video(files: RawFiles, name: str, folders: tuple[str, ...]) -> str:
+    """Return the file of a clip: its replacement if it exists, else the first existing file."""
     candidates = [f"{FOLDER}/{folder}/{name}.mp4" for folder in (REPLACEMENT, *folders)]
-    return next((file for file in candidates if (raw / file).is_file()), candidates[1])
+    return next((file for file in candidates if file in files), candidates[1])

@@ -8,6 +8,7 @@ from numpy.random import default_rng
 
 from avbalance.data.audioset import AudioSet
 from avbalance.data.clips import Clip, Reader
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 
@@ -46,7 +47,7 @@ class MiniAudioSet(Reader):
             for clip, labels in listed
             if not number.keys().isdisjoint(labels)
         ]
-        present = {path.relative_to(raw).as_posix() for pattern in AudioSet.media for path in raw.glob(pattern)}
+        present = {file for pattern in AudioSet.media for file in RawFiles(raw).matching(pattern)}
         sample = self._sample([clip for clip in kept if clip.split == "train"], present)
         return sample + [clip for clip in kept if clip.split == "test"]
 

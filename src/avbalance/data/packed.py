@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class Split:
         self, folders: Folders, split: str, device: torch.device, modalities: Collection[str] | None = None
     ) -> None:
         self.device = device
+        self._reads = True
         numbers = {folder: numbers_of(folder, split) for folder in folders.values()}
         self.clips: NDArray[np.int64] = reduce(np.intersect1d, numbers.values())
         if len(self.clips) == 0:
@@ -129,6 +131,15 @@ class Split:
         """Return the clips at these places as they are stored, [len(index), *shape]."""
         return self._mapped[modality].rows(index)
 
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Leave batches without inputs meanwhile, for passing over them."""
+        self._reads = False
+        try:
+            yield
+        finally:
+            self._reads = True
+
     def batch(self, index: NDArray[np.int64], draw: Draw | None = None) -> Batch:
         """Return the clips at these places; in tasks with several labels, labels are float32 [batch, num_classes].
 
@@ -137,6 +148,10 @@ class Split:
             draw: Function that draws the boxes to cut from these clips' pictures; None for the boxes of evaluation.
         """
         places = torch.from_numpy(index).to(self.device)
+        labels = torch.from_numpy(self.labels[index]).to(self.device)
+        labels = labels if labels.dim() == 1 else labels.float()
+        if not self._reads:
+            return Batch({}, labels, places)
         if self._resident is not None:
             inputs = {name: array[places].float() for name, array in self._resident.items()}
         else:
@@ -144,8 +159,7 @@ class Split:
                 name: torch.from_numpy(mapped.rows(index)).to(self.device).float()
                 for name, mapped in self._mapped.items()
             }
-        labels = torch.from_numpy(self.labels[index]).to(self.device)
-        return Batch(self._seen(inputs, index, draw), labels if labels.dim() == 1 else labels.float(), places)
+        return Batch(self._seen(inputs, index, draw), labels, places)
 
 
 class Batches:

@@ -1,11 +1,12 @@
 """Mini-Sports: a sample of Sports-1M, YouTube videos of 487 sports (Karpathy et al., CVPR 2014)."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from numpy.random import default_rng
 
 from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.ranges import Count, Whole
 
@@ -38,7 +39,7 @@ class Sports(Reader):
         num_classes = sum(1 for _ in read_rows(raw / FOLDER / "labels.txt", num_fields=1, delimiter="\t"))
         listed = {split: self._read(raw / FOLDER / f"original/{split}_partition.txt") for split in SPLITS}
         listed["train"] = {name: label for name, label in listed["train"].items() if name not in listed["test"]}
-        present = {path.stem for path in (raw / FOLDER / "videos").glob("*.mp4")}
+        present = {PurePosixPath(file).stem for file in RawFiles(raw).matching(f"{FOLDER}/videos/*.mp4")}
         clips = []
         for split, labels in listed.items():
             names = sorted(labels)

@@ -1,11 +1,12 @@
 """UCF-101: 13,320 clips of 101 actions, cut from fewer videos (Soomro et al., 2012)."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from avbalance.data.clips import Clip, Reader, SplitName
 from avbalance.data.lists import read_rows
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 
 FOLDER = "ucf101"
@@ -42,9 +43,7 @@ class UCF101(Reader):
         """Return the clips of train and val, then of test, as listed."""
         folder = raw / LISTS
         classes = {action: label for label, action in enumerate(self.class_names(raw))}
-        files = {
-            path.name.lower(): path.relative_to(raw).as_posix() for path in sorted((raw / FOLDER).rglob("v_*.avi"))
-        }
+        files = {PurePosixPath(file).name.lower(): file for file in RawFiles(raw).matching(f"{FOLDER}/**/v_*.avi")}
         train = self._read(folder / f"trainlist{self.split:02d}.txt", num_fields=2)
         val = self._val_groups(train)
         clips = []

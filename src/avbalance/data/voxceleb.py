@@ -5,6 +5,7 @@ from pathlib import Path
 
 from avbalance.data.clips import Clip, Reader, Trial
 from avbalance.data.lists import read_rows
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 
 UTTERANCE = re.compile(r"/?(?P<name>(?P<person>id\d{5})/[^/]+/\d{5})\.wav")
@@ -42,7 +43,8 @@ class VoxCeleb(Reader):
 
     def clips(self, raw: Path) -> list[Clip]:
         """The training clips in the order of their names, then the test clips."""
-        sounds = sorted(path.relative_to(raw / "vox2/dev/aac").as_posix() for path in raw.glob(self.media[0]))
+        files = RawFiles(raw)
+        sounds = [file.removeprefix("vox2/dev/aac/") for file in files.matching(self.media[0])]
         persons = sorted({sound.split("/")[0] for sound in sounds})
         classes = {person: label for label, person in enumerate(persons)}
         clips = []
@@ -56,7 +58,7 @@ class VoxCeleb(Reader):
         for name in tested:
             part, utterance = name.split("/", 1)
             video = f"voxceleb_videos/mp4/{utterance}.mp4"
-            shown = video if part == "vox2" or (raw / video).is_file() else None
+            shown = video if part == "vox2" or video in files else None
             sound = f"vox1/wav/{utterance}.wav" if part == "vox1" else f"vox2/aac/{utterance}.m4a"
             label = places[utterance.split("/")[0]]
             clips.append(Clip(name, "test", label, shown, sound, landmarks_of(raw, video)))

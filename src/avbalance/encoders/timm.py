@@ -1,6 +1,7 @@
 """Backbones of timm, PyTorch Image Models."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +50,9 @@ class Timm(Encoder):
         self.num_channels = 1 if len(shape) == 2 else shape[0]
         self.is_video = len(shape) == 4
         self.num_frames = shape[1] if self.is_video else 1
-        self.options = {"num_classes": 0, "in_chans": self.num_channels}
-        if timm.get_pretrained_cfg(name).fixed_input_size:
+        self.options: dict[str, Any] = {"num_classes": 0, "in_chans": self.num_channels}
+        described = timm.get_pretrained_cfg(name)
+        if described is not None and described.fixed_input_size:
             self.options["img_size"] = tuple(shape[-2:])
         try:
             self.backbone: nn.Module = timm.create_model(name, pretrained=False, **self.options)

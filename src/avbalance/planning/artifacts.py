@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from avbalance import registry, stamps, store
@@ -160,7 +161,8 @@ class Plan:
         """True if prepared data come from generated files, which are so few that one process is enough."""
         return any("generator" in source.settings for source in self.inputs_of(artifact))
 
-    def uses_gpu(self, artifact: Artifact) -> bool:
+    @staticmethod
+    def uses_gpu(artifact: "Artifact | SimpleNamespace") -> bool:
         """True if the preparation of data computes on a GPU where there is one: a detector of its views does."""
         view = artifact.settings.get("view", {})
         methods = registry.methods_of([("view", view)])

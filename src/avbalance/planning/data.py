@@ -11,6 +11,7 @@ from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
+from avbalance.prepare.own_copy import OwnCopy, suffix_of
 
 DATA = "data_"
 """Prefix of the roles in which steps read the arrays of modalities."""
@@ -36,20 +37,32 @@ def _files(
 ) -> Artifact:
     """Raw files to download; a list of checksums, beside the YAML, is named by its path and the sha256 of its bytes.
 
-    An absent list is noted in `plan.missing`, and so are files that the user has to bring.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring. Own copies of a dataset have
+    lists of their own.
     """
-    root, folder = plan.project.root, Path("config", kind)
+    project, folder = plan.project, Path("config", kind)
+    if project.is_own and isinstance(about, Dataset):
+        (reader,) = signature.resolve("data", about.reader)
+        media = registry.find("data", reader).media
+        copy = OwnCopy(project.root, name, files, Path(project.mirror), suffix_of(media))
+        if entries := copy.record():
+            return plan.add("raw", name, "download", {"files": entries, "copy": "own"}, {}, [])
     described = [file.model_dump(exclude_none=True, exclude={"index"}) for file in files]
     for file in described:
         for key in {"contents", "list"} & set(file):
-            path = root / folder / file[key]
+            path = project.root / folder / file[key]
             digest = store.sha256(path) if path.exists() else ""
             file[key] = {"path": f"{folder / file[key]}", "sha256": digest}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
-    missing = missing_of(name, about, files, gigabytes, root / folder, plan.project.mirror)
+    missing = missing_of(name, about, files, gigabytes, project.root / folder, project.mirror)
     if missing is not None and not plan.is_there(raw):
         plan.missing[raw.path] = missing
     return raw
+
+
+def is_own(plan: Plan, dataset: str) -> bool:
+    """True if a dataset's raw files are the user's own copy."""
+    return raw_of(plan, dataset).settings.get("copy") == "own"
 
 
 def data_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
@@ -78,6 +91,8 @@ def _reading(plan: Plan, dataset: str) -> tuple[dict[str, Any], dict[str, str], 
 def _arrays(plan: Plan, dataset: str) -> Artifact:
     """Arrays that a dataset's reader gives."""
     settings, inputs, places = _reading(plan, dataset)
+    spec = plan.project.datasets[dataset]
+    settings |= {"task": spec.task, "classes": spec.classes}
     return plan.add("prep", dataset, "pack", settings, inputs, ["avbalance.prepare.pack:run", *places])
 
 
@@ -88,8 +103,8 @@ def _selection(plan: Plan, dataset: str) -> Artifact:
     settings, inputs, places = _reading(plan, dataset)
     views = [registry.parse(view)[0] for view in spec.prepare.views.values()]
     media = sorted({signature.describe("view", view).attributes["medium"] for view in views})
-    chosen = ("val_fraction", "seed", "drop_duplicates", "max_dropped")
-    settings |= {"task": spec.task, "classes": spec.classes, "media": media}
+    chosen = ("val_fraction", "seed", "drop_duplicates")
+    settings |= {"task": spec.task, "classes": spec.classes, "media": media, "max_dropped": _max_dropped(plan, dataset)}
     settings |= {name: getattr(spec.prepare, name) for name in chosen}
     return plan.add(
         "selections", dataset, "select_clips", settings, inputs, ["avbalance.prepare.select_clips:run", *places]
@@ -109,10 +124,18 @@ def _media(plan: Plan, dataset: str, modality: str) -> Artifact:
         model = signature.describe(kind, method).attributes.get("model")
         if model:
             inputs[f"model_{model}"] = model_of(plan, model).path
-    shared = ("clip_seconds", "windows", "max_seconds", "max_dropped")
+    shared = {name: getattr(spec.prepare, name) for name in ("clip_seconds", "windows", "max_seconds")}
+    shared["max_dropped"] = _max_dropped(plan, dataset)
     settings = {"dataset": dataset, "task": spec.task, "num_classes": spec.num_classes, "classes": spec.classes}
-    settings |= {"modality": modality, "view": view, **{name: getattr(spec.prepare, name) for name in shared}}
+    settings |= {"modality": modality, "view": view, **shared}
     return plan.add("prep", f"{dataset}_{modality}", "media", settings, inputs, places)
+
+
+def _max_dropped(plan: Plan, dataset: str) -> float:
+    """Share of the clips that may be dropped: of an own copy all, because most of a small part is absent."""
+    preparation = plan.project.datasets[dataset].prepare
+    assert preparation is not None
+    return 1.0 if is_own(plan, dataset) else preparation.max_dropped
 
 
 def model_of(plan: Plan, name: str) -> Artifact:
@@ -121,10 +144,23 @@ def model_of(plan: Plan, name: str) -> Artifact:
     return _files(plan, "models", name, model.files, model, model.gigabytes)
 
 
+def _faces_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
+    """{modality: the detector of its faces, with the title of its network if it has one}."""
+    preparation = plan.project.datasets[dataset].prepare
+    faces = {}
+    for modality in modalities:
+        view = preparation.views[modality] if preparation else {}
+        for kind, name in registry.methods_of([("view", signature.resolve("view", view))]):
+            if kind == "detector":
+                model = signature.describe(kind, name).attributes.get("model")
+                faces[modality] = f"{name} ({plan.project.models[model].title})" if model else name
+    return faces
+
+
 def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) -> Artifact:
     """Page that says how a dataset was prepared and what became of its clips, in some modalities or in all."""
     project, spec = plan.project, plan.project.datasets[dataset]
-    scale, shown = project.settings.scale, spec.modalities if modalities is None else list(modalities)
+    scale, shown = project.shelf, spec.modalities if modalities is None else list(modalities)
     inputs = data_of(plan, dataset, shown)
     raw = raw_of(plan, dataset).settings
     template = Path(__file__).parents[1] / "prepare" / "audit.html.j2"
@@ -137,6 +173,7 @@ def audit_of(plan: Plan, dataset: str, modalities: Iterable[str] | None = None) 
         ]
         source = {"files": files}
     about = {"title": spec.title, "licence": spec.licence, "citation": spec.citation, "scale": scale, "source": source}
+    about["faces"] = _faces_of(plan, dataset, shown)
     parameters = _parameters(plan, dataset, shown)
     settings = {"about": about, "parameters": parameters, "template": keys.data_hash(template)}
     return plan.add(f"audit/{scale}", dataset, "audit", settings, inputs, ["avbalance.prepare.audit:run"])

@@ -27,6 +27,7 @@ PLUMBING = {
     for name in (
         "cli",
         "configuration.signature",
+        "data.members",
         "data.raw",
         "device",
         "errors",

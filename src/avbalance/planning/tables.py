@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,7 @@ from avbalance.configuration.table_schema import Table
 from avbalance.errors import UserError
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
-from avbalance.planning.data import data_of, raw_of
+from avbalance.planning.data import data_of, is_own, prepared_of, raw_of
 from avbalance.planning.runs import SEEDS_APART, TUNING_SEED, layer_probes, probe_of, run_of, tuned_of
 from avbalance.results.columns.base import find_column, places_of
 
@@ -34,15 +34,16 @@ def seeds_of(project: Project, table: str) -> list[int]:
 def table_of(plan: Plan, name: str) -> Artifact:
     """Table or figure."""
     project, table = plan.project, plan.project.tables[name]
-    scale = project.settings.scale
+    scale, datasets = project.shelf, _datasets(project.rows.get(name, {}).values())
     settings: dict[str, Any] = {
         "table": name,
         "spec": table.model_dump(exclude_none=True, exclude={"defaults", "each", "rows_of", "part"}),
         "scale": scale,
-        "generated": _generated(plan, project.rows.get(name, {}).values()),
+        "generated": _generated(plan, datasets),
         "command": _command(project, name),
     }
     inputs: dict[str, str] = {}
+    _mark_own(plan, datasets, settings, inputs)
     seeds = seeds_of(project, name)
     if table.compute is None:
         tuned = {row_name: tuned_of(plan, row).path for row_name, row in project.rows[name].items() if row.trials}
@@ -80,12 +81,31 @@ def column_names(table: Table) -> list[str]:
     return columns_of(options)
 
 
-def _generated(plan: Plan, rows: Collection[ResolvedRow]) -> list[str]:
-    """Titles of the datasets from a generator on which rows are trained or probed, or that they start from."""
-    datasets = {row.dataset for row in rows} | {row.probe.dataset for row in rows if row.probe}
-    datasets |= {start.dataset for row in rows for start in row.starts.values() if not isinstance(start, str)}
-    raw = {name: raw_of(plan, name) for name in sorted(datasets)}
+def _datasets(rows: Collection[ResolvedRow]) -> dict[str, str]:
+    """{dataset on which rows are trained or probed, or that they start from: the first modality read of it}."""
+    read = [(row.dataset, row.modalities[0]) for row in rows]
+    read += [(row.probe.dataset, row.probe.modality) for row in rows if row.probe]
+    starts = [start for row in rows for start in row.starts.values() if not isinstance(start, str)]
+    read += [(start.dataset, start.modalities[0]) for start in starts]
+    first: dict[str, str] = {}
+    for dataset, modality in sorted(read):
+        first.setdefault(dataset, modality)
+    return first
+
+
+def _generated(plan: Plan, datasets: Iterable[str]) -> list[str]:
+    """Titles of the datasets from a generator."""
+    raw = {name: raw_of(plan, name) for name in datasets}
     return sorted(plan.project.datasets[name].title for name, each in raw.items() if "generator" in each.settings)
+
+
+def _mark_own(plan: Plan, datasets: Mapping[str, str], settings: dict[str, Any], inputs: dict[str, str]) -> None:
+    """Name the user's own copies, and take out the paper's numbers and claims, which do not speak of these clips."""
+    own = {name: prepared_of(plan, name, read).path for name, read in datasets.items() if is_own(plan, name)}
+    if own:
+        settings["own"] = {plan.project.datasets[name].title: path for name, path in own.items()}
+        settings["spec"] |= {"expected": {}, "claims": {}}
+        inputs |= {f"own_{name}": path for name, path in own.items()}
 
 
 def _labels(project: Project, table: str) -> dict[str, str]:
@@ -161,6 +181,7 @@ def _command(project: Project, name: str) -> str:
     outside = project.outside_tables.get(name)
     tables = f"tables=[{name}]" if outside is None else shlex.quote(f"tables=[{outside}]")
     command = f"snakemake --cores all --config scale={project.settings.scale} {tables}"
+    command += " copy=own" if project.is_own else ""
     if project.settings.seeds is not None:
         command += f" seeds={json.dumps(seeds_of(project, name), allow_nan=False).replace(' ', '')}"
     return command
@@ -172,7 +193,7 @@ ASSETS = (".css", ".j2", ".js")
 
 def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
     """Page of tables, figures and audits, with the runs that its panels show; it becomes `<name>.html`."""
-    scale = plan.project.settings.scale
+    scale = plan.project.shelf
     web = Path(__file__).parents[1] / "results" / "web"
     assets = [file for file in sorted(web.iterdir()) if file.suffix in ASSETS]
     settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in assets}}

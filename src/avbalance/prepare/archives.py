@@ -1,30 +1,52 @@
-"""Archives from outside, unpacked safely: tar (plain, gz, bz2, xz), zip, and rar by way of `bsdtar`."""
+"""Archives from outside, read safely: tar (plain, gz, bz2, xz), zip, and rar by way of `bsdtar`."""
 
-import hashlib
+import io
 import lzma
 import shutil
 import stat
+import struct
 import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, NamedTuple
 
-from avbalance.data.lists import read_checksums
+from avbalance.data.members import Slice
 from avbalance.errors import UserError
 
 MAX_MEMBERS = 5_000_000
 MAX_BYTES = 1 << 42
 MAX_EXPANSION = 100  # bytes out of one byte of archive: media stay near 1, a bomb reaches 1,000
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
-Member = tuple[str, int, IO[bytes] | None]
-"""Name, size and bytes; the bytes are None for a link or a device."""
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OSError),
+)
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+Parts = Sequence[Path]
+"""An archive: one file, or its parts in order."""
 
 
 class WrongBytesError(UserError):
     """Error: a file differs from the expected one; another address may have the right one."""
+
+
+class Member(NamedTuple):
+    """File in an archive.
+
+    Attributes:
+        data: Its bytes; None for a link or a device.
+        start, packed: Place in the archive and, if deflated, number of bytes there; `start` is None where the bytes
+            cannot be read in place.
+    """
+
+    name: str
+    size: int
+    data: IO[bytes] | None
+    start: int | None = None
+    packed: int | None = None
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -35,83 +57,89 @@ def inside(folder: Path, name: str) -> Path:
     return folder / path
 
 
-def unpack(archive: Path, folder: Path, contents: dict[str, Any] | None = None) -> None:
-    """Unpack everything below `folder`, or, with `contents`, the listed members and nothing else.
-
-    Args:
-        archive: Path of the archive; its kind is determined from its first bytes.
-        contents: {"path": a list of checksums, "sha256": its own}; members may lie below a top folder, as GitHub packs
-            them.
-
-    Raises:
-        WrongBytesError: The archive is damaged, or a listed member is missing or has other bytes.
-        UserError: It is encrypted or too large, leaves the folder, holds a link, a device or a file that is a folder as
-            well, or `bsdtar` is missing.
-    """
-    entries: dict[str, str] = read_checksums(Path(contents["path"]), contents["sha256"]) if contents else {}
-    missing, differing = set(entries), set()
+def kind_of(archive: Parts) -> str | None:
+    """Return the kind of an archive by its first bytes: zip, rar or tar; None for any other file."""
+    with opened(archive) as file:
+        head = file.read(512)
+    if head.startswith(ZIP):
+        return "zip"
+    if head.startswith(b"Rar!"):
+        return "rar"
+    if head.startswith(COMPRESSED):
+        return "tar"
     try:
-        for name, data in _members(archive):
-            if contents is None:
-                if data is None:
-                    raise UserError(f"{archive}: holds {name!r}, a link or a device; it is not unpacked")
-                _write(data, inside(folder, name))
-                continue
-            listed = name if name in entries else name.partition("/")[2]
-            if data is not None and listed in missing:
-                missing.remove(listed)
-                if _write(data, inside(folder, listed)) != entries[listed]:
-                    differing.add(listed)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        raise UserError(f"{archive}: holds {name!r} both as a file and as a folder; it is not unpacked") from error
-    except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
-            raise
-        reason = str(error).partition("\n")[0]
-        raise WrongBytesError(f"is not a readable tar, zip or rar archive: {reason}") from error
-    if contents and (missing or differing):
-        raise WrongBytesError(
-            f"of the {len(entries)} files in {contents['path']}, {len(missing)} are missing "
-            f"({', '.join(sorted(missing)[:3]) or 'none'}) and {len(differing)} have other bytes "
-            f"({', '.join(sorted(differing)[:3]) or 'none'})"
-        )
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    return "tar"
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Yield names and bytes of all members except folders, within the limits."""
-    with archive.open("rb") as file:
-        kind = {b"PK\x03\x04": _zip, b"PK\x05\x06": _zip, b"Rar!": _rar}.get(file.read(4), _tar)
-    allowed = min(MAX_BYTES, MAX_EXPANSION * archive.stat().st_size)
-    for number, (name, size, data) in enumerate(kind(archive), start=1):
-        allowed -= size
+def opened(archive: Parts) -> io.BufferedReader:
+    """Open an archive."""
+    return io.BufferedReader(Slice(archive), 1 << 20)
+
+
+def checked(archive: Parts, folder: Path) -> Iterator[Member]:
+    """Yield the members of an archive, of which each must lie in the folder and be either a file or a folder."""
+    files: set[PurePosixPath] = set()
+    folders: set[PurePosixPath] = set()
+    for member in members_of(archive):
+        if member.data is None:
+            raise UserError(f"{archive[0]}: holds {member.name!r}, a link or a device; it is not unpacked")
+        path = PurePosixPath(inside(folder, member.name).relative_to(folder))
+        if path in folders or not files.isdisjoint(path.parents):
+            raise twice(archive, member.name)
+        files.add(path)
+        folders.update(path.parents)
+        yield member
+
+
+def members_of(archive: Parts) -> Iterator[Member]:
+    """Yield all members except folders, within the limits."""
+    kind = {"zip": _zip, "rar": _rar}.get(kind_of(archive) or "tar", _tar)
+    allowed = min(MAX_BYTES, MAX_EXPANSION * sum(part.stat().st_size for part in archive))
+    for number, member in enumerate(kind(archive), start=1):
+        allowed -= member.size
         if allowed < 0 or number > MAX_MEMBERS:
-            raise UserError(f"{archive}: would take an implausible amount of space; it is not unpacked")
-        yield name.removeprefix("./"), data
+            raise UserError(f"{archive[0]}: would take an implausible amount of space; it is not unpacked")
+        yield member._replace(name=member.name.removeprefix("./"))
 
 
-def _tar(archive: Path, stream: IO[bytes] | None = None) -> Iterator[Member]:
-    with tarfile.open(archive) if stream is None else tarfile.open(fileobj=stream, mode="r|") as members:
-        for member in members:
+def _tar(archive: Parts, stream: IO[bytes] | None = None) -> Iterator[Member]:
+    with (
+        opened(archive) as file,
+        tarfile.open(fileobj=file) if stream is None else tarfile.open(fileobj=stream, mode="r|") as members,
+    ):
+        while (member := members.next()) is not None:
+            if member.issparse():
+                raise UserError(f"{archive[0]}: holds {member.name!r}, a file with holes; pack it without --sparse")
             if not member.isdir():
-                yield member.name, member.size, members.extractfile(member) if member.isfile() else None
+                data = members.extractfile(member) if member.isfile() else None
+                yield Member(member.name, member.size, data, member.offset_data)
+            members.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
 
 
-def _zip(archive: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(archive) as members:
+def _zip(archive: Parts) -> Iterator[Member]:
+    with opened(archive) as file, zipfile.ZipFile(file) as members:
         for member in members.infolist():
             if member.flag_bits & 1:
-                raise UserError(f"{archive}: is encrypted; put an archive without a password in its place")
+                raise UserError(f"{archive[0]}: is encrypted; put an archive without a password in its place")
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                yield member.filename, 0, None
+                yield Member(member.filename, 0, None)
             elif not member.is_dir():
+                file.seek(member.header_offset + 26)  # the lengths of name and extra field in the local header
+                start = member.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+                packed = None if member.compress_type == zipfile.ZIP_STORED else member.compress_size
                 with members.open(member) as data:
-                    yield member.filename, member.file_size, data
+                    yield Member(member.filename, member.file_size, data, start, packed)
 
 
-def _rar(archive: Path) -> Iterator[Member]:
+def _rar(archive: Parts) -> Iterator[Member]:
+    if len(archive) > 1:
+        raise UserError(f"{archive[0]}: is a part of a rar archive; join the parts with 'cat' first")
     if (program := shutil.which("bsdtar")) is None:
-        raise UserError(f"{archive}: is a rar archive; install bsdtar (Debian, Ubuntu: apt install libarchive-tools)")
-    command = ["env", "LC_ALL=C.UTF-8", program, "-c", "-f", "-", "--format", "pax", f"@{archive}"]
+        raise UserError(f"{archive[0]}: is a rar archive; install bsdtar (apt install libarchive-tools)")
+    command = ["env", "LC_ALL=C.UTF-8", program, "-c", "-f", "-", "--format", "pax", f"@{archive[0]}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield from _tar(archive, process.stdout)
@@ -120,12 +148,14 @@ def _rar(archive: Path) -> Iterator[Member]:
         raise tarfile.ReadError(f"bsdtar ended with code {process.returncode}")
 
 
-def _write(data: IO[bytes], target: Path) -> str:
-    """Write a stream to a file; return the sha256 of its bytes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with target.open("wb") as file:
-        while chunk := data.read(1 << 20):
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
+def damage_of(error: BaseException) -> BaseException:
+    """Return the error of a damaged archive; an error of the disk itself stays."""
+    if isinstance(error, OSError) and error.errno is not None:  # gzip and bz2 give no number
+        return error
+    reason = str(error).partition("\n")[0]
+    return WrongBytesError(f"is not a readable tar, zip or rar archive: {reason}")
+
+
+def twice(archive: Parts, name: str) -> UserError:
+    """Return the error of a member that is both a file and a folder."""
+    return UserError(f"{archive[0]}: holds {name!r} both as a file and as a folder; it is not unpacked")

@@ -238,9 +238,10 @@ def render(recipe: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
-        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "source"}, "parameters": of the
-            preparation}, where `source` is {"files": [...]} or {"generator": {name: options}} as in the dataset's YAML;
-            its inputs {"data_<modality>": folder of the prepared modality}.
+        recipe: Its settings are {"about": {"title", "licence", "citation", "scale", "faces", "source"}, "parameters":
+            of the preparation}, where `faces` is {modality: its detector}, and `source` is {"files": [...]} or
+            {"generator": {name: options}} as in the dataset's YAML; its inputs {"data_<modality>": folder of the
+            prepared modality}.
 
     Raises:
         UserError: A prepared modality is absent or damaged.
@@ -286,8 +287,8 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the summary for the results page; argument as for `render`, which has verified the dataset.
 
     Returns:
-        {"title", "licence", "citation", "task", "num_classes", "classes": names, of few classes only, "clips": {split:
-        number}, "dropped", "repaired": numbers of clips or files}.
+        {"title", "licence", "citation", "faces": {modality: detector}, "task", "num_classes", "classes": names, of few
+        classes only, "clips": {split: number}, "dropped", "repaired": numbers of clips or files}.
     """
     folders, about = folders_of(recipe["inputs"]), recipe["settings"]["about"]
     dataset, merged = read_description(folders), merge_reports(read_reports(folders))
@@ -295,6 +296,7 @@ def summarise_dataset(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "title": about["title"],
         "licence": about["licence"],
         "citation": about["citation"],
+        "faces": about["faces"],
         "task": dataset.get("task", "single_label"),
         "num_classes": dataset["num_classes"],
         "classes": dataset["classes"] if dataset["num_classes"] <= MOST_CLASSES else [],

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["waveform", "spectrogram", "flow", "pictures"]
+Kind = Literal["features", "waveform", "spectrogram", "flow", "pictures"]
 
 HEIGHT = 80
 """Side of an image, pixels; smaller images are not enlarged."""
@@ -70,8 +70,10 @@ def draw_all(clips: dict[str, list[NDArray[Any]]]) -> list[Drawing]:
     return drawings
 
 
-def kind_of(modality: str, shape: Sequence[int]) -> Kind:
+def kind_of(modality: str, shape: Sequence[int], dtype: str) -> Kind:
     """Return the kind of drawing of a modality; only the audio of AV-MNIST is a spectrogram with a channel."""
+    if dtype == "float32":
+        return "features"
     if len(shape) == 1:
         return "waveform"
     if len(shape) == 2 or modality == "audio":
@@ -83,7 +85,9 @@ def draw(modality: str, arrays: Sequence[NDArray[Any]], quality: int) -> Drawing
     """Draw one modality's arrays [*shape], all on one scale."""
     shape, dtype = arrays[0].shape, arrays[0].dtype.name
     wheel = ""
-    match kind_of(modality, shape):
+    match kind_of(modality, shape, dtype):
+        case "features":
+            legend, images = draw_features(arrays, quality)
         case "waveform":
             legend, images = draw_waves(arrays)
         case "spectrogram":
@@ -94,6 +98,15 @@ def draw(modality: str, arrays: Sequence[NDArray[Any]], quality: int) -> Drawing
             legend, images = draw_flow(arrays, quality)
             wheel = _jpeg(_flow_colours(np.stack(np.meshgrid(*[np.linspace(-1, 1, 48)] * 2)), 1.0), quality)
     return Drawing(modality, dtype, legend, images, small=len(shape) > 1 and shape[-2] < HEIGHT, wheel=wheel)
+
+
+def draw_features(arrays: Sequence[NDArray[Any]], quality: int) -> tuple[str, list[str]]:
+    """Legend and images of features [dim] or [steps, dim]."""
+    if arrays[0].ndim == 1:
+        return f"{len(arrays[0]):,} features, side by side", draw_waves(arrays)[1]
+    steps, dim = arrays[0].shape
+    legend = f"{dim:,} features upwards, {steps:,} steps to the right, dark for low and bright for high numbers"
+    return legend, draw_spectrograms([array.T for array in arrays], quality)[1]
 
 
 def draw_waves(waves: Sequence[NDArray[Any]]) -> tuple[str, list[str]]:

@@ -2,31 +2,34 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import requests
 from filelock import FileLock
 from tqdm import tqdm
 
+from avbalance.data.members import parts_of
+from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.prepare import packages
-from avbalance.prepare.archives import WrongBytesError
+from avbalance.prepare.archives import Parts, WrongBytesError
 
 NUM_AT_ONCE = 8
+NUM_WAITING = 64
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two reads
 CHUNK_BYTES = 1 << 16
 
 File = dict[str, Any]
 """A `schema.SourceFile` whose `contents` or `list` is {"path": path of the list, "sha256": its checksum}."""
-Accept = Callable[[File, Path], None]
-"""Function that takes a file, or raises WrongBytesError."""
+Accept = Callable[[File, Parts], None]
+"""Function that takes a file, or its parts in order, or raises WrongBytesError."""
 
 
 class Outcome(Enum):
@@ -60,17 +63,26 @@ class Fetcher:
     Attributes:
         mirror: Folder or URL to try first.
         cache: Folder of downloads.
+        earlier: Raw folders that may hold a file already.
+        keep: False to remove a download from the cache once it is accepted.
         session: HTTP session of all downloads.
         stopped: Set when a file fails, so that the others end.
     """
 
     mirror: str | None
     cache: Path
+    earlier: Sequence[RawFiles] = ()
+    keep: bool = True
     session: requests.Session = field(default_factory=requests.Session)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def fetch(self, files: list[File], accept: Accept) -> list[Path]:
-        """Get all files and return the paths of those that lie in the cache.
+    def fetch(self, files: Iterable[File], accept: Accept, num_files: int) -> None:
+        """Get all files, of which only a few are held in memory.
+
+        Args:
+            files: The files.
+            accept: Takes each.
+            num_files: Number of files for the display of progress, or more.
 
         Raises:
             UserError: The mirror is not a folder or an address, or no source has a file. Complete and unfinished
@@ -82,27 +94,25 @@ class Fetcher:
                 f"mirror {mirror!r} is neither a folder nor an http or https address; give one with --mirror or "
                 "AVBALANCE_MIRROR, or give none"
             )
-        many = any("list" in file for file in files)
         with (
             ThreadPoolExecutor(NUM_AT_ONCE) as pool,
-            tqdm(total=len(files), unit="file", disable=None if many else True) as progress,
+            tqdm(total=num_files, unit="file", disable=None if num_files > 20 else True) as progress,
         ):
-            jobs = [pool.submit(self.find_file, file, accept) for file in files]
             try:
-                for job in as_completed(jobs):
-                    job.result()
-                    progress.update()
+                jobs: set[Future[None]] = set()
+                for file in files:
+                    jobs.add(pool.submit(self.find_file, file, accept))
+                    if len(jobs) == NUM_WAITING:
+                        jobs = _settle(jobs, progress)
+                while jobs:
+                    jobs = _settle(jobs, progress)
             except BaseException:
                 self.stopped.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-        return [path for job in jobs if (path := job.result()) is not None]
 
-    def find_file(self, file: File, accept: Accept) -> Path | None:
+    def find_file(self, file: File, accept: Accept) -> None:
         """Offer a file from each source in turn until it is accepted.
-
-        Returns:
-            Its place in the cache; None for a file of the mirror folder.
 
         Raises:
             UserError: No source has the file.
@@ -112,16 +122,16 @@ class Fetcher:
             sources.insert(0, f"{self.mirror.rstrip('/')}/{quote(path) if '://' in self.mirror else path}")
         if "package" in file:
             sources.append(packages.SCHEME + file["package"])
+        sources[:0] = [str(raw.folder / path) for raw in self.earlier if _holds(raw, file)]
         for source in sources:
             if "://" in source:
                 name = f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{PurePosixPath(path).name}"
                 cached = self.cache / name
                 attempt = self.offer_download(source, cached, file, accept)
             else:
-                cached = None
-                attempt = _offer(file, Path(source), accept)
+                attempt = _offer(file, parts_of(Path(source)), accept)
             if attempt.outcome is Outcome.DONE:
-                return cached
+                return
             tried.append(f"{source} ({attempt.problem})")
         raise UserError(_advice(file, tried))
 
@@ -136,9 +146,9 @@ class Fetcher:
         with self.lock(cached):
             attempt = DONE if cached.exists() else self.download(url, cached, file)
             if attempt.outcome is Outcome.DONE:
-                attempt = _offer(file, cached, accept)
-                if attempt.outcome is not Outcome.DONE:
-                    cached.unlink()
+                attempt = _offer(file, [cached], accept)
+                if attempt.outcome is not Outcome.DONE or not self.keep:
+                    cached.unlink(missing_ok=True)
         return attempt
 
     def download(self, url: str, target: Path, file: File) -> Attempt:
@@ -210,8 +220,25 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _offer(file: File, candidate: Path, accept: Accept) -> Attempt:
-    if not candidate.is_file():
+def _settle(jobs: set[Future[None]], progress: "tqdm[NoReturn]") -> set[Future[None]]:
+    """Wait for one of the jobs; return those that go on."""
+    ended, others = wait(jobs, return_when=FIRST_COMPLETED)
+    for job in ended:
+        job.result()
+        progress.update()
+    return others
+
+
+def _holds(raw: RawFiles, file: File) -> bool:
+    """True if an earlier raw folder holds a file; one whose manifest is damaged holds none."""
+    try:
+        return "sha256" in file and raw.checksums.get(file["path"]) == file["sha256"]
+    except UserError:
+        return False
+
+
+def _offer(file: File, candidate: Parts, accept: Accept) -> Attempt:
+    if not candidate:
         return Attempt(Outcome.NEXT_SOURCE, "no such file")
     try:
         accept(file, candidate)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avbalance import cli, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.arrays import ArrayReader, Arrays
+from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
 
 REPORTS = Path("results/resume")
@@ -20,8 +22,8 @@ def pack(recipe: dict[str, Any], out: Path) -> None:
     """Publish the arrays that the recipe's reader makes of its raw folder.
 
     Args:
-        recipe: Its settings are {"dataset", "num_classes", "reader": {name: options}} and, where classes have
-            names, "classes"; its inputs {"raw": folder}.
+        recipe: Its settings are {"dataset", "task", "num_classes", "classes", "reader": {name: options}}; its inputs
+            {"raw": folder}.
         out: The folder to publish.
 
     Raises:
@@ -55,10 +57,10 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
     rows: list[tuple[object, ...]] = []
     counts: dict[str, int] = {}
     for part in arrays.splits:
-        labels = part.labels.tolist()
-        named = ((f"{part.split} {index}", label) for index, label in enumerate(labels))
-        dataset_files.check_labels(named, settings["num_classes"], raw)
-        np.save(folder / f"{part.split}_label.npy", part.labels)
+        labels = part.labels.tolist() if isinstance(part.labels, np.ndarray) else list(part.labels)
+        names = [" ".join(map(str, source)) for source in part.sources]
+        dataset_files.check_labels(zip(names, labels, strict=True), settings["num_classes"], raw)
+        np.save(folder / f"{part.split}_label.npy", _label_array(labels, settings, raw))
         np.save(folder / f"{part.split}_clip.npy", np.arange(len(labels), dtype=np.int64))
         for modality, chunks in part.chunks.items():
             path, shape = folder / f"{part.split}_{modality}.npy", tuple(arrays.modalities[modality]["shape"])
@@ -67,12 +69,30 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
                     writer.append(chunk)
             assert writer.num_rows == len(labels)
         rows += [
-            (part.split, index, label, *source)
+            (part.split, index, label if isinstance(label, int) else " ".join(map(str, label)), *source)
             for index, (label, source) in enumerate(zip(labels, part.sources, strict=True))
         ]
         counts[part.split] = len(labels)
     dataset_files.write_clips(folder, arrays.columns, rows)
     dataset_files.write_description(folder, settings, arrays.modalities, counts, arrays.about)
+
+
+def _label_array(labels: list[int | tuple[int, ...]], settings: Mapping[str, Any], raw: Path) -> NDArray[Any]:
+    """Labels as they are stored: [n], int64; [n, num_classes], uint8, in tasks with several labels.
+
+    Raises:
+        UserError: Clips of a task with one label have lists of labels.
+    """
+    if settings.get("task") == "multi_label":
+        matrix = np.zeros((len(labels), settings["num_classes"]), dtype=np.uint8)
+        for row, label in zip(matrix, labels, strict=True):
+            row[list(label) if isinstance(label, tuple) else label] = 1
+        return matrix
+    if any(isinstance(label, tuple) for label in labels):
+        raise UserError(
+            f"{raw}: clips have lists of labels, but the dataset's task is not multi_label; give it that task"
+        )
+    return np.array(labels, dtype=np.int64)
 
 
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:

@@ -168,10 +168,10 @@ def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:
 def _windows(shard: Shard, view: VisualView | AudioView, dropped: list[dict[str, str]]) -> Iterator[Window]:
     """Yield the windows of the usable clips; a clip is used with all its windows or not at all."""
     raw = _open_raw(shard.raw)
-    for listed, checksums in shard.stretch.read():
+    for listed, _ in shard.stretch.read():
         clip = needed(listed, view.medium, shard.clip_seconds)
         for file in files_of(clip):
-            _check_bytes(raw, file, checksums[file])
+            _check_bytes(raw, file)
         try:
             windows = list(windows_of(clip, raw, view, shard.clip_seconds, shard.num_windows, shard.max_seconds))
         except ClipError as error:
@@ -187,6 +187,6 @@ def _open_raw(folder: Path) -> RawFiles:
 
 
 @cache
-def _check_bytes(raw: RawFiles, file: str, checksum: str) -> None:
+def _check_bytes(raw: RawFiles, file: str) -> None:
     """Verify a file once per process: segments of one long video share it."""
-    raw.check(file, checksum)
+    raw.check(file)

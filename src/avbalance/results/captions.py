@@ -1,6 +1,10 @@
 """Captions of tables in words."""
 
-from collections.abc import Mapping, Sequence
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,7 +12,9 @@ import pandas as pd
 from avbalance.results.columns.base import Column
 from avbalance.results.measure import Values
 from avbalance.results.statistics import ALPHA, TEST
+from avbalance.store import open_artifact
 
+OWN = "an own copy, {}; not comparable with the paper, whose numbers are left out."
 GENERATED = "Generated data ({}): these numbers only show that everything runs."
 
 
@@ -19,12 +25,37 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def warn(generated: Sequence[str]) -> str:
-    """A sentence and a blank that name generated datasets; empty without any."""
-    return GENERATED.format(", ".join(generated)) + " " if generated else ""
+def warn(generated: Iterable[str], own: Mapping[str, str]) -> str:
+    """Sentences, each with a blank, about generated datasets and own copies; empty without any.
+
+    Args:
+        generated: Titles of the generated datasets.
+        own: As of `count_own`.
+    """
+    copies = "".join(f"{title}: {OWN.format(counts)} " for title, counts in own.items())
+    return copies + (GENERATED.format(", ".join(generated)) + " " if generated else "")
 
 
-def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def count_own(folders: Mapping[str, str]) -> dict[str, str]:
+    """Number of clips used and listed, in words, of own copies.
+
+    Args:
+        folders: {title: folder of the prepared dataset}.
+    """
+    counts = {}
+    for title, folder in folders.items():
+        open_artifact(Path(folder))
+        num_listed = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))["num_clips"]
+        with (Path(folder) / "clips.csv").open(encoding="utf-8", newline="") as file:
+            used = Counter(
+                split for split, _ in dict.fromkeys((row["split"], row["clip"]) for row in csv.DictReader(file))
+            )
+        splits = ", ".join(f"{number:,} {split}" for split, number in used.items())
+        counts[title] = f"on {used.total():,} of {num_listed:,} clips ({splits})"
+    return counts
+
+
+def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any], own: Mapping[str, str]) -> str:
     """One line: scale, seeds, clips, runs, time, device."""
     seeds = sorted({entry["seed"] for entries in settings["rows"].values() for entry in entries})
     clips = "no" if provenance["num_clips"] is None else f"{provenance['num_clips']:,}"
@@ -34,7 +65,7 @@ def summarise_runs(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -
     solved = "" if gradient is None else f" Probes are solved until no entry of the gradient exceeds {gradient:.0e}."
     of_runs = f"{provenance['num_runs']} runs, {duration(provenance['seconds'])} of training"
     trained = of_runs if provenance["num_runs"] else "only probes are read, made"
-    warning = warn(settings["generated"])
+    warning = warn(settings["generated"], own)
     return (
         f"{warning}Scale {settings['scale']}; seeds {', '.join(map(str, seeds))}; {clips} test clips{shared}; "
         f"{trained} on {' and '.join(provenance['devices']) or 'no device'}.{solved}"

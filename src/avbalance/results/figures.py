@@ -21,7 +21,8 @@ from avbalance.store import finite
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
     """Return the files of a figure, {suffix: content}."""
-    spec, runs = settings["spec"], Runs(artifacts_behind(settings.get("rows", {})))
+    spec, own = settings["spec"], captions.count_own(settings.get("own", {}))
+    runs = Runs(artifacts_behind(settings.get("rows", {})))
     rows = {row: FigureRow(spec["rows"][row]["label"], entries) for row, entries in settings["rows"].items()}
     plot: Plot = registry.load("figure", spec["figure"])
     drawn = {name: row for name, row in rows.items() if row.runs}
@@ -46,7 +47,8 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         "command": settings["command"],
         "scale": settings["scale"],
         "generated": settings["generated"],
-        "caption": captions.warn(settings["generated"])
+        "own": own,
+        "caption": captions.warn(settings["generated"], own)
         + caption
         + _failures(rows)
         + f" {tuning.explain(tuned)}" * bool(tuned),

@@ -50,7 +50,10 @@ def gather(paths: list[str]) -> dict[str, Any]:
         "papers": dict(sorted(papers.items())),
         "verdicts": {basis: sum((table["verdicts"][basis] for table in tables), Counter()) for basis in overview.BASES},
         "problems": problems,
-        "generated": captions.warn(sorted(set().union(*(item.get("generated", []) for item in shown)))),
+        "generated": captions.warn(
+            sorted({title for item in shown for title in item.get("generated", [])}),
+            {title: counts for item in shown for title, counts in item.get("own", {}).items()},
+        ),
         "incomplete": [table for table in tables if table["notes"]],
         "stale_titles": [item["title"] for item in shown if item["stale"]],
         "num_tables": len(tables),

@@ -98,7 +98,8 @@ def mark(values: Values, column: Header) -> dict[str, str]:
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the four files of a table, {suffix: content}."""
-    spec, runs = settings["spec"], Runs(artifacts_behind(settings.get("rows", {})))
+    spec, own = settings["spec"], captions.count_own(settings.get("own", {}))
+    runs = Runs(artifacts_behind(settings.get("rows", {})))
     exact = "compute" in spec
     if exact:
         values, columns = compute(spec)
@@ -109,7 +110,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         measured = [find_column(name) for name in spec["columns"]]
         columns = [column.header for column in measured]
         frame = frame_of(spec, values, columns)
-        summary = captions.summarise_runs(settings, runs.provenance())
+        summary = captions.summarise_runs(settings, runs.provenance(), own)
         caption = captions.explain_table(frame, measured, values, joined)
     by_name = {column.name: column for column in columns}
     tuned = tuning.read(settings.get("tuned", {}), formats.labels_of(frame))
@@ -121,6 +122,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str]:
         "command": settings["command"],
         "scale": settings["scale"],
         "generated": settings["generated"],
+        "own": own,
         "summary": summary,
         "caption": caption,
         "tuning": tuned,

@@ -5,11 +5,13 @@ A checkpoint is a file `checkpoint.<sha256>.pt`. Its name is the hash of its byt
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from avbalance import store
 
@@ -17,7 +19,7 @@ FILES = "checkpoint.*.pt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a run between two epochs, whole or not at all, and remove the checkpoint before it.
+    """Write the state of a run, whole or not at all, and remove the checkpoint before it.
 
     Args:
         folder: Folder of the unfinished run.
@@ -42,7 +44,10 @@ def sync(file: Path) -> None:
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the state that was saved, or None; set a damaged checkpoint aside with a line on stderr."""
+    """Return the state that was saved, or None; set a damaged checkpoint aside with a line on stderr.
+
+    Tensors of the CPU stay there; all others come to the device.
+    """
     for path in sorted(folder.glob(FILES)):
         try:
             return _read(path, device)
@@ -60,8 +65,12 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     """
     if path.name != f"checkpoint.{store.sha256(path)}.pt":
         raise ValueError("differs from what was saved")
+
+    def place(storage: Any, location: str) -> Any:  # noqa: ANN401
+        return storage if "cpu" in (location, device.type) else storage.cuda(device.index)
+
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=place, weights_only=True)
     except (EOFError, RuntimeError, UnpicklingError) as error:
         raise ValueError("holds objects other than tensors and plain values") from error
     for name, digest in state["files"].items():
@@ -69,3 +78,16 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
         if not file.exists() or store.sha256(file) != digest:
             raise ValueError(f"needs {name}, which is missing or differs from what was saved")
     return state
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """State of torch's random numbers, {"cpu": bytes} and, if that is the device, {"cuda": bytes}."""
+    states = {"cpu": torch.get_rng_state()}
+    return {**states, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go on with the random numbers from a `random_state`."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

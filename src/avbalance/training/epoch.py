@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,44 +15,46 @@ from avbalance.data.packed import Batches, Split
 from avbalance.errors import NotFiniteError
 from avbalance.model import Model
 from avbalance.training.optimization import set_learning_rate
+from avbalance.training.partial_epoch import PartialEpoch
+from avbalance.training.passes import ResumableLoaders, walk
 from avbalance.training.state import State
-from avbalance.types import Loaders
 
 CHECK_EVERY_STEPS = 50
 """Steps between two looks at losses and gradients; each look waits for the device. The last step is always checked."""
 
 
 def train_epoch(state: State, splits: Mapping[str, Split], seed: int) -> dict[str, float]:
-    """Train the next epoch. All its randomness follows from (seed, epoch), so a resumed run gives the same bits.
+    """Train the next epoch, or its rest. All its randomness follows from (seed, epoch).
 
     Returns:
-        "epoch", counted from 1; the values of `take_steps`; and "passes", the number of clips that an encoder was
-        trained on, mean over encoders, over the number of clips: 1 for joint training.
+        "epoch", counted from 1; the values of `take_steps`; "passes", the number of clips that an encoder was trained
+        on, mean over encoders, over the number of clips: 1 for joint training; and "seconds".
 
     Raises:
         NotFiniteError: A loss term is not finite.
     """
-    training, epoch = state.training, state.epoch
+    training, epoch, model = state.training, state.epoch, state.balancer.model
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
     set_learning_rate(state.optimizer, training, epoch)
     batch_size = training["batch_size"]
     augmentation = registry.load("augmentation", training["augment"]) if training["augment"] else None
-    loaders = Loaders(
-        train=Batches(splits["train"], batch_size, (seed, epoch), augmentation=augmentation),
-        plain=Batches(splits["train"], batch_size),
-        val=Batches(splits["val"], batch_size),
+    part = state.part or PartialEpoch(dict.fromkeys(model.encoders, 0))
+    loaders = ResumableLoaders(
+        Batches(splits["train"], batch_size, (seed, epoch), augmentation=augmentation),
+        Batches(splits["train"], batch_size),
+        Batches(splits["val"], batch_size),
+        state,
+        part,
     )
-    model = state.balancer.model
-    with counted_clips(model) as counts:
-        record = take_steps(state, loaders)
-    passes = sum(counts.values()) / len(model.encoders) / len(splits["train"])
-    return {"epoch": epoch + 1, **record, "passes": passes}
+    with counted_clips(model, part.counts):
+        record = take_steps(state, loaders, part)
+    passes = sum(part.counts.values()) / len(model.encoders) / len(splits["train"])
+    return {"epoch": epoch + 1, **record, "passes": passes, "seconds": round(part.elapsed, 4)}
 
 
 @contextmanager
-def counted_clips(model: Model) -> Iterator[dict[str, int]]:
-    """Count the clips that pass each encoder, or a copy made meanwhile, with gradients: {modality: clips}."""
-    counts = dict.fromkeys(model.encoders, 0)
+def counted_clips(model: Model, counts: dict[str, int]) -> Iterator[None]:
+    """Add the clips that pass each encoder, or a copy made meanwhile, with gradients to {modality: clips}."""
 
     def count(outputs: dict[str, Tensor]) -> None:
         for modality, output in outputs.items():
@@ -65,14 +68,14 @@ def counted_clips(model: Model) -> Iterator[dict[str, int]]:
     for junction in model.fusion.junctions[-1:]:  # encoders that exchange maps run in parts, not as a whole
         handles.append(junction.register_forward_hook(lambda junction, inputs, outputs: count(outputs)))
     try:
-        yield counts
+        yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
-    """Take the optimiser steps of the next epoch.
+def take_steps(state: State, loaders: ResumableLoaders, part: PartialEpoch) -> dict[str, float]:
+    """Take the optimiser steps of the next epoch that are left.
 
     Returns:
         "train_loss", the mean objective over the clips of the epoch; and "grad_norm_<modality>", the length of the
@@ -83,30 +86,33 @@ def take_steps(state: State, loaders: Loaders) -> dict[str, float]:
     """
     balancer, optimizer, epoch = state.balancer, state.optimizer, state.epoch
     precision = getattr(torch, state.training["precision"])
-    device_type = next(balancer.parameters()).device.type
-    balancer.train()
-    with torch.autocast(device_type, precision, enabled=precision != torch.float32):
-        balancer.start_epoch(epoch, loaders, optimizer)
-    sums: list[Tensor] = []
-    unchecked: list[dict[str, Tensor]] = []
-    gradients: list[Tensor] = []
-    num_clips = 0
-    for batch in balancer.batches(loaders.train):
-        with torch.autocast(device_type, precision, enabled=precision != torch.float32):
-            unchecked.append(balancer.step(batch, optimizer))
-        sums.append(torch.stack(list(unchecked[-1].values())).sum() * len(batch.labels))
-        num_clips += len(batch.labels)
+    autocast = partial(torch.autocast, state.device.type, precision, enabled=precision != torch.float32)
+    if part.place:
+        part.resume(balancer, state.device)
+    else:
+        balancer.train()
+        with autocast():
+            balancer.start_epoch(epoch, loaders, optimizer)
+        part.apart.clear()
+    for batch in walk(loaders.train, balancer.batches, part.place):
+        with autocast():
+            terms = balancer.step(batch, optimizer)
+        part.count(terms, len(batch.labels))
         state.snapshots.advance()
-        if len(unchecked) == CHECK_EVERY_STEPS:
-            _check_losses(unchecked, epoch, len(sums))
-            unchecked = []
-            gradients.append(_gradient_norms(balancer.model))
-    if unchecked:
-        _check_losses(unchecked, epoch, len(sums))
-        gradients.append(_gradient_norms(balancer.model))
-    means = torch.stack(gradients).mean(dim=0).tolist()
+        if len(part.unchecked) == CHECK_EVERY_STEPS:
+            _check_losses(part.unchecked, epoch, part.place["num_steps"])
+            part.unchecked = []
+            part.gradients.append(_gradient_norms(balancer.model))
+        if state.is_due:
+            part.last_gradient = _gradient_norms(balancer.model)
+            state.save(part)
+    if part.unchecked:
+        _check_losses(part.unchecked, epoch, part.place["num_steps"])
+        last = _gradient_norms(balancer.model) if part.last_gradient is None else part.last_gradient
+        part.gradients.append(last)
+    means = torch.stack(part.gradients).mean(dim=0).tolist()
     norms = {f"grad_norm_{modality}": mean for modality, mean in zip(balancer.model.encoders, means, strict=True)}
-    return {"train_loss": float(torch.stack(sums).sum()) / num_clips, **norms}
+    return {"train_loss": float(torch.cat(part.losses).sum()) / part.num_clips, **norms}
 
 
 def _gradient_norms(model: Model) -> Tensor:
