@@ -11,7 +11,7 @@ from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
-from avbalance.prepare.own_copy import OwnCopy, suffix_of
+from avbalance.planning.own_copy import OwnCopy, suffix_of
 
 DATA = "data_"
 """Prefix of the roles in which steps read the arrays of modalities."""
@@ -147,10 +147,10 @@ def model_of(plan: Plan, name: str) -> Artifact:
 def _faces_of(plan: Plan, dataset: str, modalities: Iterable[str]) -> dict[str, str]:
     """{modality: the detector of its faces, with the title of its network if it has one}."""
     preparation = plan.project.datasets[dataset].prepare
+    views = preparation.views if preparation else {}
     faces = {}
-    for modality in modalities:
-        view = preparation.views[modality] if preparation else {}
-        for kind, name in registry.methods_of([("view", signature.resolve("view", view))]):
+    for modality in (modality for modality in modalities if modality in views):
+        for kind, name in registry.methods_of([("view", signature.resolve("view", views[modality]))]):
             if kind == "detector":
                 model = signature.describe(kind, name).attributes.get("model")
                 faces[modality] = f"{name} ({plan.project.models[model].title})" if model else name
