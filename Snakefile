@@ -21,6 +21,7 @@ if in_container:
 localrules:
     all,
     download_raw,
+    select_clips,
     choose_trial,
     combine_runs,
     audit_dataset,

@@ -24,7 +24,8 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import registry
-from avbalance.data.packed import Batches, Split, read_description
+from avbalance.data.packed import Batches, Split
+from avbalance.data.prepared import read_description
 from avbalance.train import build_balancer
 from avbalance.training.optimization import make_optimizer
 
@@ -41,19 +42,20 @@ def write(folder: Path, channels: tuple[int, ...], stored: tuple[int, int], num_
     pixels = np.random.default_rng(0).integers(0, 256, (num_clips, *channels, *stored), dtype=np.uint8)
     np.save(folder / "train_visual.npy", pixels)
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
+    np.save(folder / "train_clip.npy", np.arange(num_clips))
     pictures = {"whole": False, "vectors": False}
     visual = {"shape": [*channels, SIZE, SIZE], "mean": [128.0] * 3, "std": [64.0] * 3, "pictures": pictures}
     (folder / "dataset.json").write_text(
         json.dumps({"num_classes": NUM_CLASSES, "modalities": {"visual": visual}}), encoding="utf-8"
     )
-    return Split(folder, "train", ["visual"], torch.device("cpu"))
+    return Split({"visual": folder}, "train", torch.device("cpu"))
 
 
 def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], object]:
     """A step on all clips, which are in memory."""
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
-    balancer = build_balancer(settings, read_description(folder), torch.device("cpu")).train()
+    balancer = build_balancer(settings, read_description({"visual": folder}), torch.device("cpu")).train()
     optimizer = make_optimizer(
         balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0}
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from avbalance.data.avmnist import AVMNIST
 from avbalance.data.miniatures.avmnist import AVMNISTMiniature
-from avbalance.data.packed import read_description
+from avbalance.data.prepared import read_description
 from avbalance.prepare.pack import write_arrays
 from avbalance.registry import Spec
 
@@ -33,7 +33,7 @@ def pack(raw: Path | None, folder: Path, num_batches: int) -> tuple[Path, AVMNIS
     reader = AVMNIST(num_train=num_batches * BATCH_SIZE * 5 // 4, num_test=100)
     data = {"dataset": "avmnist", "num_classes": 10}
     write_arrays(reader.read_arrays(raw), folder, data, raw, folder / "report-copy.json")
-    return raw, reader, read_description(folder)
+    return raw, reader, read_description({"audio": folder, "visual": folder})
 
 
 def settings(encoders: Mapping[str, Spec], head: str, seed: int = 0) -> dict[str, Any]:

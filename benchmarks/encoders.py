@@ -193,6 +193,7 @@ def write(folder: Path, num_clips: int) -> None:
         folder / "train_audio.npy", rng.standard_normal((num_clips, *SHAPES["audio"]), np.float32).astype(np.float16)
     )
     np.save(folder / "train_label.npy", np.arange(num_clips) % NUM_CLASSES)
+    np.save(folder / "train_clip.npy", np.arange(num_clips))
     modalities = {"audio": {"shape": SHAPES["audio"]}, "visual": {"shape": SHAPES["visual"], "mean": MEAN, "std": STD}}
     (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}), encoding="utf-8")
 
@@ -203,7 +204,7 @@ def measure_loops(device: torch.device, num_clips: int, batch_size: int, repetit
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write(folder, num_clips)
-        split = Split(folder, "train", list(SHAPES), device)
+        split = Split(dict.fromkeys(SHAPES, folder), "train", device)
         batch = split.batch(np.arange(min(batch_size, num_clips)))
         loops: dict[str, Iterable[Batch]] = {
             "packed": Batches(split, batch_size, (0, 0)),

@@ -19,7 +19,8 @@ import torch
 from measure import print_conditions, print_table
 
 from avbalance import cli, plan, store
-from avbalance.data.packed import Batches, Split, read_description
+from avbalance.data.packed import Batches, Split
+from avbalance.data.prepared import Folders, folders_of, read_description
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Plan
 from avbalance.train import build_balancer, train
@@ -40,9 +41,9 @@ def provide(made: Plan, path: str) -> None:
     subprocess.run(command, check=True)
 
 
-def kept_epoch(settings: dict[str, Any], data: Path, rate: float) -> dict[str, float]:
+def kept_epoch(settings: dict[str, Any], data: Folders, rate: float) -> dict[str, float]:
     """The record of the epoch that a training at a learning rate keeps; all NaN where it diverges."""
-    splits = {name: Split(data, name, list(settings["encoder"]), CPU) for name in ("train", "val")}
+    splits = {name: Split(data, name, CPU) for name in ("train", "val")}
     training = {**settings["training"], "learning_rate": rate, "monitor": False}  # a monitor would look at test
     with tempfile.TemporaryDirectory() as resume:
         try:
@@ -69,14 +70,16 @@ def main() -> None:
     (table,) = (each for each in made.artifacts.values() if each.settings.get("table") == arguments.table)
     run = made.artifacts[table.settings["rows"][arguments.row][0]["run"]]
     own = run.settings["trials"][0] if "trials" in run.settings else {}  # of a tuned row, the row as it is
-    settings, data = {**run.settings, **own}, run.inputs["data"]
+    settings, folders = {**run.settings, **own}, folders_of(run.inputs)
     made.write_recipes()
-    provide(made, data)
+    for role, path in run.inputs.items():
+        if role.startswith("data_"):
+            provide(made, path)
     print_conditions(**vars(arguments), **settings["training"])
     losses, lines = {}, []
     for rate in arguments.rates:
         start = time.perf_counter()
-        kept = kept_epoch(settings, Path(data), rate)
+        kept = kept_epoch(settings, folders, rate)
         losses[rate] = kept["val_loss"]
         seconds = time.perf_counter() - start
         lines.append([f"{rate:g}", f"{kept['epoch']:g}", f"{kept['val_loss']:.3f}"])

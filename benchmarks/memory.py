@@ -41,6 +41,7 @@ def write_packed(folder: Path, num_clips: int) -> int:
     with store.publish(folder, {"name": folder.name}) as out:
         for split, size in sizes.items():
             np.save(out / f"{split}_label.npy", rng.integers(0, 10, size))
+            np.save(out / f"{split}_clip.npy", np.arange(size))
             for modality, shape in SHAPES.items():
                 chunk = rng.standard_normal((CHUNK, *shape), dtype=np.float32)
                 with closing(ArrayWriter(out / f"{split}_{modality}.npy", shape, "<f2")) as writer:
@@ -70,7 +71,7 @@ def train(data: Path, threads: int) -> dict[str, Any]:
     training = Training(epochs=1, patience=1, batch_size=BATCH_SIZE, learning_rate=0.001, precision="float32")
     recipe = {
         "settings": {**settings(ENCODERS, "mlp"), "training": training.model_dump()},
-        "inputs": {"data": str(data)},
+        "inputs": {f"data_{modality}": str(data) for modality in SHAPES},
     }
     before = resident("VmRSS")
     trained = train_recipe(recipe, torch.device("cpu"), data.parent / f"resume-{data.name}", float("inf"))

@@ -48,7 +48,7 @@ def write_runs(settings: Mapping[str, Any]) -> None:
     names = ["train_loss", "val_loss", "val_accuracy", "val_acc_masked_audio", "val_acc_masked_visual", "seconds"]
     for entry in (entry for entries in settings["rows"].values() for entry in entries):
         run = {"dataset": "demo", "encoder": {"audio": {"conv1net": {}}, "visual": {"conv2net": {}}}}
-        recipe = {"step": "train", "name": Path(entry["run"]).name, "settings": run, "inputs": {"data": "demo"}}
+        recipe = {"step": "train", "name": Path(entry["run"]).name, "settings": run, "inputs": {}}
         logits = {
             f"test_{name}": generator.normal(size=(2000, 10)).astype(np.float16)
             for name in ("logits", "masked_audio", "masked_visual")

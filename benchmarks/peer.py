@@ -57,6 +57,7 @@ def write(folder: Path) -> None:
             frames = pictures.reshape(size, 2, 224, 224, 3).transpose(0, 4, 1, 2, 3)
             np.save(out / f"{split}_visual.npy", np.ascontiguousarray(frames))
             np.save(out / f"{split}_label.npy", np.arange(size) % NUM_CLASSES)
+            np.save(out / f"{split}_clip.npy", np.arange(size))
         modalities: dict[str, Any] = {name: {"shape": list(shape)} for name, shape in SHAPES.items()}
         modalities["visual"] |= {"mean": [128.0] * 3, "std": [50.0] * 3}
         description = {"name": "peer", "num_classes": NUM_CLASSES, "modalities": modalities, "splits": SIZES}
@@ -77,7 +78,7 @@ def write(folder: Path) -> None:
             "step": "train",
             "name": balancer,
             "settings": {**settings, "training": training.model_dump()},
-            "inputs": {"data": str(folder / "prep")},
+            "inputs": {f"data_{modality}": str(folder / "prep") for modality in SHAPES},
         }
         (folder / f"{balancer}.json").write_text(json.dumps(recipe, allow_nan=False), encoding="utf-8")
 
@@ -163,7 +164,7 @@ def ours(folder: Path, method: str) -> None:
     keep_memory()
     settings = json.loads((folder / f"{method}.json").read_text(encoding="utf-8"))["settings"]
     description = json.loads((folder / "prep" / "dataset.json").read_text(encoding="utf-8"))
-    splits = {name: Split(folder / "prep", name, list(SHAPES), torch.device("cpu")) for name in SIZES}
+    splits = {name: Split(dict.fromkeys(SHAPES, folder / "prep"), name, torch.device("cpu")) for name in SIZES}
     balancer = build_balancer(settings, description, torch.device("cpu"))
     state = State(balancer, settings["training"], folder / "resume", SIZES["train"] // BATCH_SIZE, 1e9)
     start = time.process_time()

@@ -25,11 +25,13 @@ from measure import print_conditions, print_table, run_command
 
 from avbalance import store
 from avbalance.data.grid import METADATA
-from avbalance.prepare import media, windows
+from avbalance.prepare import media, select_clips, windows
 
 CLIP_SECONDS = 3.0
 LOG_MEL = {"sample_rate": 16000, "seconds": CLIP_SECONDS, "num_mels": 40, "window_samples": 400, "hop_samples": 160}
 OWN, EVERY_PIXEL = {"size": 64, "num_frames": 75, "gray": True}, {"size": 112, "num_frames": 75}
+VIEWS: dict[str, dict[str, Any]] = {"audio": {"log_mel": LOG_MEL}, "visual": {"frames": OWN}}
+SHARED = {"dataset": "grid", "task": "single_label", "num_classes": 10, "classes": None, "max_dropped": 0.02}
 FEW = 20
 MIB = 2**20
 
@@ -46,26 +48,22 @@ def make_raw(folder: Path, num_clips: int, changed: bool = False) -> Path:
         if changed:
             first, second = (out / "grid_s1" / line.split(",")[0] for line in kept[:2])
             shutil.copyfile(second, first)
+    select(folder, folder.with_name(f"{folder.name}-selection"))
     return folder
 
 
-def make_recipe(raw: Path, frames: dict[str, Any]) -> dict[str, Any]:
-    """Whole sentences."""
-    options = {"clip_seconds": None, "windows": {}, "val_fraction": 0.2, "seed": 0, "max_seconds": 600.0}
-    settings = {
-        "dataset": "grid",
-        "task": "single_label",
-        "num_classes": 10,
-        "classes": None,
-        "reader": {"grid": {"seconds": None}},
-        "prepare": {
-            **options,
-            "max_dropped": 0.02,
-            "drop_duplicates": False,
-            "views": {"audio": {"log_mel": LOG_MEL}, "visual": {"frames": frames}},
-        },
-    }
-    return {"step": "prepare.media", "name": "grid", "settings": settings, "inputs": {"raw": str(raw)}, "code": {}}
+def select(raw: Path, folder: Path) -> None:
+    """Select the clips of a raw folder: all of them."""
+    settings = {**SHARED, "reader": {"grid": {"seconds": None}}, "media": ["audio", "visual"]}
+    settings |= {"val_fraction": 0.2, "seed": 0, "drop_duplicates": False}
+    select_clips.publish_selection({"settings": settings, "inputs": {"raw": str(raw)}}, folder, folder.parent)
+
+
+def make_recipe(raw: Path, modality: str, view: dict[str, Any]) -> dict[str, Any]:
+    """Whole sentences in one modality; the selection lies beside the raw folder."""
+    settings = {**SHARED, "modality": modality, "view": view, "clip_seconds": None, "windows": {}, "max_seconds": 600.0}
+    inputs = {"raw": str(raw), "selection": f"{raw}-selection"}
+    return {"step": "media", "name": modality, "settings": settings, "inputs": inputs, "code": ""}
 
 
 def clocked(function: Callable[..., Any], total: list[float]) -> Callable[..., Any]:
@@ -82,12 +80,15 @@ def clocked(function: Callable[..., Any], total: list[float]) -> Callable[..., A
 
 
 def measure(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
-    """Seconds and the peak MiB of the largest process, of a call in a fresh process."""
-    (folder / "recipe.json").write_text(json.dumps(make_recipe(raw, OWN)), encoding="utf-8")
-    step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
-    used = run_command([*step, "--threads", str(workers)], folder)
-    shutil.rmtree(folder / "prep")
-    return used.seconds, used.peak_bytes / MIB
+    """Seconds of both modalities, each in a fresh process, and the peak MiB of the largest process."""
+    seconds, peak = 0.0, 0.0
+    for modality, view in VIEWS.items():
+        (folder / "recipe.json").write_text(json.dumps(make_recipe(raw, modality, view)), encoding="utf-8")
+        step = [sys.executable, "-m", "avbalance.prepare.media", "--recipe", "recipe.json", "--out", "prep"]
+        used = run_command([*step, "--threads", str(workers)], folder)
+        shutil.rmtree(folder / "prep")
+        seconds, peak = seconds + used.seconds, max(peak, used.peak_bytes / MIB)
+    return seconds, peak
 
 
 def measure_anew(folder: Path, raw: Path, workers: int) -> tuple[float, float]:
@@ -136,7 +137,8 @@ def main() -> None:
         rows = []
         for what, frames in (("gray, 64 x 64", OWN), ("every pixel", EVERY_PIXEL)):
             decoding[0], start = 0.0, time.perf_counter()
-            media.prepare(make_recipe(whole, frames), folder / "prep", 1, resume=folder / what)
+            for modality, view in (VIEWS | {"visual": {"frames": frames}}).items():
+                media.prepare(make_recipe(whole, modality, view), folder / "prep" / modality, 1, resume=folder / what)
             seconds = time.perf_counter() - start
             rows.append([what, f"{seconds:.1f}", f"{decoding[0]:.1f}", f"{1 - decoding[0] / seconds:.0%}"])
         print_table(["one worker, start-up apart", "s", "codec, s", "outside the codec"], rows)

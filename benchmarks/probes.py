@@ -88,8 +88,9 @@ def write_packed(folder: Path, inputs: NDArray[np.float32], labels: NDArray[np.i
     for split, end in ends.items():
         np.save(folder / f"{split}_visual.npy", inputs[start:end])
         np.save(folder / f"{split}_label.npy", labels[start:end])
+        np.save(folder / f"{split}_clip.npy", np.arange(end - start))
         start = end
-    return {split: Split(folder, split, ["visual"], CPU) for split in ("train", "val", "test")}
+    return {split: Split({"visual": folder}, split, CPU) for split in ("train", "val", "test")}
 
 
 def sgd(

@@ -33,7 +33,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from avbalance import cli
-from avbalance.data.packed import Batches, MappedArray, Split, files_of
+from avbalance.data.packed import Batches, MappedArray, Split
+from avbalance.data.prepared import files_of
 from avbalance.prepare.decode import read_frames
 from avbalance.prepare.inspection import inspect_media
 from avbalance.prepare.views.log_power import LogPower
@@ -63,6 +64,7 @@ def write(paths: list[Path], num_frames: int, folder: Path) -> None:
     np.save(folder / "train_visual.npy", visual)
     np.save(folder / "train_audio.npy", view.render(torch.from_numpy(waves)).half().numpy())
     np.save(folder / "train_label.npy", np.arange(len(paths)) % 10)
+    np.save(folder / "train_clip.npy", np.arange(len(paths)))
     modalities = {"visual": {"shape": visual.shape[1:], "mean": MEAN, "std": STD}, "audio": {"shape": view.shape}}
     (folder / "dataset.json").write_text(json.dumps({"modalities": modalities}), encoding="utf-8")
 
@@ -132,7 +134,7 @@ def decoded_rows(clips: DecodedClips) -> Callable[[], int]:
 
 def packed_batches(folder: Path) -> Callable[[], int]:
     """One epoch of the project's batches."""
-    split = Split(folder, "train", ["visual", "audio"], torch.device("cpu"))
+    split = Split(dict.fromkeys(("visual", "audio"), folder), "train", torch.device("cpu"))
 
     def read() -> int:
         return sum(len(batch.labels) for batch in Batches(split, BATCH_SIZE, (0, 0)))

@@ -117,7 +117,7 @@ def serve(pipe: Connection, name: str, way: str, folder: Path) -> None:
     encoders, batch_size = MODELS[name]
     if "kept" in WAYS[way]:
         keep_memory()
-    split = Split(folder, "train", list(encoders), CPU)
+    split = Split(dict.fromkeys(encoders, folder), "train", CPU)
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint", "seed": 0}
     settings = {"encoder": {modality: encoder for modality, (encoder, _) in encoders.items()}, **methods}
     description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from affine import AT_WORK
 from avbalance.balancers.base import Balancer
 from avbalance.configuration.signature import describe
-from avbalance.data.packed import MappedArray, read_description
+from avbalance.data.packed import MappedArray
+from avbalance.data.prepared import read_description
 from avbalance.encoders.base import Encoder
 from avbalance.train import TrainedRun, build_balancer, train_recipe
 from avbalance.training import epoch
 from avbalance.training.checkpoint import FILES, load_checkpoint
 from avbalance.training.snapshots import Snapshots
 from avbalance.training.state import State
+from folders import both
 from registered import names
 from test_train import completed
 
@@ -226,7 +228,7 @@ def test_a_checkpoint_waits_until_those_before_have_taken_a_hundredth_of_the_tim
 
     monkeypatch.setattr("avbalance.training.state.save_checkpoint", write)
     settings = recipe()["settings"]
-    balancer = build_balancer(settings, read_description(prepared), CPU)
+    balancer = build_balancer(settings, read_description(both(prepared)), CPU)
     state = State(balancer, settings["training"], tmp_path, 4, 20)
     due = []
     for now[0] in (19.0, 20.0):

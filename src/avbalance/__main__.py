@@ -8,6 +8,7 @@ from avbalance.errors import UserError
 
 COMMANDS = {
     "status": "show what is done, running, failed and left, and how long the rest may take",
+    "estimate": "estimate GPU hours, disk and core hours of preparing by table, before anything runs",
     "plan": "list the folders of the planned artifacts that exist, for 'dvc add'",
     "verify": "check every artifact against its checksums, and every table against its runs",
     "record": "write the checksums of files that are published without any",

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from avbalance import cli
-from avbalance.configuration.project import read_project
+from avbalance.configuration.project import Project, read_project
 from avbalance.configuration.schema import Settings
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
@@ -71,10 +71,8 @@ def _shown(plan: Plan) -> list[Artifact]:
     A table that only the scale asks for is left out if it waits for files.
     """
     settings, all_of_scale = plan.project.settings, plan.project.scale.tables
-    asked = all_of_scale if settings.tables is None else settings.tables
-    names = list(plan.project.tables) if asked == "all" else [asked] if isinstance(asked, str) else asked
-    tables = {name: table_of(plan, name) for name in names}
-    if asked not in ("all", all_of_scale):
+    tables = {name: table_of(plan, name) for name in asked(plan.project)}
+    if settings.tables not in (None, "all", all_of_scale):
         _require(plan, tables.values(), "tables")
         page = page_name(plan.project.shelf, list(tables))
     else:
@@ -91,6 +89,12 @@ def _shown(plan: Plan) -> list[Artifact]:
     }
     audits = [audit_of(plan, name, used[name]) for name in sorted(used) if used[name]]
     return [*shown, page_of(plan, page, [*shown, *audits]), *audits] if shown else []
+
+
+def asked(project: Project) -> list[str]:
+    """Names of the tables that were asked for."""
+    names = project.scale.tables if project.settings.tables is None else project.settings.tables
+    return list(project.tables) if names == "all" else [names] if isinstance(names, str) else names
 
 
 def _require(plan: Plan, artifacts: Collection[Artifact], kind: str) -> None:

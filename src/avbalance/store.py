@@ -117,6 +117,9 @@ def publish(
             files[name] = {"size": path.stat().st_size, "sha256": digest}
         manifest = {"recipe": recipe, "files": files, "provenance": provenance.finish()}
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        for name, entry in files.items():
+            if entry["size"] >= LARGE:
+                _note(unfinished / name, entry["sha256"])  # renaming the folder leaves the state of its files as it is
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -163,18 +166,32 @@ def open_artifact(path: Path, read_again: bool = False) -> dict[str, Any]:
 
 
 def _has_digest(file: Path, wanted: str, read_again: bool) -> bool:
-    """True if a file has this sha256, by its bytes or because it had it in the same state: device, inode, times."""
-    state = file.stat()
-    times = (state.st_mtime_ns, state.st_ctime_ns)  # no program can set the second
-    verified = VERIFIED / digest([wanted, state.st_dev, state.st_ino, state.st_size, *times])
-    if state.st_size >= LARGE and not read_again and verified.exists():
+    """True if a file has this sha256, by its bytes or because it had it in the same state."""
+    is_large = file.stat().st_size >= LARGE
+    if is_large and not read_again and _stamp(file, wanted).exists():
         return True
     if sha256(file) != wanted:
         return False
-    if state.st_size >= LARGE and RESUME.parent.is_dir():
-        verified.parent.mkdir(parents=True, exist_ok=True)
-        verified.touch()
+    if is_large and RESUME.parent.is_dir():  # none is made where a model is only loaded
+        _note(file, wanted)
     return True
+
+
+def _note(file: Path, digest_of_bytes: str) -> None:
+    stamp = _stamp(file, digest_of_bytes)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+
+
+def _stamp(file: Path, digest_of_bytes: str) -> Path:
+    """Path of the note that a file in this state has this sha256.
+
+    The state is inode, size and times, of which no program can set the second. The device is left out: a network disk
+    has another number on each node.
+    """
+    state = file.stat()
+    times = (state.st_mtime_ns, state.st_ctime_ns)
+    return VERIFIED / digest([digest_of_bytes, state.st_ino, state.st_size, *times])
 
 
 def _damaged(file: Path, problem: str) -> UserError:

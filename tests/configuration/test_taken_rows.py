@@ -27,7 +27,8 @@ def project(tmp_path: Path) -> Callable[..., Project]:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.rmtree(tmp_path / "config" / "tables")
     (tmp_path / "config" / "tables").mkdir()
-    (tmp_path / "config" / "scales" / "laptop.yaml").unlink()  # it names tables
+    for scale in ("laptop", "paper"):  # they name tables
+        (tmp_path / "config" / "scales" / f"{scale}.yaml").unlink()
 
     def read(**tables: str) -> Project:
         for name, text in tables.items():

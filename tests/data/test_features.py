@@ -4,6 +4,7 @@ import csv
 import json
 import pickle
 import re
+import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from avbalance.data import feature_files
 from avbalance.data.features import Features
 from avbalance.errors import UserError
 from avbalance.prepare import pack
+from avbalance.prepare.download import download
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ["train"] * 5 + ["val"] * 2 + ["test"] * 3
@@ -279,6 +281,20 @@ def test_a_defect_is_one_line_with_place_and_remedy(raw: Path, defect: str) -> N
     with pytest.raises(UserError, match=message) as error:
         read(raw, **options)
     assert "\n" not in str(error.value)
+
+
+def test_features_may_come_in_an_archive(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    archive = tmp_path / "mirror/features.tar"
+    with tarfile.open(archive, "w") as file:
+        for name in ("index.csv", "text.npz", "sound.npz"):
+            file.add(raw / name, name)
+    described = {"path": "features.tar", "sha256": store.sha256(archive), "unpack": True, "urls": []}
+    recipe = {"step": "download", "name": "mine-0", "settings": {"files": [described]}, "inputs": {}}
+    download(recipe, tmp_path / "fetched", mirror=str(tmp_path / "mirror"), cache=tmp_path / "cache")
+    assert {name: array.tobytes() for name, array in read(tmp_path / "fetched").items()} == {
+        name: array.tobytes() for name, array in read(raw).items()
+    }
 
 
 def test_a_label_beyond_the_classes_names_the_clip(raw: Path, tmp_path: Path) -> None:

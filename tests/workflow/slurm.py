@@ -150,7 +150,7 @@ class Slurm:
 
     def wait_for_running(self, rule: str, node: str | None = None) -> Job:
         """The first running job of a rule, on one node or on any."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while True:
             for job in self.jobs():
                 if job.is_running and job.rule == rule and node in (None, job.fields["NodeList"]):

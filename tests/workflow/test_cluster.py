@@ -9,20 +9,7 @@ import slurm
 from checkout import Checkout, environment
 from slurm import Slurm
 
-FOLDERS = (
-    "raw",
-    "prep",
-    "audit",
-    "runs",
-    "weights",
-    "probes",
-    "tables",
-    "figures",
-    "page",
-    "logs",
-    "recipes",
-    "resume",
-)
+FOLDERS = ("prep", "audit", "runs", "weights", "probes", "tables", "figures", "page", "logs", "recipes", "resume")
 COMPUTING = ("train_run", "probe_run")
 
 
@@ -39,7 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         started.stop()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_table_survives_the_death_of_a_job_and_of_a_node_and_has_the_numbers_of_this_machine(
     cluster: Slurm, copy: Checkout, built: Checkout
 ) -> None:
@@ -63,7 +50,7 @@ def test_a_table_survives_the_death_of_a_job_and_of_a_node_and_has_the_numbers_o
         cluster.wait_for_running("train_run", "node1")  # two nodes side by side
         assert failing.fields["JobId"] in {job.fields["JobId"] for job in cluster.jobs() if job.is_running}
         cluster.kill_node("node2")
-        said, _ = workflow.communicate(timeout=600)
+        said, _ = workflow.communicate(timeout=1200)
     assert workflow.returncode == 0, said[-4000:]
 
     jobs = cluster.jobs()

@@ -31,7 +31,7 @@ rule make_shards:
     input:
         needs("results/prep/{name}.{key}"),
     output:
-        temp(touch("results/resume/parts/{name}.{key}/{part}")),
+        touch("results/resume/parts/{name}.{key}/{part}"),
     log:
         "results/logs/prep/{name}.{key}.{part}.log",
     threads: threads_to_prepare

@@ -50,7 +50,7 @@ class SourceFile(Strict):
             `avbalance.record` makes `list`.
         sha256, md5: Checksum of the file.
         contents: List of the files in an archive whose own bytes may change; only listed files are unpacked.
-        unpack: True for an archive to be unpacked into the folder of its `path`.
+        unpack: True for an archive whose members belong into the folder of its `path`; they are read in place.
     """
 
     path: str | None = None
@@ -155,6 +155,7 @@ class Dataset(Strict):
         prepare: How clips become arrays; None if the reader makes arrays itself.
         num_clips: {split: number of clips that the dataset's lists name}, for estimates; of a set without val, train
             includes the clips that will be held out.
+        shapes: {modality: shape of a clip} of a reader that makes arrays itself, for estimates.
         sources: {name: origin of the raw files}; or the dataset that shares its own.
     """
 
@@ -168,6 +169,7 @@ class Dataset(Strict):
     reader: Spec
     prepare: Preparation | None = None
     num_clips: dict[Split, Count] = {}
+    shapes: dict[Name, list[Count]] = {}
     sources: dict[Name, Source] | str
 
     @model_validator(mode="after")
@@ -252,6 +254,18 @@ class ScaleDataset(Strict):
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
 
 
+class Rates(Strict):
+    """Rates for `avbalance estimate`.
+
+    Attributes:
+        tflops: 10^12 operations that a GPU does in a second of training.
+        windows_per_second: Windows of clips that a core prepares in a second.
+    """
+
+    tflops: Positive
+    windows_per_second: Positive
+
+
 class Scale(Strict):
     """`config/scales/<name>.yaml`.
 
@@ -264,6 +278,7 @@ class Scale(Strict):
 
     seeds: Seeds
     seeds_of: dict[str, Seeds] = {}
+    rates: Rates | None = None
     threads: int = Field(ge=1, le=1024)
     tables: Literal["all"] | list[str] = "all"
     trials: Count = 1

@@ -183,9 +183,12 @@ class Plan:
                     yield file, artifact.kind, artifact.slug
 
     def notes(self) -> list[str]:
-        """Lines for the user: artifacts that `dvc pull` would bring, and files that tables wait for."""
+        """Notes for the user: artifacts that `dvc pull` would bring, runs to train, files that tables wait for."""
         cached = self.cached_elsewhere()
         lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
+        num_runs = sum(path.startswith(f"{RESULTS}/runs/") for path in self.wanted())
+        if num_runs and self.project.scale.rates is not None:
+            lines.append(f"{num_runs:,} runs to train; 'avbalance estimate' with these keys tells disk and GPU hours")
         return [*lines, self.postponed] if self.postponed else lines
 
     def behind(self, artifacts: Iterable[Artifact]) -> set[Artifact]:
@@ -279,12 +282,16 @@ class Plan:
     def wanted(self) -> set[str]:
         """Paths of the absent artifacts that the targets need, and of the targets."""
         by_product = {artifact.product: artifact for artifact in self.artifacts.values()}
-        waiting = [by_product[target] for target in self.targets]
-        wanted: set[str] = set()
+        return {artifact.path for artifact in self.wanted_by(by_product[target] for target in self.targets)}
+
+    def wanted_by(self, artifacts: Iterable[Artifact]) -> set[Artifact]:
+        """The absent artifacts that some artifacts need, and these themselves."""
+        wanted: set[Artifact] = set()
+        waiting = list(artifacts)
         while waiting:
             artifact = waiting.pop()
-            if artifact.path not in wanted:
-                wanted.add(artifact.path)
+            if artifact not in wanted:
+                wanted.add(artifact)
                 if not self.is_there(artifact):
                     waiting += self._absent_inputs(artifact).values()
         return wanted

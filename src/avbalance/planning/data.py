@@ -11,7 +11,7 @@ from avbalance.configuration.schema import Dataset, SourceFile, Weights
 from avbalance.planning import keys
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.missing import missing_of
-from avbalance.prepare.own_copy import OwnCopy, suffix_of
+from avbalance.planning.own_copy import OwnCopy, suffix_of
 
 DATA = "data_"
 """Prefix of the roles in which steps read the arrays of modalities."""

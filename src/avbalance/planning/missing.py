@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 
 from avbalance.configuration.schema import Dataset, SourceFile, Weights
+from avbalance.data.members import parts_of
 
 WIDTH = 110
 LAST = "A part of a dataset, or other files in its layout, will do for numbers of your own: --config copy=own"
@@ -62,12 +63,19 @@ def missing_of(
         listed = file.contents or file.list
         if listed is not None and not (lists / listed).exists():
             absent.append(str(lists / listed))
-        if file.request is not None and not (mirror and os.path.exists(f"{mirror}/{file.path}")):
+        if file.request is not None and not _is_brought(mirror, str(file.path)):
             requests.setdefault(file.request, []).append(str(file.path))
     if not absent and not requests:
         return None
     brought = tuple((request, tuple(places)) for request, places in requests.items())
     return Missing(name, about.title, about.licence, gigabytes, tuple(absent), brought)
+
+
+def _is_brought(mirror: str, path: str) -> bool:
+    """True if a mirror folder holds a file or a folder, or the parts of a file; an address may hold anything."""
+    if not mirror or "://" in mirror:
+        return bool(mirror)
+    return os.path.exists(f"{mirror}/{path}") or bool(parts_of(Path(mirror, path)))
 
 
 def explain(missing: Mapping[Missing, Sequence[str]], kind: str, total: int) -> str:

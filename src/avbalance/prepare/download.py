@@ -2,8 +2,8 @@
 
 The sources of a file are tried in this order until its bytes are right: an earlier raw folder of the same dataset,
 which helps if only a part of a list of checksums has changed; the mirror, a folder or URL that holds the file under its
-`path`; the `urls` of the file. Interrupted downloads resume, also in a later call. Complete files wait in the cache
-until the whole raw folder can be published.
+`path`; the `urls` of the file. Interrupted downloads resume, also in a later call. Complete files wait in a
+folder of the cache until the whole raw folder can be published, so a killed call goes on with the next file.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from avbalance.data.feature_files import FORMATS
 from avbalance.data.lists import read_checksums
 from avbalance.prepare.archives import (
     COMPRESSED,
@@ -28,7 +29,8 @@ from avbalance.prepare.archives import (
 )
 
 LISTS = frozenset({".csv", ".json", ".mat", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"})
-"""Suffixes of members that are written as files, because readers open them by path; all others are taken for media."""
+BY_PATH = LISTS.union(FORMATS)
+"""Suffixes of lists and features, which are written as files, because readers open them by path; others are media."""
 
 
 class Row(NamedTuple):
@@ -84,8 +86,8 @@ def unpack(archive: Parts, folder: Path, contents: dict[str, Any]) -> list[Row]:
 def index(archive: Parts, folder: Path, name: str) -> tuple[bool, list[Row]]:
     """List the members of an archive by name, place and sha256; the names of rows are relative to `folder`.
 
-    Lists such as csv are written as files below the folder. If the other members cannot be read in place, they are
-    written to a plain tar, `<name>.tar`.
+    Lists such as csv, and files of features, are written as files below the folder. If the other members cannot be read
+    in place, they are written to a plain tar, `<name>.tar`.
 
     Args:
         archive: The archive.
@@ -111,7 +113,7 @@ def index(archive: Parts, folder: Path, name: str) -> tuple[bool, list[Row]]:
             for member in checked(archive, folder):
                 assert member.data is not None
                 path, data = str(PurePosixPath(member.name)), _Hashed(member.data)
-                if PurePosixPath(path).suffix.lower() in LISTS:
+                if PurePosixPath(path).suffix.lower() in BY_PATH:
                     rows.append(Row(path, member.size, _write(member.data, folder / path)))
                 elif in_place:
                     data.read_all()

@@ -14,8 +14,8 @@ from avbalance.data.lists import read_checksums
 from avbalance.data.miniatures.synthetic import write_media
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
+from avbalance.planning.own_copy import OwnCopy, suffix_of
 from avbalance.prepare import download, extracted, media
-from avbalance.prepare.own_copy import OwnCopy, suffix_of
 from avbalance.results.captions import count_own
 
 URL = "https://example.org/{path}"
