@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from avbalance import store
 
+PREPARATION = "preparation.json"
+"""File beside a run's weights that says how clips become the run's input."""
 Folders = Mapping[str, Path]
 """{modality: the prepared folder that holds it}."""
 
@@ -53,3 +55,10 @@ def numbers_of(folder: Path, split: str) -> NDArray[np.int64]:
     """Return the numbers of a split's clips, [n], ascending; a clip has the same number in all modalities."""
     numbers: NDArray[np.int64] = np.load(folder / f"{split}_clip.npy")
     return numbers
+
+
+def describe_preparation(folders: Folders) -> str:
+    """Return the content of `PREPARATION`: the description of the data of a run, and the recipes that prepared them."""
+    recipes = {name: store.read_manifest(folder)["recipe"] for name, folder in folders.items()}
+    content = {"description": read_description(folders), "recipes": recipes}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
