@@ -178,7 +178,7 @@ def _has_digest(file: Path, wanted: str, read_again: bool) -> bool:
         return True
     if sha256(file) != wanted:
         return False
-    if is_large:
+    if is_large and RESUME.parent.is_dir():  # none is made where a model is only loaded
         _note(file, wanted)
     return True
 

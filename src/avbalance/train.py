@@ -23,13 +23,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from avbalance import cli, registry, store, tune
 from avbalance.balancers.base import Balancer
 from avbalance.data.packed import Batches, Split
-from avbalance.data.prepared import folders_of, read_description
+from avbalance.data.prepared import PREPARATION, describe_preparation, folders_of, read_description
 from avbalance.data.trials import read_trials
 from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
 from avbalance.errors import NotFiniteError
 from avbalance.evaluate import classify, mean_loss, peek_at_test, score_trials, validation_metrics
-from avbalance.model import Model, build_model
+from avbalance.model import Model, build_model, lay_out
 from avbalance.progress import Progress
 from avbalance.training.epoch import check_finite, not_finite, train_epoch
 from avbalance.training.memory import keep_memory
@@ -70,9 +70,7 @@ def build_balancer(settings: Mapping[str, Any], description: Mapping[str, Any], 
     dims = {modality: int(model.encoders[modality].feature_dim) for modality in settings["encoder"]}  # type: ignore[arg-type]
     loss = registry.load("loss", settings["loss"], dims, description["num_classes"])
     balancer: Balancer = registry.load("balancer", settings["balancer"], model, loss)
-    for parameter in balancer.parameters():
-        if parameter.dim() == 4:  # channels last is faster for 2-D convolutions, but not for 3-D ones on a CPU
-            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    lay_out(balancer)
     return balancer.to(device)
 
 
@@ -231,6 +229,8 @@ def run(
             with store.publish(weights, recipe) as weights_folder:
                 state = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
                 (weights_folder / "model.safetensors").write_bytes(save(state))
+                preparation = describe_preparation(folders_of(recipe["inputs"]))
+                (weights_folder / PREPARATION).write_text(preparation, encoding="utf-8")
                 for step in recipe["settings"]["training"]["snapshots"]:
                     shutil.copy(folder / snapshot_file(step), weights_folder)
             trained.write(out_folder)

@@ -1,7 +1,7 @@
 """Batches of packed clips."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbalance.augmentations.base import Augmentation
-from avbalance.augmentations.crops import Boxes, Size, cut, fixed
 from avbalance.data.prepared import Folders, files_of, numbers_of, read_description
+from avbalance.data.seen import Draw, Seen
 from avbalance.data.stored import JpegArray, Reading, open_stored
 from avbalance.errors import UserError
 from avbalance.types import Batch
@@ -66,12 +66,7 @@ class Split:
         self.videos: NDArray[np.int64] | None = np.load(videos)[kept] if videos.exists() else None
         folders = {name: folders[name] for name in modalities or folders}
         described = read_description(folders)["modalities"]
-        self._standardise = {
-            name: [torch.tensor(described[name][what], device=device) for what in ("mean", "std")]
-            for name in folders
-            if "mean" in described[name]
-        }
-        self._pictures = {name: described[name] for name in folders if "pictures" in described[name]}
+        self._seen = Seen(described, device)
         self._stored = {
             name: open_stored(files_of(folder, split, name), places[folder]) for name, folder in folders.items()
         }
@@ -113,15 +108,14 @@ class Split:
     def batch(
         self,
         index: NDArray[np.int64],
-        draw: Callable[[NDArray[np.int64], Size, Size], Boxes] | None = None,
+        draw: Draw | None = None,
         reading: Reading | None = None,
     ) -> Batch:
         """Return the clips at these places; in tasks with several labels, labels are float32 [batch, num_classes].
 
         Args:
             index: [batch].
-            draw: Function that draws the boxes to cut from these clips' pictures, given the size stored and the size
-                seen; None for the boxes of evaluation.
+            draw: Function that draws the boxes to cut from these clips' pictures; None for the boxes of evaluation.
             reading: What `request` has begun for these places.
         """
         places = torch.from_numpy(index).to(self.device)
@@ -134,19 +128,7 @@ class Split:
         else:
             read = (reading or self.request(index)).wait()
             inputs = {name: array.to(self.device, non_blocking=True).float() for name, array in read.items()}
-        for name, (mean, std) in self._standardise.items():
-            shape = (-1, *[1] * (inputs[name].dim() - 2))  # one number for each channel
-            inputs[name] = inputs[name].sub_(mean.view(shape)).div_(std.view(shape))
-        for name, described in self._pictures.items():
-            stored, seen = (inputs[name].shape[-2], inputs[name].shape[-1]), tuple(described["shape"][-2:])
-            if draw is not None:
-                boxes = draw(index, stored, seen)
-            elif stored != seen:
-                boxes = fixed(len(index), stored, seen, described["pictures"]["whole"])
-            else:
-                continue
-            inputs[name] = cut(inputs[name], boxes, seen, described["pictures"]["vectors"])
-        return Batch(inputs, labels, places)
+        return Batch(self._seen(inputs, index, draw), labels, places)
 
 
 class Batches:

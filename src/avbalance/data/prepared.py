@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PREPARATION = "preparation.json"
+"""File beside a run's weights that says how clips become the run's input."""
 Folders = Mapping[str, Path]
 """{modality: the prepared folder that holds it}."""
 
@@ -41,3 +43,11 @@ def numbers_of(folder: Path, split: str) -> NDArray[np.int64]:
     """Return the numbers of a split's clips, [n], ascending; a clip has the same number in all modalities."""
     numbers: NDArray[np.int64] = np.load(folder / f"{split}_clip.npy")
     return numbers
+
+
+def describe_preparation(folders: Folders) -> str:
+    """Return the content of `PREPARATION`: the description of the data of a run, and the recipes that prepared them."""
+    manifests = {name: json.loads((folder / "manifest.json").read_text("utf-8")) for name, folder in folders.items()}
+    recipes = {name: manifest["recipe"] for name, manifest in manifests.items()}
+    content = {"description": read_description(folders), "recipes": recipes}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from avbalance import owners, registry, store
 from avbalance.data.array_writer import ArrayWriter
@@ -117,15 +118,11 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     dropped: list[dict[str, str]] = []
     clips: list[dict[str, Any]] = []
     sums = np.zeros(3)
-    with closing(_writer(view, folder / ARRAY)) as file:
+    with closing(writer_of(view, folder / ARRAY)) as file:
         for chunk in _chunks(_windows(shard, view, dropped)):
-            if isinstance(view, VisualView):
-                for window in chunk:
-                    file.append(window.array[None])
-            else:
-                waves = torch.from_numpy(np.stack([window.array for window in chunk]))
-                rendered = view.render(waves).numpy()
-                file.append(rendered)
+            rendered = render(view, chunk)
+            file.append(rendered)
+            if isinstance(view, AudioView):
                 sums += rendered.size, rendered.sum(dtype=np.float64), np.square(rendered, dtype=np.float64).sum()
             clips += [
                 {
@@ -143,11 +140,17 @@ def _write(shard: Shard, folder: Path) -> dict[str, Any]:
     return content
 
 
-def _writer(view: VisualView | AudioView, path: Path) -> ArrayWriter | JpegWriter:
+def writer_of(view: VisualView | AudioView, path: Path) -> ArrayWriter | JpegWriter:
     """Return the writer of a view's clips."""
     if isinstance(view, AudioView):
         return ArrayWriter(path, view.shape, "<f2")
     return JpegWriter(path, view.stored_shape) if view.store == "jpeg" else ArrayWriter(path, view.stored_shape, "|u1")
+
+
+def render(view: VisualView | AudioView, windows: list[Window]) -> NDArray[Any]:
+    """Arrays of windows, [windows, *shape]: of pictures uint8, as they are; of sound float32."""
+    arrays = np.stack([window.array for window in windows])
+    return arrays if isinstance(view, VisualView) else view.render(torch.from_numpy(arrays)).numpy()
 
 
 def _chunks(windows: Iterator[Window]) -> Iterator[list[Window]]:

@@ -39,7 +39,8 @@ class Window:
     repairs: list[str]
 
 
-_inspect = lru_cache(maxsize=4)(inspect_media)
+inspect = lru_cache(maxsize=4)(inspect_media)
+"""`inspect_media`, once for a file that several windows or views need."""
 
 
 class Source:
@@ -63,11 +64,11 @@ class Source:
         self._clip, self._view = clip, view
         self._landmarks = None if clip.landmarks is None else raw.folder / clip.landmarks
         if isinstance(view, VisualView):
-            self._media = self._clock = _inspect(raw.locate(_present(clip.visual, "has no pictures")))
+            self._media = self._clock = inspect(raw.locate(_present(clip.visual, "has no pictures")))
             if len(self._media.frame_seconds) == 0:
                 raise ClipError("has no pictures")
         else:
-            self._media = _inspect(raw.locate(_present(clip.audio, "has no sound")))
+            self._media = inspect(raw.locate(_present(clip.audio, "has no sound")))
             if not self._media.has_audio:
                 raise ClipError("has no sound")
             self._clock = (
@@ -136,7 +137,7 @@ def _present(file: str | None, problem: str) -> str:
 def _clock_of_pictures(place: Place, sound: Media) -> Media:
     """The file of a clip's pictures; that of its sound if the pictures cannot be used, so that nothing has to fit."""
     try:
-        pictures = _inspect(place)
+        pictures = inspect(place)
     except ClipError:
         return sound
     return pictures if len(pictures.frame_seconds) else sound
