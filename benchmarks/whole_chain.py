@@ -1,0 +1,85 @@
+"""Does scale `paper` run from the official archives to its tables, where the data themselves cannot be had?
+
+Writes small copies of CREMA-D, VoxCeleb, Kinetics-400, SSW60, UCF-101, EPIC-Kitchens and AVE in their official layouts
+(tests/official.py), and a copy of this project with a scale `chain`: networks and preparations of `paper`, one epoch,
+one seed, one trial, batches of at most eight. Prints the command that makes all tables of these datasets from them. The
+numbers in these tables mean nothing. On a cluster, FOLDER has to be on the file system that all nodes share.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from measure import ROOT, copy_project
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+import official
+
+SCALE = "chain"
+TABLES = [
+    "mmcosine_table1",
+    "mmcosine_table2",
+    "mmcosine_table3",
+    "gblend_table1",
+    "gblend_table2",
+    "gblend_table3",
+    "gblend_table8",
+    "balance_ave",
+    "balance_cremad",
+    "balance_kinetics_sounds",
+    "balance_ucf101",
+]
+SIZES = {
+    "ave": official.Size(4, 8, 2),
+    "epic_kitchens_verb": official.Size(4, 8, 2, 4.0),
+    "kinetics400": official.Size(4, 8, 2),
+    "ssw60": official.Size(4, 8, 2),
+    "ucf101": official.Size(4, 8, 2, 6.0),
+    "voxceleb": official.Size(2, 30, 4),
+}
+FEW = {"epochs": 1, "patience": 1}
+BATCH = 8
+
+
+def shortened(scale: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:
+    """Scale `paper` for one epoch; options of balancers that count epochs are those of scale `miniature`."""
+    trainings = [scale["training"], *(each["training"] for each in scale["datasets"].values() if "training" in each)]
+    for training in trainings:
+        training |= FEW | {"batch_size": min(training.get("batch_size", BATCH), BATCH)}
+    del scale["seeds_of"]
+    return scale | {"tables": TABLES, "trials": 1, "methods": {"balancer": small["methods"]["balancer"]}}
+
+
+def write_project(folder: Path) -> None:
+    """Copy the project, and add the scale."""
+    copy_project(folder)
+    scales = folder / "config" / "scales"
+    paper, small = (yaml.safe_load((scales / f"{name}.yaml").read_text("utf-8")) for name in ("paper", "miniature"))
+    (scales / f"{SCALE}.yaml").write_text(yaml.safe_dump(shortened(paper, small), sort_keys=False), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="new folder for the copies and the project")
+    parser.add_argument("--mirror", type=Path, required=True, help="folder with GRID and the lists")
+    parser.add_argument("--profile", help="such as workflow/profiles/slurm; without it, all cores of this machine")
+    arguments = parser.parse_args()
+    folder, mirror = arguments.folder.resolve(), arguments.mirror.resolve()
+    copies, project = folder / "copies", folder / "project"
+    copies.mkdir(parents=True)
+    official.cremad(mirror, copies, 8, 2)
+    for name, size in SIZES.items():
+        print(f"writing {name}", file=sys.stderr, flush=True)
+        official.COPIES[name](mirror, copies, size)
+    write_project(project)
+    how = ["--profile", arguments.profile] if arguments.profile else ["--cores", "all"]
+    command = ["snakemake", *how, "--config", f"scale={SCALE}", "copy=own", f"mirror={copies}"]
+    print(f"cd {shlex.quote(str(project))} && {shlex.join(command)}")
+
+
+if __name__ == "__main__":
+    main()
