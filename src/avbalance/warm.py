@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 ADDRESS = "AVBALANCE_WARM"
 """The variable that holds the path of the socket."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of pyarrow, which pandas imports where it is installed
+}
 """Variables of the server: a fork keeps one thread and loses all others."""
 STEPS = (
     *("train", "tune", "combine", "blend", "probe"),
