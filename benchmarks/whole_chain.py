@@ -58,7 +58,9 @@ def write_project(folder: Path) -> None:
     """Copy the project, and add the scale."""
     copy_project(folder)
     scales = folder / "config" / "scales"
-    paper, small = (yaml.safe_load((scales / f"{name}.yaml").read_text("utf-8")) for name in ("paper", "miniature"))
+    paper, small = (
+        yaml.safe_load((scales / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("paper", "miniature")
+    )
     (scales / f"{SCALE}.yaml").write_text(yaml.safe_dump(shortened(paper, small), sort_keys=False), encoding="utf-8")
 
 
