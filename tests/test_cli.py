@@ -19,6 +19,8 @@ STEPS = {
     "blend": "recipe out device threads resume",
     "probe": "recipe out device threads resume memory",
     "prepare.download": "recipe out mirror cache",
+    "prepare.select_clips": "recipe out",
+    "prepare.make_shards": "recipe part parts threads device",
     "prepare.pack": "recipe out threads device",
     "prepare.media": "recipe out threads device",
     "prepare.audit": "recipe out stamp",

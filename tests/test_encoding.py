@@ -32,6 +32,8 @@ def unspecified(tree: ast.AST) -> Iterator[ast.Call]:
 
 def _opens_text(node: ast.Call) -> bool:
     """Whether a mode, which of a path's `open` is the first argument and else the second, is one of text."""
+    if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) in ("av", "tarfile"):
+        return False
     modes = [keyword.value for keyword in node.keywords if keyword.arg == "mode"]
     modes += node.args[isinstance(node.func, ast.Name) and node.func.id == "open" :][:1]
     if not modes:

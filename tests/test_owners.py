@@ -23,7 +23,7 @@ with owners.filling(Path("a")) as folder:
 def start(folder: Path, text: str) -> subprocess.Popen[str]:
     """A process that fills folder `a`, finishes it after a line of input, and dies without one."""
     process = subprocess.Popen(
-        [sys.executable, "-c", FILL, text], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", FILL, text], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "filled\n"

@@ -20,7 +20,7 @@ COMMANDS = {
 
 def usage() -> str:
     """Help text of the whole command."""
-    lines = "".join(f"  {name:8}{text}\n" for name, text in COMMANDS.items())
+    lines = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
     return f"usage: avbalance COMMAND ...\n\n{lines}\n'avbalance COMMAND --help' shows the arguments of a command.\n"
 
 

@@ -181,8 +181,7 @@ def test_uni_modal_runs_and_teachers_are_those_of_the_row_as_it_is(planned: Call
     first, second = trials_of(made)
     assert first.inputs == second.inputs
     assert set(first.inputs) == {
-        "data",
-        *(f"{role}_{m}" for role in ("pretrained", "teacher") for m in ("audio", "visual")),
+        *(f"{role}_{m}" for role in ("data", "pretrained", "teacher") for m in ("audio", "visual")),
     }
     assert {made.artifacts[path].settings["training"]["learning_rate"] for path in alone(made, 100)} == {0.03}
     (run,) = [run for run in runs_of(made, 0) if len(run.settings["encoder"]) == 2]

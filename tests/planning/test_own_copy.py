@@ -15,7 +15,7 @@ from avbalance.data.miniatures.synthetic import write_media
 from avbalance.errors import UserError
 from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.own_copy import OwnCopy, suffix_of
-from avbalance.prepare import download, extracted, media
+from avbalance.prepare import download, extracted, media, select_clips
 from avbalance.results.captions import count_own
 
 URL = "https://example.org/{path}"
@@ -135,6 +135,11 @@ def one(made: Plan, kind: str) -> Artifact:
     return artifact
 
 
+def prepared_in(made: Plan) -> list[Artifact]:
+    """Both modalities of the one dataset of a plan."""
+    return [artifact for artifact in made.artifacts.values() if artifact.kind == "prep"]
+
+
 @pytest.mark.parametrize("is_extracted", [False, True])
 def test_a_part_of_cremad_is_prepared_from_videos_and_from_frames(
     planned: Plan, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_extracted: bool
@@ -143,11 +148,13 @@ def test_a_part_of_cremad_is_prepared_from_videos_and_from_frames(
     names = official.cremad(mirror, own, 6, 1, is_extracted)
     monkeypatch.chdir(tmp_path)
     made = plan.make(Path(), {"scale": "paper", "tables": ["mmcosine_table2"], "mirror": str(own), "copy": "own"})
-    raw, prep = one(made, "raw"), one(made, "prep")
+    raw, selection = one(made, "raw"), one(made, "selections")
     download.download(raw.recipe, Path(raw.path), str(own))
-    media.prepare(prep.recipe, Path(prep.path), 1)
-    (counts,) = count_own({"CREMA-D": prep.path}).values()
-    assert counts == f"on {len(names)} of 7,442 clips (30 train, 6 val, 6 test)"
+    select_clips.publish_selection(selection.recipe, Path(selection.path))
+    for prep in prepared_in(made):
+        media.prepare(prep.recipe, Path(prep.path), 1)
+        (counts,) = count_own({"CREMA-D": prep.path}).values()
+        assert counts == f"on {len(names)} of 7,442 clips (30 train, 6 val, 6 test)"
 
 
 def test_own_copies_have_other_keys_and_no_numbers_of_the_paper(
@@ -163,10 +170,11 @@ def test_own_copies_have_other_keys_and_no_numbers_of_the_paper(
     )
     table = one(mine, "tables")
     assert table.path.startswith("results/tables/paper-own/mmcosine_table2.")
-    assert table.settings["own"] == {"CREMA-D": one(mine, "prep").path}
+    assert list(table.settings["own"]) == ["CREMA-D"]
+    assert table.settings["own"]["CREMA-D"] in {prep.path for prep in prepared_in(mine)}
     assert (table.settings["spec"]["expected"], table.settings["spec"]["claims"]) == ({}, {})
     assert one(published, "tables").settings["spec"]["expected"]["concat"]["accuracy"] == 60.08
-    assert one(mine, "prep").settings["prepare"]["max_dropped"] == 1.0
+    assert {each.settings["max_dropped"] for each in [one(mine, "selections"), *prepared_in(mine)]} == {1.0}
     assert table.settings["command"].endswith("tables=[mmcosine_table2] copy=own")
 
 

@@ -425,7 +425,7 @@ def test_what_modalities_differ_in_is_said_of_each(tmp_path: Path) -> None:
             (out / "dataset.json").write_text(
                 json.dumps(described | {"splits": {"test": len(numbers)}}), encoding="utf-8"
             )
-    about = {"title": "Talk", "licence": "", "citation": "", "scale": "laptop", "source": {"files": []}}
+    about = {"title": "Talk", "licence": "", "citation": "", "scale": "laptop", "faces": {}, "source": {"files": []}}
     inputs = {f"data_{name}": str(tmp_path / f"talk_{name}.{name}") for name in ("audio", "visual")}
     recipe = {"settings": {"about": about, "parameters": {}}, "inputs": inputs}
     page = Page(audit.render(recipe))

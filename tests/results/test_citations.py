@@ -15,6 +15,8 @@ KINDS = ["encoder", "fusion", "head", "loss", "balancer", "view", "detector", "f
 FOLKLORE = {
     ("balancer", "joint"),
     ("balancer", "masked_losses"),
+    ("encoder", "identity"),
+    ("encoder", "mlp"),
     ("view", "frames"),
     ("view", "waveform"),
     ("detector", "given"),

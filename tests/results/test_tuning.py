@@ -151,4 +151,4 @@ def test_the_settings_of_a_run_are_those_that_were_chosen(publish_run: Callable[
             if file.name != store.MANIFEST:
                 shutil.copy(file, out)
     shown = one_run.describe_run(folder)["config"]
-    assert shown == {"encoder": {"audio": {}}, "balancer": {"agm": {"alpha": 0.5}}}
+    assert shown == {"dataset": "demo", "encoder": {"audio": {}}, "balancer": {"agm": {"alpha": 0.5}}}

@@ -49,7 +49,7 @@ def test_the_table_of_the_page_is_built(extended: Checkout) -> None:
 
 def test_the_table_of_features_is_built_from_what_was_recorded(extended: Checkout) -> None:
     listed = (extended.path / "config/datasets/sentences.sha256").read_text(encoding="utf-8").splitlines()
-    assert [line.split()[1] for line in listed] == ["sentences/audio.npz", "sentences/index.csv", "sentences/text.npz"]
+    assert [line.split()[1] for line in listed] == ["audio.npz", "index.csv", "text.npz"]
     table = pd.read_csv(extended.path / "results/tables/miniature/sentences.csv")
     assert set(table["column"]) == {"accuracy", "acc_text_masked", "acc_audio_masked"}
 

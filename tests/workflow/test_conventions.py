@@ -66,7 +66,8 @@ def test_small_rules_run_on_the_login_node(rule: str) -> None:
 
 def test_the_page_of_the_catalogue_explains_every_key_of_the_configuration() -> None:
     text = (ROOT / "config/README.md").read_text(encoding="utf-8")
-    assert set(Settings.model_fields) <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    keys = {field.alias or name for name, field in Settings.model_fields.items()}
+    assert keys <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
 
 
 def test_the_hosted_tests_are_those_of_the_checkout() -> None:

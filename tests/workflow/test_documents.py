@@ -33,9 +33,9 @@ NOT_RUN = {
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
     "snakemake --profile workflow/profiles/slurm --config tables=[mmcosine_table3]": "needs a cluster; test_cluster.py "
     "has one",
-    "docker build -t avbalance .": "needs Docker",
-    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance snakemake --cores all': "the same",
-    "docker save -o avbalance.tar avbalance": "needs Docker",
+    "docker build -t avbalance-image .": "needs Docker",
+    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance-image snakemake --cores all': "the same",
+    "docker save -o avbalance.tar avbalance-image": "needs Docker",
     "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
     "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
     "snakemake --cores all --software-deployment-method apptainer --apptainer-args=--nv": "test_container.py runs it",
@@ -110,7 +110,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, address: str) -> Path:
     )
     (config / "tables/mmcosine_table3.yaml").write_text(yaml.safe_dump(FORMULA), encoding="utf-8")
     for scale, table in TABLES.items():
-        (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump({**SCALE, "tables": [table]}), encoding="utf-8")
+        content = {**SCALE, "tables": [table], "rates": {"tflops": 1.0, "windows_per_second": 1.0}}
+        (config / f"scales/{scale}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     shutil.copy(config / "datasets/avmnist.yaml", config / "datasets/cremad.yaml")
     replace(config / "models/retinaface_resnet50.yaml", "https://.*{path}", address + "/{path}")
     (config / "models/retinaface_resnet50.urls").write_text(f"{address}/weights\n", encoding="utf-8")

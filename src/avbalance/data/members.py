@@ -11,7 +11,7 @@ from glob import escape
 from itertools import accumulate
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from avbalance.errors import UserError
 
@@ -93,8 +93,11 @@ class Member:
     size: int
     packed: int | None
 
-    def open(self) -> BinaryIO:
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """Return a binary file that can seek.
+
+        Args:
+            mode: As of `Path.open`, which this stands for.
 
         Raises:
             UserError: The bytes of a deflated member are damaged.

@@ -86,7 +86,7 @@ class RawFiles:
         """
         place = self.locate(name)
         try:
-            with place.open("rb") if isinstance(place, Path) else place.open() as file:
+            with place.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         except FileNotFoundError as error:
             path = Path(error.filename)
@@ -155,4 +155,4 @@ class _Checksums(Mapping[str, str]):
 
 def open_place(place: Place) -> Path | BinaryIO:
     """Open a place as `RawFiles.open` does."""
-    return place if isinstance(place, Path) else place.open()
+    return place if isinstance(place, Path) else place.open("rb")

@@ -16,7 +16,7 @@ from avbalance.prepare.detectors.base import Face
 from avbalance.prepare.detectors.given import HEADER, Given
 from avbalance.prepare.detectors.yunet import YuNet
 from avbalance.prepare.pictures import Pictures
-from avbalance.prepare.shard import load_views
+from avbalance.prepare.shard import load_view
 from avbalance.prepare.views.faces import TEMPLATE, Faces, align, follow, similarity
 
 Landmarks = NDArray[np.float64]
@@ -276,7 +276,7 @@ def test_what_cannot_be_is_said(options: dict[str, Any], why: str) -> None:
 
 
 def test_a_view_is_given_its_detector_with_the_folder_of_its_weights(mirror: Path) -> None:
-    view = load_views({"visual": {"faces": {"detector": {"yunet": {"longest_side": 64}}}}}, {"yunet": mirror})["visual"]
+    view = load_view({"faces": {"detector": {"yunet": {"longest_side": 64}}}}, {"yunet": mirror})
     assert isinstance(view, Faces)
     assert isinstance(view.detector, YuNet)
     assert view.detector.longest_side == 64
@@ -288,4 +288,4 @@ def test_a_view_is_given_its_detector_with_the_folder_of_its_weights(mirror: Pat
 )
 def test_an_unknown_detector_and_absent_weights_are_named(detector: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
-        load_views({"visual": {"faces": {"detector": {detector: {}}}}}, {})
+        load_view({"faces": {"detector": {detector: {}}}}, {})
