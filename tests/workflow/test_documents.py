@@ -33,8 +33,10 @@ NOT_RUN = {
     "make .venv/ready LOCK=cpu.lock UV_TORCH_BACKEND=cpu": "needs the lock that the command before it writes",
     "snakemake --profile workflow/profiles/slurm --config tables=[mmcosine_table3]": "needs a cluster; test_cluster.py "
     "has one",
+    "python benchmarks/rate.py": "measures a GPU; on a CPU it takes minutes",
     "docker build -t avbalance-image .": "needs Docker",
-    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance-image snakemake --cores all': "the same",
+    'docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD":/work avbalance-image snakemake '
+    "--cores all": "needs Docker",
     "docker save -o avbalance.tar avbalance-image": "needs Docker",
     "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
     "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
