@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ NOT_RUN = {
     "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
     "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
     "snakemake --cores all --software-deployment-method apptainer --apptainer-args=--nv": "test_container.py runs it",
+    "pip install -e '.[pyarrow]'": "needs a network, and the lock has it",
+    "pip install -e '.[timm]'": "the same",
+    "pip install snakemake-executor-plugin-lsf": "needs a network",
     "pip install dvc-ssh": "needs a network",
     "pip install dvc-s3": "needs a network",
     "dvc remote modify store method PUT": "goes with the https address that it stands beside",
@@ -137,10 +141,12 @@ def set_up(path: Path) -> None:
     for program in Path(sys.executable).parent.iterdir():
         if not (path / ".venv/bin" / program.name).exists():
             (path / ".venv/bin" / program.name).symlink_to(program)
-    script = path / ".venv/bin/avbalance"
-    script.unlink(missing_ok=True)  # a link leads to another checkout
-    script.write_text(f"#!{path}/.venv/bin/python\nfrom avbalance.__main__ import run\n\nrun()\n", encoding="utf-8")
-    script.chmod(0o755)
+    # Links would lead to another checkout, and pip would install into its environment.
+    for name, function in {"avbalance": "avbalance.__main__ import run", "pip": "pip import main as run"}.items():
+        script = path / ".venv/bin" / name
+        script.unlink(missing_ok=True)
+        script.write_text(f"#!{path}/.venv/bin/python\nfrom {function}\n\nrun()\n", encoding="utf-8")
+        script.chmod(0o755)
     (path / ".venv/ready").touch()
 
 
@@ -171,6 +177,7 @@ def test_each_command_does_as_it_stands(project: Path) -> None:
             assert (project / "results/page/miniature--avmnist_mmcosine.html").exists()
         if "--report" in command:
             assert (project / "report.zip").stat().st_size > 100_000
+        assert str(project) not in (metadata.distribution("avbalance").read_text("direct_url.json") or ""), command
 
 
 def test_a_checkout_serves_a_folder_elsewhere_and_is_left_as_it_was(project: Path, tmp_path: Path) -> None:
