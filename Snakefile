@@ -9,6 +9,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/jobs.smk"
 
 
 # With --software-deployment-method apptainer every job runs in this image (docs/usage.md).

@@ -1,4 +1,4 @@
-"""What does a checkpoint cost, and how long is the pause after it?
+"""Cost of a checkpoint, and length of the pause after it.
 
     ResNet-18           on a spectrogram of 257 x 299 and on frames of 224 x 224, as for CREMA-D
     R(2+1)D and ResNet  R(2+1)D of 18 layers on 8 frames of 112 x 112, ResNet-18 on log-mel of 40 x 100

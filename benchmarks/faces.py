@@ -1,4 +1,4 @@
-"""How far do RetinaFace's landmarks lie from YuNet's, and what does a frame cost?
+"""Distance of RetinaFace's landmarks from YuNet's, and the cost of a frame.
 
 Agreement is measured on photos and on talking faces of GRID, five frames a clip (AVBALANCE_MIRROR names the folder that
 holds images and video): the mean distance of the five landmarks, as a share of the width of YuNet's box. The cost is

@@ -1,4 +1,4 @@
-"""How many operations a second does this machine do in training, for `avbalance estimate --tflops`?
+"""Operations a second of this machine in training, for `avbalance estimate --tflops`.
 
 Networks of scale paper on random clips: forward, loss, backward and SGD's step, counted as the estimate counts them,
 three times the operations of the forward pass, two a multiply-add. Data are in memory; reading them is not measured.

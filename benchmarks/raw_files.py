@@ -1,4 +1,4 @@
-"""How do raw files grow: long lists of checksums, and archives that are read in place instead of unpacked?
+"""Cost of raw files: long lists of checksums, archives that are read in place, and many small files.
 
     planning     `snakemake -n` of G-Blend's table 7 at scale paper, with a made-up list of so many clips of AudioSet
     archives     GRID's talking faces (AVBALANCE_MIRROR names the folder that holds grid_s1) in a tar, a tar.gz and a
@@ -151,8 +151,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1000, help="0 for no archives")
     arguments = parser.parse_args()
     print_conditions(listed=arguments.listed, clips=arguments.clips, loose=arguments.loose)
+    os.environ["AVBALANCE_MIRROR"] = os.path.abspath(os.environ.get("AVBALANCE_MIRROR", ""))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.chdir(folder)  # where the steps leave their notes
         if arguments.listed:
             measure_planning(folder, arguments.listed)
         if arguments.clips:

@@ -1,4 +1,4 @@
-"""What do JPEG pictures save and cost, beside raw arrays?
+"""Bytes, speed and accuracy of JPEG pictures beside raw arrays.
 
 The clips of GRID in which a digit is said, as 16 frames of 64 x 64 (gray) for training, and of 112 x 112 in colour for
 bytes and speed, each written as raw arrays and as JPEG pictures of the same frames:

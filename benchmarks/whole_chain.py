@@ -1,9 +1,10 @@
-"""Does scale `paper` run from the official archives to its tables, where the data themselves cannot be had?
+"""Scale `paper` from official archives to tables, with stand-ins for data that cannot be had.
 
-Writes small copies of CREMA-D, VoxCeleb, Kinetics-400, SSW60, UCF-101, EPIC-Kitchens and AVE in their official layouts
-(tests/official.py), and a copy of this project with a scale `chain`: networks and preparations of `paper`, one epoch,
-one seed, one trial, batches of at most eight. Prints the command that makes all tables of these datasets from them. The
-numbers in these tables mean nothing. On a cluster, FOLDER has to be on the file system that all nodes share.
+The script writes small copies of CREMA-D, VoxCeleb, Kinetics-400, SSW60, UCF-101, EPIC-Kitchens and AVE in their
+official layouts (tests/official.py), and a copy of this project with a scale `chain`: networks and preparations of
+`paper`, one epoch, one seed, one trial, batches of at most eight. It prints the command that makes all tables of these
+datasets from them. The numbers in these tables mean nothing. On a cluster, FOLDER has to be on the file system that all
+nodes share.
 """
 
 import argparse

@@ -89,7 +89,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Artifac
         yield {row: planned.artifacts[path] for row, path in own.items()}
 
 
-def test_clips(run: Artifact) -> list[Any]:
+def clips_of_test(run: Artifact) -> list[Any]:
     """What `prepare` takes for each packed clip of test, in order."""
     folders = folders_of(run.inputs)
     first = next(iter(folders.values()))
@@ -107,14 +107,11 @@ def test_clips(run: Artifact) -> list[Any]:
     return [{name: raw / value if isinstance(value, str) else value for name, value in clip.items()} for clip in given]
 
 
-test_clips.__test__ = False  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("row", ROWS)
 def test_its_input_and_predictions_are_bit_for_bit_those_of_evaluation(row: str, runs: dict[str, Artifact]) -> None:
     loaded = avbalance.load(runs[row].path)
     split = Split(folders_of(runs[row].inputs), "test", CPU)
-    prepared = [loaded.prepare(clip) for clip in test_clips(runs[row])]
+    prepared = [loaded.prepare(clip) for clip in clips_of_test(runs[row])]
     inputs = {name: torch.cat([each[name] for each in prepared]) for name in prepared[0]}
     whole = split.batch(np.arange(len(split))).inputs
     assert {name: value.shape for name, value in inputs.items()} == {name: value.shape for name, value in whole.items()}
@@ -136,7 +133,7 @@ def test_the_probabilities_of_a_clip_are_those_of_its_stored_logits(row: str, ru
     stored = np.load(f"{runs[row].path}/predictions.npz")
     videos = stored.get("test_video")
     expected, _ = by_video(stored["test_logits"], stored["test_label"], videos)
-    for clip, probabilities in zip(test_clips(runs[row])[:4], expected, strict=False):
+    for clip, probabilities in zip(clips_of_test(runs[row])[:4], expected, strict=False):
         predicted = loaded.predict(clip)
         assert list(predicted) == loaded.classes
         np.testing.assert_allclose(list(predicted.values()), probabilities, atol=1e-5)
@@ -145,7 +142,7 @@ def test_the_probabilities_of_a_clip_are_those_of_its_stored_logits(row: str, ru
 
 def test_a_file_with_both_is_enough(runs: dict[str, Artifact]) -> None:
     loaded = avbalance.load(runs["windows"].path)
-    (clip, *_) = test_clips(runs["windows"])
+    (clip, *_) = clips_of_test(runs["windows"])
     assert loaded.predict(str(clip["visual"])) == loaded.predict(clip)
     assert loaded.prepare(clip["visual"])["visual"].shape[0] == 3  # windows
 
@@ -153,7 +150,7 @@ def test_a_file_with_both_is_enough(runs: dict[str, Artifact]) -> None:
 def test_a_file_that_has_changed_is_read_again(runs: dict[str, Artifact], tmp_path: Path) -> None:
     loaded = avbalance.load(runs["windows"].path)
     predicted = []
-    for clip in test_clips(runs["windows"])[:2]:
+    for clip in clips_of_test(runs["windows"])[:2]:
         shutil.copy(clip["visual"], tmp_path / "clip.mp4")
         predicted.append(loaded.predict(tmp_path / "clip.mp4") == loaded.predict(clip))
     assert predicted == [True, True]
@@ -161,7 +158,7 @@ def test_a_file_that_has_changed_is_read_again(runs: dict[str, Artifact], tmp_pa
 
 def test_weights_alone_are_enough_in_any_folder(runs: dict[str, Artifact], tmp_path: Path) -> None:
     here = avbalance.load(runs["windows"].path)
-    (clip, *_) = test_clips(runs["windows"])
+    (clip, *_) = clips_of_test(runs["windows"])
     shutil.copytree(runs["windows"].weights, tmp_path / "given")
     code = "import avbalance, sys; print(sorted(avbalance.load(sys.argv[1]).predict(sys.argv[2]).items()))"
     command = [sys.executable, "-c", code, str(tmp_path / "given"), str(Path(clip["visual"]).absolute())]
@@ -188,7 +185,7 @@ def test_the_example_of_the_documents_does_as_it_stands(
     assert named is not None
     table, row, seed = named.groups()
     store.replace(Path(f"{table}.0.key"), json.dumps({"inputs": {f"{row}.{seed}.run": runs["windows"].path}}))
-    (clip, *_) = test_clips(runs["windows"])
+    (clip, *_) = clips_of_test(runs["windows"])
     shutil.copy(clip["visual"], "clip.mp4")
     names: dict[str, Any] = {}
     exec(compile(block, str(PAGE), "exec"), names)
@@ -198,7 +195,7 @@ def test_the_example_of_the_documents_does_as_it_stands(
 
 def test_a_part_of_a_file_is_given_in_seconds(runs: dict[str, Artifact]) -> None:
     loaded = avbalance.load(runs["windows"].path)
-    (clip, *_) = test_clips(runs["windows"])
+    (clip, *_) = clips_of_test(runs["windows"])
     whole = loaded.prepare({"visual": clip["visual"], "audio": clip["visual"]})["audio"]
     part = loaded.prepare({"visual": clip["visual"], "audio": clip["visual"], "start": 0.0, "end": 0.5})["audio"]
     assert torch.equal(part[0], part[2])  # no longer than a window of 0.5 s

@@ -23,7 +23,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "device": (str, "auto, cpu, cuda or cuda:<index>"),
     "threads": (int, "number of CPU threads, or of worker processes"),
     "part": (int, "place of the first shard to make"),
-    "parts": (int, "number of jobs that share the shards: each makes every so-manieth"),
+    "parts": (int, "number of jobs that share the shards; of N jobs, each makes every N-th shard"),
     "resume": (Path, "folder for unfinished work and for the lock files of the GPUs"),
     "checkpoint_seconds": (float, "least time between two checkpoints"),
     "memory": (int, "MiB of memory to solve a probe, including the features that are held; the model comes on top"),

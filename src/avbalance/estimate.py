@@ -37,6 +37,8 @@ from avbalance.planning.artifacts import Artifact, Plan
 from avbalance.planning.tables import seeds_of, table_of
 from avbalance.prepare.views.base import VisualView
 
+JPEG_SAVES = 10
+"""Factor by which JPEG pictures are smaller than their arrays: 9.7 on GRID (benchmarks/stores.py)."""
 Modality = tuple[str, str]
 """(dataset, modality)."""
 
@@ -89,8 +91,9 @@ def arrays_of(project: Project, dataset: str) -> dict[str, tuple[tuple[int, ...]
         if "detector" in options:  # needs weights, and changes no shape
             options = {**options, "detector": None}
         view = registry.find("view", name)(**options)
-        visual = isinstance(view, VisualView)
-        arrays[modality] = (view.shape, math.prod(view.stored_shape) if visual else 2 * math.prod(view.shape))
+        size = math.prod(view.stored_shape) if isinstance(view, VisualView) else 2 * math.prod(view.shape)
+        is_jpeg = isinstance(view, VisualView) and view.store == "jpeg"
+        arrays[modality] = (view.shape, size // JPEG_SAVES if is_jpeg else size)
     return arrays
 
 
@@ -206,7 +209,7 @@ def _cells(bill: Bill, tflops: float, windows_per_second: float) -> list[str]:
 def draw(bills: Mapping[str, Bill], total: Bill, tflops: float, windows_per_second: float) -> Table:
     """Table of all costs, the largest first."""
     table = Table()
-    table.add_column("table")
+    table.add_column("table", no_wrap=True, overflow="fold")
     for heading in ("runs", "GPU h", "arrays, GB", "raw files, GB", "preparing, core h"):
         table.add_column(heading, justify="right")
     for name, bill in sorted(bills.items(), key=lambda item: -item[1].operations):

@@ -92,11 +92,11 @@ class Balancer(nn.Module):
         """Look at the whole data before epoch `epoch` (from 0); `optimizer` is the one that trains."""
 
     def decided(self) -> dict[str, Any]:
-        """What holds in this epoch and is no part of the state dict: attributes that are plain values or tensors."""
+        """Return the attributes that hold in this epoch and are no part of the state dict: plain values and tensors."""
         return {name: value for name, value in vars(self).items() if name[0] != "_" and _is_plain(value)}
 
     def resume(self, decided: Mapping[str, Any]) -> None:
-        """Take over what `decided` gave in an earlier try, in place of `start_epoch`."""
+        """Set the attributes that `decided` gave in an earlier try, in place of `start_epoch`."""
         vars(self).update(decided)
 
     def batches(self, loader: Loader) -> Iterator[Batch]:

@@ -43,7 +43,7 @@ class Project:
     @property
     def mirror(self) -> str:
         """Folder or address that is asked before the official ones; empty for none."""
-        return self.settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+        return _mirror_of(self.settings)
 
     @property
     def is_own(self) -> bool:
@@ -99,7 +99,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
     }
     for name, table in tables.items():
         check_references(table, files[name], trained.get(name), datasets)
-    mirror = settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
+    mirror = _mirror_of(settings)
     if settings.copies == "own" and not Path(mirror).is_dir():
         raise UserError(
             f"{main}: copy: own needs a folder with your files; give mirror or AVBALANCE_MIRROR, found {mirror!r}"
@@ -118,6 +118,10 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         trained,
         outside,
     )
+
+
+def _mirror_of(settings: Settings) -> str:
+    return settings.mirror or os.environ.get("AVBALANCE_MIRROR", "")
 
 
 def _read_all(model: type[Model], files: Mapping[str, Path]) -> dict[str, Model]:

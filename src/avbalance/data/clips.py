@@ -1,8 +1,12 @@
 """Interface of readers, which list the clips of a dataset before anything is decoded."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
+
+from numpy.random import default_rng
 
 SplitName = Literal["train", "val", "test"]
 
@@ -72,3 +76,26 @@ class Reader:
     def trials(self, raw: Path) -> dict[str, list[Trial]]:
         """Return {name of a list: its trials} of a dataset for verification; none by default."""
         return {}
+
+
+def draw_val(clips: Iterable[tuple[str, int | tuple[int, ...]]], fraction: float, seed: int) -> set[str]:
+    """Draw a share of every class's clips for validation; clips that have several labels are one class.
+
+    Every class has a random stream of its own, so a clip more or less changes the choice in its class alone.
+
+    Args:
+        clips: (name, label) of each training clip.
+        fraction: The share.
+        seed: Seed of the choice.
+
+    Returns:
+        Names of the chosen clips.
+    """
+    classes: dict[int, list[str]] = defaultdict(list)
+    for name, label in clips:
+        classes[label if isinstance(label, int) else 0].append(name)
+    chosen: set[str] = set()
+    for label, names in classes.items():
+        order = default_rng([seed, abs(label)]).permutation(len(names))
+        chosen |= {names[i] for i in order[: round(fraction * len(names))]}
+    return chosen

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.random import default_rng
 
+from avbalance.data.clips import draw_val
 from avbalance.data.feature_files import READ_ERRORS, check_package
 from avbalance.data.lists import read_table
 from avbalance.errors import UserError
@@ -99,15 +98,7 @@ def divide(entries: Sequence[Entry], val_fraction: float, seed: int, path: Path)
     """
     members = {split: [entry for entry in entries if entry.split == split] for split in SPLITS}
     if not members["val"]:
-        classes: dict[int, list[str]] = {}
-        for entry in members["train"]:
-            classes.setdefault(entry.label if isinstance(entry.label, int) else 0, []).append(entry.clip)
-        # Every class has a random stream of its own; those that have several labels are one class.
-        drawn = [
-            default_rng([seed, abs(label)]).permutation(clips)[: round(val_fraction * len(clips))]
-            for label, clips in classes.items()
-        ]
-        val = set(chain.from_iterable(each.tolist() for each in drawn))
+        val = draw_val(((entry.clip, entry.label) for entry in members["train"]), val_fraction, seed)
         members["val"] = [entry for entry in members["train"] if entry.clip in val]
         members["train"] = [entry for entry in members["train"] if entry.clip not in val]
     if empty := [split for split in SPLITS if not members[split]]:

@@ -23,8 +23,8 @@ TABLE = (
     "CREATE TABLE files (name BLOB PRIMARY KEY, size INT, sha256 TEXT, archive BLOB, start INT, packed INT) "
     "WITHOUT ROWID"
 )
-"""Of a file in the folder `archive`, `start` and `packed` are null. `packed` is the size of a deflated member in its
-archive, null for one that is stored as it is. Names are bytes, as in file systems."""
+"""Table of files. A file in the folder itself has no `archive`, `start` and `packed`. `packed` is the size of a
+deflated member in its archive, null for a member that is stored as it is. Names are bytes, as in file systems."""
 
 
 Place = Path | Member

@@ -35,7 +35,7 @@ State = list[Any]
 
 
 class OwnCopy:
-    """What a mirror holds of a dataset.
+    """Files of a dataset that a mirror holds.
 
     Args:
         root: Folder of the project.

@@ -21,7 +21,7 @@ class Artifacts(dict[str, SimpleNamespace]):
 
 
 class Recipes:
-    """What rules ask of a `Plan`, read from the recipes that the workflow has written; nothing is planned anew.
+    """Stand-in for a `Plan` in rules, read from the recipes that the workflow has written; nothing is planned anew.
 
     Such a process runs the steps that it was given. Their inputs exist, so they need nothing, and nothing else is asked
     for. It imports little, because it starts anew with each job of a cluster.

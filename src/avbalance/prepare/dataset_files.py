@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from avbalance.data.lists import write_rows
 from avbalance.errors import UserError
 
@@ -76,6 +79,24 @@ def check_labels(labels: Iterable[tuple[str, int | tuple[int, ...]]], num_classe
                     f"{raw}: clip {name!r} has the label {each}, but num_classes is {num_classes}: labels are 0 to "
                     f"{num_classes - 1}"
                 )
+
+
+def label_array(labels: Sequence[int | tuple[int, ...]], settings: Mapping[str, Any], raw: Path) -> NDArray[Any]:
+    """Labels as they are stored: [n], int64; [n, num_classes], uint8, in tasks with several labels.
+
+    Raises:
+        UserError: Clips of a task with one label have lists of labels.
+    """
+    if settings.get("task") == "multi_label":
+        matrix = np.zeros((len(labels), settings["num_classes"]), dtype=np.uint8)
+        for row, label in zip(matrix, labels, strict=True):
+            row[list(label) if isinstance(label, tuple) else label] = 1
+        return matrix
+    if any(isinstance(label, tuple) for label in labels):
+        raise UserError(
+            f"{raw}: clips have lists of labels, but the dataset's task is not multi_label; give it that task"
+        )
+    return np.array(labels, dtype=np.int64)
 
 
 def write_clips(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

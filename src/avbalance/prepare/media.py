@@ -129,14 +129,7 @@ class Gathered:
     def write_labels(self) -> dict[str, int]:
         """Write the labels, videos and numbers of each split; return {split: number of its clips}."""
         for split in SPLITS:
-            given = self.labels[split]
-            labels: NDArray[Any]
-            if self.settings["task"] == "multi_label":
-                labels = np.zeros((len(given), self.settings["num_classes"]), dtype=np.uint8)
-                for row, each in zip(labels, given, strict=True):
-                    row[list(each) if isinstance(each, tuple) else each] = 1
-            else:
-                labels = np.array(given, dtype=np.int64)
+            labels = dataset_files.label_array(self.labels[split], self.settings, self.folder)
             np.save(self.folder / f"{split}_label.npy", labels)
             np.save(self.folder / f"{split}_video.npy", np.array(self.videos[split], dtype=np.int64))
             np.save(self.folder / f"{split}_clip.npy", np.array(self.clips[split], dtype=np.int64))

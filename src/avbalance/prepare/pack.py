@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avbalance import cli, registry, store
 from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.arrays import ArrayReader, Arrays
-from avbalance.errors import UserError
 from avbalance.prepare import dataset_files
 
 REPORTS = Path("results/resume")
@@ -60,7 +58,7 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
         labels = part.labels.tolist() if isinstance(part.labels, np.ndarray) else list(part.labels)
         names = [" ".join(map(str, source)) for source in part.sources]
         dataset_files.check_labels(zip(names, labels, strict=True), settings["num_classes"], raw)
-        np.save(folder / f"{part.split}_label.npy", _label_array(labels, settings, raw))
+        np.save(folder / f"{part.split}_label.npy", dataset_files.label_array(labels, settings, raw))
         np.save(folder / f"{part.split}_clip.npy", np.arange(len(labels), dtype=np.int64))
         for modality, chunks in part.chunks.items():
             path, shape = folder / f"{part.split}_{modality}.npy", tuple(arrays.modalities[modality]["shape"])
@@ -75,24 +73,6 @@ def write_arrays(arrays: Arrays, folder: Path, settings: Mapping[str, Any], raw:
         counts[part.split] = len(labels)
     dataset_files.write_clips(folder, arrays.columns, rows)
     dataset_files.write_description(folder, settings, arrays.modalities, counts, arrays.about)
-
-
-def _label_array(labels: list[int | tuple[int, ...]], settings: Mapping[str, Any], raw: Path) -> NDArray[Any]:
-    """Labels as they are stored: [n], int64; [n, num_classes], uint8, in tasks with several labels.
-
-    Raises:
-        UserError: Clips of a task with one label have lists of labels.
-    """
-    if settings.get("task") == "multi_label":
-        matrix = np.zeros((len(labels), settings["num_classes"]), dtype=np.uint8)
-        for row, label in zip(matrix, labels, strict=True):
-            row[list(label) if isinstance(label, tuple) else label] = 1
-        return matrix
-    if any(isinstance(label, tuple) for label in labels):
-        raise UserError(
-            f"{raw}: clips have lists of labels, but the dataset's task is not multi_label; give it that task"
-        )
-    return np.array(labels, dtype=np.int64)
 
 
 def run(recipe: dict[str, Any], out: Path, threads: int = 1, device: str = "auto") -> None:

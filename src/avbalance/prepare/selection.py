@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from numpy.random import default_rng
-
-from avbalance.data.clips import Clip
+from avbalance.data.clips import Clip, draw_val
 from avbalance.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -120,17 +118,7 @@ def _settle_duplicates(selection: Selection, checksums: Mapping[str, str], drop:
 
 
 def hold_out(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
-    """Move a share of every class's training clips to val, at random; in the order of splits and names.
-
-    Every class has a random stream of its own, so a clip more or less changes the choice in its class alone.
-    """
-    classes: dict[int, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        if clip.split == "train":
-            classes[clip.label if isinstance(clip.label, int) else 0].append(clip)  # 0: all that have several
-    val: set[str] = set()
-    for label, members in classes.items():
-        order = default_rng([seed, label]).permutation(len(members))
-        val |= {members[i].name for i in order[: round(fraction * len(members))]}
+    """Move a share of every class's training clips to val (`draw_val`); in the order of splits and names."""
+    val = draw_val(((clip.name, clip.label) for clip in clips if clip.split == "train"), fraction, seed)
     moved = [replace(clip, split="val") if clip.name in val else clip for clip in clips]
     return sorted(moved, key=lambda clip: (SPLITS.index(clip.split), clip.name))
