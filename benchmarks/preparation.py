@@ -132,7 +132,7 @@ def main() -> None:
         print_table(columns, rows)
 
         decoding = [0.0]
-        for name in ("_inspect", "read_frames", "read_audio"):
+        for name in ("inspect", "read_frames", "read_audio"):
             setattr(windows, name, clocked(getattr(windows, name), decoding))
         rows = []
         for what, frames in (("gray, 64 x 64", OWN), ("every pixel", EVERY_PIXEL)):
