@@ -1,7 +1,8 @@
 """Reading of all YAML files under `config/`; an error is one line and stops the workflow before anything runs."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -92,13 +93,12 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
                 member(file, "seeds_of", "table", pattern, given)
         tables_at[name] = _take_parts(given, files, name)
         scope = Scope(scales[name], at_scale[name], models)
-        rows_at[name] = _read_rows(files, name, scope, tables_at[name], settings.scale)
-    trained = rows_at[settings.scale]
-    tables = {
-        name: write_out_columns(table, trained.get(name, {})) for name, table in tables_at[settings.scale].items()
-    }
-    for name, table in tables.items():
-        check_references(table, files[name], trained.get(name), datasets)
+        with _naming(name, settings.scale):
+            rows_at[name] = _read_rows(files, scope, tables_at[name])
+            for table, content in tables_at[name].items():
+                tables_at[name][table] = write_out_columns(content, rows_at[name].get(table, {}))
+                check_references(tables_at[name][table], files[table], rows_at[name].get(table), datasets)
+    tables = tables_at[settings.scale]
     mirror = _mirror_of(settings)
     if settings.copies == "own" and not Path(mirror).is_dir():
         raise UserError(
@@ -115,7 +115,7 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         at_scale[settings.scale],
         models,
         {name: tables[name] for name in sorted(tables)},
-        trained,
+        rows_at[settings.scale],
         outside,
     )
 
@@ -196,18 +196,18 @@ def _take_parts(given: dict[str, Table], files: Mapping[str, Path], scale: str) 
     return {name: table.spread() for name, table in take_rows(given, files, part).items()}
 
 
-def _read_rows(
-    files: Mapping[str, Path], name: str, scope: Scope, tables: dict[str, Table], chosen: str
-) -> dict[str, dict[str, ResolvedRow]]:
-    """{table: its rows at a scale}; an error at a scale other than the chosen one names that scale."""
+@contextmanager
+def _naming(scale: str, chosen: str) -> Iterator[None]:
+    """An error at a scale other than the chosen one names that scale."""
     try:
-        return {
-            table: rows.read_rows(content, files[table], scope)
-            for table, content in tables.items()
-            if content.compute is None
-        }
+        yield
     except UserError as error:
-        raise error if name == chosen else UserError(f"{error} (at scale {name})") from error
+        raise error if scale == chosen else UserError(f"{error} (at scale {scale})") from error
+
+
+def _read_rows(files: Mapping[str, Path], scope: Scope, tables: dict[str, Table]) -> dict[str, dict[str, ResolvedRow]]:
+    """{table: its rows at a scale} of all tables but computed ones."""
+    return {name: rows.read_rows(table, files[name], scope) for name, table in tables.items() if table.compute is None}
 
 
 def _files(folder: Path) -> dict[str, Path]:
