@@ -95,9 +95,9 @@ def read_project(root: Path, overrides: Mapping[str, Any]) -> Project:
         scope = Scope(scales[name], at_scale[name], models)
         with _naming(name, settings.scale):
             rows_at[name] = _read_rows(files, scope, tables_at[name])
-            for table, content in tables_at[name].items():
-                tables_at[name][table] = write_out_columns(content, rows_at[name].get(table, {}))
-                check_references(tables_at[name][table], files[table], rows_at[name].get(table), datasets)
+            for key, table in tables_at[name].items():
+                tables_at[name][key] = write_out_columns(table, rows_at[name].get(key, {}))
+                check_references(tables_at[name][key], files[key], rows_at[name].get(key), datasets)
     tables = tables_at[settings.scale]
     mirror = _mirror_of(settings)
     if settings.copies == "own" and not Path(mirror).is_dir():
