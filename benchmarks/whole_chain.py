@@ -2,9 +2,9 @@
 
 The script writes small copies of CREMA-D, VoxCeleb, Kinetics-400, SSW60, UCF-101, EPIC-Kitchens and AVE in their
 official layouts (tests/official.py), and a copy of this project with a scale `chain`: networks and preparations of
-`paper`, one epoch, one seed, one trial, batches of at most eight. It prints the command that makes all tables of these
-datasets from them. The numbers in these tables mean nothing. On a cluster, FOLDER has to be on the file system that all
-nodes share.
+`paper`, one epoch, one seed, one trial, batches of at most eight, five rows of each table `balance_*`. It prints the
+command that makes all tables of these datasets from them. The numbers in these tables mean nothing. On a cluster,
+FOLDER has to be on the file system that all nodes share; cluster.py runs it on a Slurm of this machine.
 """
 
 import argparse
@@ -42,6 +42,8 @@ SIZES = {
     "ucf101": official.Size(4, 8, 2, 6.0),
     "voxceleb": official.Size(2, 30, 4),
 }
+ROWS = ["joint", "ensemble", "unimodal", "ogm_ge", "g_blend"]
+"""Rows of the tables `balance_*`, one of each kind of step."""
 FEW = {"epochs": 1, "patience": 1}
 BATCH = 8
 
@@ -63,6 +65,11 @@ def write_project(folder: Path) -> None:
         yaml.safe_load((scales / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("paper", "miniature")
     )
     (scales / f"{SCALE}.yaml").write_text(yaml.safe_dump(shortened(paper, small), sort_keys=False), encoding="utf-8")
+    for table in (name for name in TABLES if name.startswith("balance_")):
+        file = folder / "config" / "tables" / f"{table}.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content["part"] = {**content.get("part", {}), SCALE: ROWS}
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def main() -> None:
