@@ -37,8 +37,8 @@ TABLES = {
 SIZES = {
     "ave": official.Size(4, 4, 1),
     "epic_kitchens_verb": official.Size(4, 8, 2, 4.0),
-    "kinetics400": official.Size(4, 4, 1),
-    "ssw60": official.Size(4, 4, 1),
+    "kinetics400": official.Size(4, 8, 1),
+    "ssw60": official.Size(4, 8, 1),
     "ucf101": official.Size(4, 4, 1, 6.0),
     "voxceleb": official.Size(2, 30, 4),
 }
