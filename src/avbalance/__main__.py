@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 from avbalance import warm
 from avbalance.errors import UserError
@@ -21,7 +22,10 @@ COMMANDS = {
 def usage() -> str:
     """Help text of the whole command."""
     lines = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
-    return f"usage: avbalance COMMAND ...\n\n{lines}\n'avbalance COMMAND --help' shows the arguments of a command.\n"
+    return (
+        f"usage: avbalance COMMAND ...\n\n{lines}\n'avbalance COMMAND --help' shows the arguments of a command, "
+        "'avbalance --version' the version.\n"
+    )
 
 
 def main() -> None:
@@ -29,6 +33,9 @@ def main() -> None:
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(usage(), end="")
+        return
+    if command == "--version":
+        print(f"avbalance {version('avbalance')}")
         return
     if command not in (*COMMANDS, *warm.STEPS):
         nearest = import_module("avbalance.registry").nearest

@@ -1,5 +1,6 @@
 """Artifacts travel by DVC: a folder, and a plain HTTP server."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from checkout import NOTHING, Checkout
+
+from avbalance import plan
+from avbalance.verify import check_artifact
+
+ROOT = Path(__file__).parents[2]
 
 
 class Storage(SimpleHTTPRequestHandler):
@@ -102,3 +108,18 @@ def test_after_a_pull_dvc_has_nothing_to_report_and_nothing_to_do(pulled: Checko
     assert pulled.run("dvc", "status") == "Data and pipelines are up to date.\n"
     assert pulled.run("dvc", "repro").endswith("Data and pipelines are up to date.\n")
     assert pulled.run("git", "status", "--short") == ""
+
+
+def test_the_files_of_grid_come_with_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AVBALANCE_MIRROR", raising=False)
+    asked = {"scale": "laptop", "datasets": ["grid_digit", "grid_letter"]}
+    (raw,) = (path for path in plan.make(ROOT, asked).artifacts if path.startswith("results/raw/grid_"))
+    clone = Checkout(tmp_path)
+    for name in (".dvc/config", f"{raw}.dvc"):
+        (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone.path / name)
+    (clone.path / "results/remote").symlink_to(ROOT / "results/remote")
+    clone.run("git", "init", "-q")
+    clone.run("dvc", "pull", "-q")
+    check_artifact(clone.path / raw)
+    assert (clone.path / raw / "grid_s1/clips.tar").stat().st_size == 27_873_280
