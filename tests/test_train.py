@@ -324,7 +324,7 @@ def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: P
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*dvc checkout --force"):
+    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*rm -r"):
         train_run(recipe(), tmp_path)
 
 
