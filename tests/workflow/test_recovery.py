@@ -55,8 +55,8 @@ def test_a_damaged_artifact_is_refused_named_and_repaired(pulled: Checkout) -> N
     assert "Traceback" not in said
     repair = said.split("'")[1]
     pulled.run(*repair.split())
-    assert file.read_bytes() == content
     assert NOTHING in pulled.snakemake("-n")
+    assert file.read_bytes() == content
 
 
 def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Checkout) -> None:
