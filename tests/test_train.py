@@ -242,7 +242,7 @@ def test_the_last_losses_are_of_all_clips_after_the_last_epoch_in_evaluation_mod
         with torch.no_grad():
             expected = torch.nn.functional.cross_entropy(model(batch.inputs).logits, batch.labels).item()
         for figures in (chosen, last.metrics):
-            assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-4)
+            assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-3)  # logits have three digits
 
 
 def test_weights_that_the_last_step_spoils_are_a_failure_of_one_line(recipe: Make, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: P
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*dvc checkout --force"):
+    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*rm -r"):
         train_run(recipe(), tmp_path)
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "status": "show what is done, running, failed and left, and how long the rest may take",
     "estimate": "estimate GPU hours, disk and core hours of preparing by table, before anything runs",
     "plan": "list the folders of the planned artifacts that exist, for 'dvc add'",
+    "bundle": "bundle what the tables read, for 'dvc push'",
     "verify": "check every artifact against its checksums, and every table against its runs",
     "record": "write the checksums of files that are published without any",
     "new": "write a method of your own, its registry line and its test",

@@ -126,9 +126,9 @@ class TrainedRun:
             writer = csv.DictWriter(file, self.history[0].keys() if self.history else ["epoch"])
             writer.writeheader()
             writer.writerows(self.history)
-        np.savez_compressed(folder / "predictions.npz", **self.predictions)  # type: ignore[arg-type]
+        np.savez(folder / "predictions.npz", **self.predictions)  # type: ignore[arg-type]
         if self.weight_norms:
-            np.savez_compressed(folder / "weight_norms.npz", **self.weight_norms)  # type: ignore[arg-type]
+            np.savez(folder / "weight_norms.npz", **self.weight_norms)  # type: ignore[arg-type]
         content = json.dumps(self.metrics, indent=1, allow_nan=False)
         (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
 
