@@ -443,6 +443,31 @@ def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path
         train_run(wanted, tmp_path / "stopped")
 
 
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"fusion": "attention"}, {"fusion"}),
+        ({"head": "mlp"}, {"head"}),
+        ({"encoder": {"visual": "conv2net", "audio": "conv1net"}}, set()),
+        ({"encoder": {"visual": "conv2net"}, "fusion": "concat"}, {"encoders.audio", "fusion"}),
+        ({"balancer": "modality_dropout"}, set()),
+        ({"seed": 1}, {"encoders.audio", "encoders.visual", "head"}),
+    ],
+)
+def test_equal_parts_start_from_equal_weights_in_all_rows_of_a_seed(
+    recipe: Make, prepared: Path, change: dict[str, Any], differs: set[str]
+) -> None:
+    def start(**changes: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
+        settings = recipe(**{"fusion": "addition", **changes})["settings"]
+        return build_balancer(settings, read_description(both(prepared)), CPU).model.state_dict()
+
+    one, other = start(), start(**change)
+    for part in ("encoders.audio", "encoders.visual", "fusion", "head"):
+        names = {name for name in one.keys() | other.keys() if name.startswith(part) and name.endswith("weight")}
+        equal = all(name in one and name in other and torch.equal(one[name], other[name]) for name in names)
+        assert equal == (part not in differs) or not names, part
+
+
 def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:
     wanted = recipe(training={"epochs": 0, "snapshots": [0]})
     run(wanted, **places(tmp_path / "all"))
