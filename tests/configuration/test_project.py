@@ -135,7 +135,7 @@ def test_a_balancer_without_its_loss_is_refused(
         ("datasets/avmnist.yaml", "modalities: [audio, visual]", "modalities: [audio, 'vis ual']", "datasets/avmnist.yaml: modalities.1: 'vis ual' is not a valid name; use letters (A to z)"),
         ("datasets/avmnist.yaml", "  official:", "  '`official`':", "datasets/avmnist.yaml: sources.`official`: '`official`' is not a valid name; use letters (A to z)"),
         ("datasets/epic_kitchens_100.yaml", "hop_samples: ", "hop_samples: -", "datasets/epic_kitchens_100.yaml: prepare.views.audio: log_power.hop_samples: found -120; input should be greater than or equal to 1"),
-        ("scales/laptop.yaml", "num_train: 2000", "num_train: .nan", "scales/laptop.yaml: datasets.avmnist.reader: avmnist.num_train: found nan; input should be a valid integer"),
+        ("scales/laptop.yaml", "num_train: 3000", "num_train: .nan", "scales/laptop.yaml: datasets.avmnist.reader: avmnist.num_train: found nan; input should be a valid integer"),
         ("scales/paper.yaml", "learning_rate: 0.001", "learning_rate: .inf", "scales/paper.yaml: training.learning_rate: found inf; input should be a finite number"),
         ("scales/paper.yaml", "tables: all", "tables: [avmnist_table11]", "scales/paper.yaml: tables: 'avmnist_table11' is not a table; did you mean 'avmnist_table1'?"),
         ("tables/probes_fig5.yaml", "- Mixed_7a", "- mIXED_7A", "tables/probes_fig5.yaml: rows.end.probe.layers: 'mIXED_7A' is not a layer of the encoder; did you mean 'Mixed_7a'?"),
