@@ -13,6 +13,7 @@ from avbalance.results.statistics import (
     Difference,
     Sample,
     Spread,
+    benjamini_hochberg,
     contrast,
     critical_difference,
     difference,
@@ -175,6 +176,14 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_benjamini_and_hochberg_are_those_of_scipy() -> None:
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4/1, 4/2, 4/3, 4/4: 0.02, 0.02, 0.04, 0.04.
+    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    p_values = np.random.default_rng(3).random(40) ** 3
+    assert benjamini_hochberg(list(p_values)) == pytest.approx(stats.false_discovery_control(p_values))
+    assert benjamini_hochberg([]) == []
 
 
 def test_holm_is_the_closure_of_bonferroni() -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 ALPHA = 0.05
 LEVEL = 1 - ALPHA
@@ -92,15 +92,15 @@ def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
     """
     means = {row: tuple(np.asarray(values, np.float64).mean(axis=1)) for row, values in rows.items()}
     variances = {each: float(np.var(each, ddof=1)) for each in means.values() if len(each) > 1}
+    others = [np.delete(list(variances.values()), place) for place in range(len(variances))]
+    typical = dict(zip(variances, np.quantile(others, 2 / 3, axis=1), strict=True)) if len(variances) > 2 else {}
     samples = {}
     for row, own in means.items():
         seeds = None
         if own in variances:
-            variance, df = variances[own], len(own) - 1.0
-            others = [variances[each] for each in variances if each != own]
-            typical = np.quantile(others, 2 / 3) if len(others) > 1 else 0.0
-            if variance < typical:
-                variance, df = (df * variance + typical) / (df + 1), df + 1
+            variance, df, q = variances[own], len(own) - 1.0, float(typical.get(own, 0.0))
+            if variance < q:
+                variance, df = (df * variance + q) / (df + 1), df + 1
             seeds = Spread(variance / len(own), df)
         samples[row] = Sample(np.asarray(rows[row], np.float64), seeds)
     return samples
@@ -119,7 +119,7 @@ def difference(left: Sample, right: Sample | None = None) -> Difference:
     V^2 / sum_k V_k^2 / df_k. A single number for each seed has no part of clips. One seed is tested by its clips alone,
     by McNemar's exact test if each clip is right or wrong; one seed against several is not tested.
     """
-    found = _tested(contrast(left, right), ALPHA)
+    found = t_test(contrast(left, right))
     of_one_seed = right is not None and left.seeds is None and found.p is not None and found.low < found.high
     if right is not None and of_one_seed and set(np.unique([left.values, right.values])) <= {0.0, 100.0}:
         return found._replace(p=round(mcnemar(left.values > right.values, left.values < right.values), 9))
@@ -142,7 +142,7 @@ def mean_difference(contrasts: Sequence[Contrast], num_compared: int = 1) -> Dif
     parts = [part._replace(variance=part.variance / num_data**2) for each in contrasts for part in each.parts or ()]
     is_known = all(each.parts is not None for each in contrasts)
     mean = float(np.mean([each.mean for each in contrasts]))
-    found = _tested(Contrast(mean, parts if is_known else None), ALPHA / num_compared)
+    found = t_test(Contrast(mean, parts if is_known else None), ALPHA / num_compared)
     return found if found.p is None else found._replace(p=min(1.0, found.p * num_compared))
 
 
@@ -161,7 +161,7 @@ def contrast(left: Sample, right: Sample | None = None) -> Contrast:
     return Contrast(mean, parts)
 
 
-def _tested(contrast: Contrast, alpha: float) -> Difference:
+def t_test(contrast: Contrast, alpha: float = ALPHA) -> Difference:
     """The t-test of a contrast, with the ends of its 1 - alpha interval.
 
     Rounded so that the order of summation, which differs with the number of threads, does not show.
@@ -173,8 +173,8 @@ def _tested(contrast: Contrast, alpha: float) -> Difference:
     if total == 0:
         return Difference(round(mean, 9), round(mean, 9), round(mean, 9), float(round(mean, 9) == 0))
     df = total**2 / sum(part.variance**2 / part.df for part in parts)
-    half_width = float(stats.t.ppf(1 - alpha / 2, df) * np.sqrt(total))
-    p = float(2 * stats.t.sf(abs(mean) / np.sqrt(total), df))
+    half_width = float(special.stdtrit(df, 1 - alpha / 2) * np.sqrt(total))  # a fiftieth of the time of scipy.stats.t
+    p = float(2 * special.stdtr(df, -abs(mean) / np.sqrt(total)))
     return Difference(round(mean, 9), round(mean - half_width, 9), round(mean + half_width, 9), round(p, 9))
 
 
@@ -197,14 +197,14 @@ def plain_tests(left: Mapping[int, float], right: Mapping[int, float]) -> tuple[
     """
     a, b = np.array(list(left.values())), np.array(list(right.values()))
     paired = np.array([left[seed] - right[seed] for seed in left if seed in right])
-    return _t_test(float(a.mean() - b.mean()), a, b), _t_test(float(paired.mean()) if len(paired) else 0.0, paired)
+    return _p_of(float(a.mean() - b.mean()), a, b), _p_of(float(paired.mean()) if len(paired) else 0.0, paired)
 
 
-def _t_test(mean: float, *samples: NDArray[np.float64]) -> float | None:
+def _p_of(mean: float, *samples: NDArray[np.float64]) -> float | None:
     """P of a difference of means of independent samples."""
     if any(len(each) < 2 for each in samples):
         return None
-    return _tested(Contrast(mean, [Spread(float(s.var(ddof=1)) / len(s), len(s) - 1.0) for s in samples]), ALPHA).p
+    return t_test(Contrast(mean, [Spread(float(s.var(ddof=1)) / len(s), len(s) - 1.0) for s in samples])).p
 
 
 def mcnemar(only_left: NDArray[np.bool_], only_right: NDArray[np.bool_]) -> float:
@@ -225,6 +225,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(m)
     steps = (m - np.arange(m)) * np.asarray(p_values, np.float64)[order]
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return [float(p) for p in adjusted]
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """p values corrected for their number m, so that of the rejections at level a no more than the share a is false.
+
+    Benjamini and Hochberg, Journal of the Royal Statistical Society B 1995; the share is an expectation. Where nothing
+    differs every rejection is false, so the probability of any is at most a, as by Holm. For p_(1) <= ... <= p_(m):
+
+        adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j)
+    """
+    order = np.argsort(p_values, kind="stable")[::-1]
+    m = len(order)
+    adjusted = np.empty(m)
+    steps = np.asarray(p_values, np.float64)[order] * m / np.arange(m, 0, -1)
+    adjusted[order] = np.minimum(1, np.minimum.accumulate(steps))
     return [float(p) for p in adjusted]
 
 
