@@ -422,7 +422,7 @@ def test_a_claim_about_several_rows_shows_each_part_below_it(
         assert line[:2] == ["", pair["verdict"]]
         assert line[2] == f"Test accuracy: {'Better_row' if pair['left'] == 'better' else 'Worse row'} − Worse row"
         assert line[3] == f"{number(pair['difference'], 2, sign=True)} points"
-        assert line[5] == f"{number(pair['p'], 3)} alone"
+        assert line[5] == ("< 0.001 alone" if pair["p"] < 0.001 else f"{number(pair['p'], 3)} alone")
     assert "For comparison: " in made[".md"]
     assert "**holds**" not in report(settings | {"generated": ["GRID"]})[".md"]
 
