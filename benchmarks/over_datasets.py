@@ -21,7 +21,8 @@ from comparisons import regimes, tables
 from measure import print_conditions, print_table
 from numpy.typing import NDArray
 
-from avbalance.results.statistics import ALPHA, contrast, mean_difference, rank_correlations, sample, spearman
+from avbalance.results.over_methods import rank_correlations, spearman
+from avbalance.results.statistics import ALPHA, contrast, mean_difference, sample
 
 
 def gains(number: int, num_data: int = 3) -> Iterator[list[str]]:
