@@ -133,7 +133,12 @@ def each_part(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequ
     """Verdict, comparison, difference, interval and p of each part of a claim about several; empty for one."""
     alone = [{**claim, **pair, "condition": "", "pairs": [pair], "adjusted_p": pair["p"]} for pair in claim["pairs"]]
     return [
-        [verdict(each), comparison(each, labels, columns), *interval(each), f"{p_value(each)} alone"]
+        [
+            verdict(each),
+            comparison(each, labels, columns),
+            *interval(each),
+            p_value(each) + " alone" * (each["p"] is not None),
+        ]
         for each in alone * (len(alone) > 1)
     ]
 

@@ -130,7 +130,7 @@ def mean_difference(contrasts: Sequence[Contrast], num_compared: int = 1) -> Dif
     The variance of the mean has all parts of all datasets, each divided by D^2, and Satterthwaite's degrees of freedom.
     It is of these datasets: others would differ from them, too. The level is Bonferroni's, 1 - 0.05 / num_compared, so
     that with probability 0.95 all the intervals contain their means, however these depend on each other; p is
-    multiplied by num_compared. In generated tables all do in 97 to 100 of 100 (benchmarks/over_datasets.py).
+    multiplied by num_compared. In generated tables all do in 95 to 98 of 100 (benchmarks/over_datasets.py).
 
     Args:
         contrasts: Of each dataset; one without a known spread leaves the mean without an interval.
