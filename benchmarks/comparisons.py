@@ -269,7 +269,8 @@ def main() -> None:
     )
     headings = ["right", "wrong", "% of tables with a wrong one"]
     print_table(
-        ["seeds", "% of rows", *headings, *(f"{each}, Holm" for each in headings)], judged(arguments.tables // 3)
+        ["seeds", "% of rows", *headings, *(f"{each}, Holm" for each in headings)],
+        judged(max(1, arguments.tables // 3)),
     )
 
 
