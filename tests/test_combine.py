@@ -30,13 +30,14 @@ def draw(seed: int, skills: tuple[float, ...], num_clips: int = 300) -> tuple[li
 
 
 def predictions_of(logits: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Predictions of a run whose splits are thirds of the clips."""
-    parts = zip(("train", "val", "test"), np.split(logits, 3), np.split(labels, 3), strict=True)
-    return {
+    """Predictions of a run whose splits are thirds of the clips, and which stores the logits of all of train."""
+    parts = zip(("seen", "val", "test"), np.split(logits, 3), np.split(labels, 3), strict=True)
+    predictions = {
         f"{split}_{name}": each
         for split, z, y in parts
         for name, each in (("logits", z), ("label", y), ("clip", np.arange(len(y))))
     }
+    return predictions | {f"train_{name}": predictions[f"seen_{name}"] for name in ("label", "clip")}
 
 
 def members_of(seed: int, names: tuple[str, ...], skills: tuple[float, ...]) -> dict[str, dict[str, NDArray[Any]]]:
@@ -72,7 +73,7 @@ def test_identical_members_change_nothing(mean: str, fitted: bool) -> None:
     combined, _ = ensemble.predict()
     for split in ("val", "test"):
         alone = members["x"][f"{split}_logits"]
-        assert softmax(combined[f"{split}_logits"], axis=1) == pytest.approx(softmax(alone, axis=1), abs=1e-6)
+        assert softmax(combined[f"{split}_logits"], axis=1) == pytest.approx(softmax(alone, axis=1), abs=1e-3)
     assert list(ensemble.weights.values()) == pytest.approx([0.5, 0.5])
 
 
@@ -138,7 +139,7 @@ def test_validation_alone_decides() -> None:
     ensemble = Ensemble(members, options)
     other = {name: {**each} for name, each in members.items()}
     for each in other.values():
-        each["test_logits"], each["train_logits"] = -each["test_logits"], 0 * each["train_logits"]
+        each["test_logits"], each["seen_logits"] = -each["test_logits"], 0 * each["seen_logits"]
         each["test_label"] = each["test_label"][::-1]
     changed = Ensemble(other, options)
     assert (changed.temperatures, changed.weights) == (ensemble.temperatures, ensemble.weights)
@@ -151,7 +152,7 @@ def test_validation_alone_decides() -> None:
 def test_temperatures_leave_a_members_accuracy_and_lower_the_loss() -> None:
     members = members_of(4, ("audio", "visual"), (1.0, 1.0))
     members["audio"] |= {
-        f"{split}_logits": 9 * members["audio"][f"{split}_logits"] for split in ("train", "val", "test")
+        f"{split}_logits": 9 * members["audio"][f"{split}_logits"] for split in ("seen", "val", "test")
     }
     plain, before = Ensemble(members, PLAIN).predict()
     scaled, after = Ensemble(members, PLAIN | {"temperature": True}).predict()
@@ -219,8 +220,8 @@ def test_an_ensemble_has_the_columns_of_a_run_and_none_of_training(
     folder, runs = run(recipe, monkeypatch), Runs()
     rows = {"ensemble": [{"seed": 0, "run": folder, "probe": None, "alone": recipe["inputs"]}]}
     training = ["best_epoch", "loss_fluctuation", "peak_memory", "acc_audio_probe", "curve_x", "norm_growth_audio"]
-    training += ["acc_weakest_probe"]
-    shown = ["accuracy", "loss", "train_loss", "acc_audio_masked", "acc_audio_alone", "masked_gap", "shapley_audio"]
+    training += ["acc_weakest_probe", "train_loss"]
+    shown = ["accuracy", "loss", "acc_audio_masked", "acc_audio_alone", "masked_gap", "shapley_audio"]
     shown += ["macro_f1", "ece", "acc_strongest_alone", "acc_weakest_alone", "shapley_gap"]
     cells = measure(rows, [*shown, *training, "parameters", "gflops", "train_seconds", "passes"], runs)["ensemble"]
     assert [name for name in shown if cells[name].num_seeds != 1] == []
@@ -261,7 +262,7 @@ def test_members_that_lack_clips_are_combined_on_those_that_all_have(
     recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visual = dict(np.load("results/runs/visual/predictions.npz"))
-    lacking = {"train": 3, "val": 0, "test": 5}
+    lacking = {"train": 3, "seen": 7, "val": 0, "test": 5}
     for split, number in lacking.items():
         for name in [name for name in visual if name.startswith(f"{split}_")]:
             visual[name] = np.delete(visual[name], number, axis=0)
@@ -273,4 +274,4 @@ def test_members_that_lack_clips_are_combined_on_those_that_all_have(
         np.testing.assert_array_equal(combined[f"{split}_label"], visual[f"{split}_label"])
     heard = np.delete(audio["test_logits"], 5, axis=0).astype(float)
     mean = (softmax(heard, axis=1) + softmax(visual["test_logits"].astype(float), axis=1)) / 2
-    np.testing.assert_allclose(softmax(combined["test_logits"], axis=1), mean, atol=1e-6)
+    np.testing.assert_allclose(softmax(combined["test_logits"], axis=1), mean, atol=1e-3)

@@ -180,7 +180,9 @@ def test_logits_beyond_float16_have_the_figures_that_the_model_gave(tmp_path: Pa
     assert metrics.accuracy(predictions["test_logits"], labels) == 1
     for modality in ("audio", "visual"):
         assert metrics.accuracy(predictions[f"test_masked_{modality}"], labels) == 1
-    assert predictions["train_logits"].max() == 1.5e5
+    assert predictions["seen_logits"].max() == 1.5e5
+    assert len(predictions["seen_logits"]) == len(predictions["seen_clip"]) == 20
+    assert np.array_equal(predictions["seen_label"], labels[predictions["seen_clip"]])
 
 
 def test_logits_beyond_float16_of_several_classes_have_the_figures_that_the_model_gave(tmp_path: Path) -> None:

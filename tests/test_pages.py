@@ -23,7 +23,7 @@ from avbalance.configuration.project import read_project
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "avbalance"
-FOLDERS = ("benchmarks", "config", "results")
+FOLDERS = ("benchmarks", "config", "results", "results/raw")
 PAGES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
     *(f"{folder}/README.md" for folder in FOLDERS),
@@ -143,7 +143,7 @@ def test_commands_are_understood(command: list[str]) -> None:
     elif program == "pytest":
         assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
     elif program == "avbalance":
-        assert words == ["--help"]
+        assert words in (["--help"], ["--version"])
     elif words[0] == "-m" and "<" not in words[1]:
         with contextlib.redirect_stdout(io.StringIO()) as said, pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [words[1], "--help"])

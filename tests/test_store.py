@@ -34,7 +34,7 @@ def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_file_of_another_size_is_seen_without_reading_it(tmp_path: Path) -> None:
     (make(tmp_path / "a") / "numbers.txt").write_text("1 2", encoding="utf-8")
-    with pytest.raises(UserError, match=r"numbers.txt has 3 bytes instead of 5.*dvc checkout --force .*/a'"):
+    with pytest.raises(UserError, match=r"numbers.txt has 3 bytes instead of 5.*; remove it with 'rm -r .*/a': "):
         store.read_manifest(tmp_path / "a")
 
 

@@ -242,7 +242,7 @@ def test_the_last_losses_are_of_all_clips_after_the_last_epoch_in_evaluation_mod
         with torch.no_grad():
             expected = torch.nn.functional.cross_entropy(model(batch.inputs).logits, batch.labels).item()
         for figures in (chosen, last.metrics):
-            assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-4)
+            assert figures[f"last_{name}_loss"] == pytest.approx(expected, rel=1e-3)  # logits have three digits
 
 
 def test_weights_that_the_last_step_spoils_are_a_failure_of_one_line(recipe: Make, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_damaged_data_set_is_refused(recipe: Make, prepared: Path, tmp_path: P
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*dvc checkout --force"):
+    with pytest.raises(UserError, match=r"train_audio.npy has other bytes .*rm -r"):
         train_run(recipe(), tmp_path)
 
 
@@ -441,6 +441,31 @@ def test_a_snapshot_out_of_reach_is_the_users_error(recipe: Make, tmp_path: Path
         UserError, match=r"training.snapshots: 1600 was not reached, because training stopped after \d+ steps"
     ):
         train_run(wanted, tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"fusion": "attention"}, {"fusion"}),
+        ({"head": "mlp"}, {"head"}),
+        ({"encoder": {"visual": "conv2net", "audio": "conv1net"}}, set()),
+        ({"encoder": {"visual": "conv2net"}, "fusion": "concat"}, {"encoders.audio", "fusion"}),
+        ({"balancer": "modality_dropout"}, set()),
+        ({"seed": 1}, {"encoders.audio", "encoders.visual", "head"}),
+    ],
+)
+def test_equal_parts_start_from_equal_weights_in_all_rows_of_a_seed(
+    recipe: Make, prepared: Path, change: dict[str, Any], differs: set[str]
+) -> None:
+    def start(**changes: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
+        settings = recipe(**{"fusion": "addition", **changes})["settings"]
+        return build_balancer(settings, read_description(both(prepared)), CPU).model.state_dict()
+
+    one, other = start(), start(**change)
+    for part in ("encoders.audio", "encoders.visual", "fusion", "head"):
+        names = {name for name in one.keys() | other.keys() if name.startswith(part) and name.endswith("weight")}
+        equal = all(name in one and name in other and torch.equal(one[name], other[name]) for name in names)
+        assert equal == (part not in differs) or not names, part
 
 
 def test_without_epochs_a_run_stays_at_its_start(recipe: Make, tmp_path: Path) -> None:

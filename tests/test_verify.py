@@ -36,7 +36,7 @@ def test_what_is_whole_is_counted(results: None, capsys: pytest.CaptureFixture[s
     ("file", "content", "said"),
     [
         (RUN / "numbers.txt", "1 2 4", f"{RUN}/numbers.txt has other bytes than its manifest says"),
-        (RUN / store.MANIFEST, None, f"{RUN}/{store.MANIFEST} is missing: the artifact is damaged; restore it with"),
+        (RUN / store.MANIFEST, None, f"{RUN}/{store.MANIFEST} is missing: the artifact is damaged; remove it with"),
         (PAGE, None, f"{PAGE} is missing; 'snakemake --cores all' makes it again"),
         (PAGE, "pagE", f"{PAGE} has other bytes than laptop.0.key records"),
         (STAMP, "", f"{STAMP} is not a stamp (JSONDecodeError"),

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 from avbalance import warm
 from avbalance.errors import UserError
@@ -10,6 +11,7 @@ COMMANDS = {
     "status": "show what is done, running, failed and left, and how long the rest may take",
     "estimate": "estimate GPU hours, disk and core hours of preparing by table, before anything runs",
     "plan": "list the folders of the planned artifacts that exist, for 'dvc add'",
+    "bundle": "bundle what the tables read, for 'dvc push'",
     "verify": "check every artifact against its checksums, and every table against its runs",
     "record": "write the checksums of files that are published without any",
     "new": "write a method of your own, its registry line and its test",
@@ -21,7 +23,10 @@ COMMANDS = {
 def usage() -> str:
     """Help text of the whole command."""
     lines = "".join(f"  {name:10}{text}\n" for name, text in COMMANDS.items())
-    return f"usage: avbalance COMMAND ...\n\n{lines}\n'avbalance COMMAND --help' shows the arguments of a command.\n"
+    return (
+        f"usage: avbalance COMMAND ...\n\n{lines}\n'avbalance COMMAND --help' shows the arguments of a command, "
+        "'avbalance --version' the version.\n"
+    )
 
 
 def main() -> None:
@@ -29,6 +34,9 @@ def main() -> None:
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(usage(), end="")
+        return
+    if command == "--version":
+        print(f"avbalance {version('avbalance')}")
         return
     if command not in (*COMMANDS, *warm.STEPS):
         nearest = import_module("avbalance.registry").nearest

@@ -137,12 +137,15 @@ class Ensemble:
         predictions: dict[str, NDArray[Any]] = {}
         values: dict[str, float] = {}
         videos = self.first.get("test_video")
-        for split in ("train", "val", "test"):
-            labels, logits = self.first[f"{split}_label"], self.logits(split, self.members)
-            measured = metrics.split_metrics(logits, labels, videos if split == "test" else None)
-            values |= {f"{split}_{name}": value for name, value in measured.items()}
-            predictions[f"{split}_clip"], predictions[f"{split}_label"] = self.first[f"{split}_clip"], labels
-            predictions[f"{split}_logits"] = metrics.to_float16(logits) if split == "train" else logits
+        for split in ("seen", "val", "test"):
+            labels = self.first[f"{split}_label"]
+            logits = metrics.to_float16(self.logits(split, self.members))
+            predictions |= {f"{split}_{name}": self.first[f"{split}_{name}"] for name in ("clip", "label")}
+            predictions[f"{split}_logits"] = logits
+            if split != "seen":
+                measured = metrics.split_metrics(logits, labels, videos if split == "test" else None)
+                values |= {f"{split}_{name}": value for name, value in measured.items()}
+        predictions |= {name: self.first[name] for name in ("train_clip", "train_label")}
         for size in range(1, len(self.members)) if self.options["members"] == "alone" else ():
             for names in combinations(self.members, size):
                 some = self.logits("test", names) if size > 1 else self.members[names[0]]["test_logits"]
@@ -188,7 +191,7 @@ def run(recipe: dict[str, Any], out: Path) -> None:
             **{name: sum(each.metrics[name] for each in members.values()) for name in SUMMED},
             "passes": sum(map(num_passes, members.values())) / len(settings["encoder"]),
         }
-        np.savez_compressed(folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
+        np.savez(folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
         (folder / "history.csv").write_text("epoch\n", encoding="utf-8")
         content = json.dumps({**facts, **values}, indent=1, allow_nan=False)
         (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")

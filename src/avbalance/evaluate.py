@@ -12,6 +12,9 @@ from avbalance.data.packed import Batches, Split
 from avbalance.model import Model
 from avbalance.types import Batch
 
+NUM_SEEN = 20
+"""Number of training clips, with evenly spaced numbers, whose logits a run stores: the most that a figure shows."""
+
 
 @torch.no_grad()
 def predict(
@@ -65,13 +68,14 @@ def classify(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """Return predictions and metrics of every split, for a test split with the classes of the training split.
 
-    Metrics are computed from float32 logits. Logits of val and test are stored as they are, masked logits by
-    `metrics.ranks_or_logits`. Logits of train, which only plots use, are stored by `metrics.to_float16`.
+    All arrays are stored by `metrics.to_float16`, masked logits by `metrics.ranks_or_logits`; metrics are those of the
+    stored logits. Of train, whose logits only plots use, the logits of `NUM_SEEN` clips are stored.
 
     Returns:
-        "train_logits", "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with
-        "<split>_clip", "<split>_label" and, if clips are windows of videos, "test_video"; and "<split>_<metric>" for
-        each metric of `metrics.split_metrics`.
+        "val_logits", "test_logits", "test_masked_<modalities>" and "test_angle_<stream>", with "<split>_clip",
+        "<split>_label" and, if clips are windows of videos, "test_video"; "train_clip" and "train_label";
+        "seen_logits", "seen_clip" and "seen_label" of the chosen clips of train; and "<split>_<metric>" for each metric
+        of `metrics.split_metrics`.
     """
     predictions: dict[str, NDArray[Any]] = {}
     values: dict[str, float] = {}
@@ -82,14 +86,21 @@ def classify(
         if name == "test" and split.labels.ndim == 1:
             wanted.append("angle")
         arrays = predict(model, Batches(split, batch_size), precision, wanted)
-        values |= _prefixed(f"{name}_", metrics.split_metrics(arrays["logits"], split.labels, split.videos))
-        predictions[f"{name}_clip"], predictions[f"{name}_label"] = split.clips, split.labels
+        stored: dict[str, NDArray[Any]] = {
+            kind: metrics.ranks_or_logits(array, split.labels)
+            if kind.startswith("masked_")
+            else metrics.to_float16(array)
+            for kind, array in arrays.items()
+        }
+        values |= _prefixed(f"{name}_", metrics.split_metrics(stored["logits"], split.labels, split.videos))
+        described = {"clip": split.clips, "label": split.labels}
+        predictions |= _prefixed(f"{name}_", described)
         if name == "train":
-            predictions["train_logits"] = metrics.to_float16(arrays["logits"])
-            continue
-        for kind, array in arrays.items():
-            ranked = kind.startswith("masked_")
-            predictions[f"{name}_{kind}"] = metrics.ranks_or_logits(array, split.labels) if ranked else array
+            numbers = np.linspace(split.clips[0], split.clips[-1], NUM_SEEN).round()
+            places = np.unique(np.searchsorted(split.clips, numbers))
+            predictions |= {f"seen_{kind}": array[places] for kind, array in {**described, **stored}.items()}
+        else:
+            predictions |= _prefixed(f"{name}_", stored)
     if splits["test"].videos is not None:
         predictions["test_video"] = splits["test"].videos
     return predictions, values

@@ -6,6 +6,7 @@ from functools import reduce
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -124,26 +125,38 @@ class Model(nn.Module):
         return {stream: cosine.clamp(-1, 1).acos().rad2deg() for stream, cosine in cosines.items()}
 
 
-def build_model(settings: Mapping[str, Any], description: Mapping[str, Any]) -> Model:
+def build_model(settings: Mapping[str, Any], description: Mapping[str, Any], seed: int | None = None) -> Model:
     """Build the untrained model of a run.
+
+    Each encoder, the fusion and the head draw their weights from a stream of their own, so equal parts start from equal
+    weights in all rows of a seed, whatever the other parts are.
 
     Args:
         settings: Settings of the run: {"encoder": {modality: spec}, "fusion": spec, "head": spec}.
         description: Description of the dataset: {"num_classes", "modalities": {modality: {"shape"}}}.
+        seed: Of the weights; None draws them from torch's stream as it is, for a model that gets others.
     """
-    encoders = {
-        modality: registry.load("encoder", spec, tuple(description["modalities"][modality]["shape"]))
-        for modality, spec in settings["encoder"].items()
-    }
+    encoders = {}
+    for modality, spec in settings["encoder"].items():
+        start_stream(seed, f"encoder {modality}")
+        encoders[modality] = registry.load("encoder", spec, tuple(description["modalities"][modality]["shape"]))
     if registry.find("fusion", settings["fusion"]).reads_maps:
         for encoder in encoders.values():
             encoder.cut()
     dims = {modality: encoder.feature_dim for modality, encoder in encoders.items()}
+    start_stream(seed, "fusion")
     fusion = registry.load("fusion", settings["fusion"], dims)
     if fusion.joins_stages:
         fusion.join({modality: encoder.stage_dims for modality, encoder in encoders.items()})
+    start_stream(seed, "head")
     head = registry.load("head", settings["head"], fusion.streams, description["num_classes"])
     return Model(encoders, fusion, head)
+
+
+def start_stream(seed: int | None, part: str) -> None:
+    """Make torch draw next what follows from the seed and the part's name alone; None leaves its stream as it is."""
+    if seed is not None:
+        torch.manual_seed(int(np.random.SeedSequence([seed, *part.encode()]).generate_state(1)[0]))
 
 
 def lay_out(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Write a method of your own from a template: its file, its line in the registry, and its test.
+"""Write a method of your own from a template: its file and, in a checkout, its line in the registry and its test.
 
 avbalance new balancer my_balancer
 """
@@ -23,29 +23,36 @@ def kinds() -> list[str]:
 def new(kind: str, name: str) -> list[Path]:
     """Write the method and its test, and register it; returns the files.
 
+    Where avbalance is installed as a package, the method alone is written, into the working folder.
+
     Raises:
-        UserError: The kind has no template, the name is not a new one of a Python module, or there is no checkout.
+        UserError: The kind has no template, or the name is not a new one of a Python module.
     """
     if kind not in kinds():
         raise UserError(f"{kind!r} is not a kind with a template; {registry.nearest(kind, kinds())}")
     if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise UserError(f"{name!r} is not a name for a method; write a lower-case word, or several joined by '_'")
     folder = registry.KINDS[kind].folder
-    method = Path(__file__).parent / folder / f"{name}.py"
     test = ROOT / "tests" / folder / f"test_{name}.py"
-    if not test.parent.is_dir():
-        raise UserError(f"{ROOT}: is not a checkout of avbalance, so there is no place for a method")
+    is_checkout = test.parent.is_dir()
+    method = Path(__file__).parent / folder / f"{name}.py" if is_checkout else Path(f"{name}.py")
     if name in registry.registered(kind):
         raise UserError(f"the {kind} {name!r} exists already; choose another name")
-    for file in (method, test):
+    files = {method: f"{kind}.py.template"} | ({test: f"{kind}_test.py.template"} if is_checkout else {})
+    for file in files:
         if file.exists():
             raise UserError(f"{file}: exists already; choose another name, or remove the file")
-    class_name = "".join(word.capitalize() for word in name.split("_"))
-    for file, template in ((method, f"{kind}.py.template"), (test, f"{kind}_test.py.template")):
+    for file, template in files.items():
         text = (TEMPLATES / template).read_text(encoding="utf-8")
-        file.write_text(text.replace("my_method", name).replace("MyMethod", class_name), encoding="utf-8")
-    register(method.with_name("__init__.py"), name, f'    "{name}": "{name}:{class_name}",')
-    return [method, test]
+        file.write_text(text.replace("my_method", name).replace("MyMethod", class_of(name)), encoding="utf-8")
+    if is_checkout:
+        register(method.with_name("__init__.py"), name, f'    "{name}": "{name}:{class_of(name)}",')
+    return list(files)
+
+
+def class_of(name: str) -> str:
+    """Name of the class of a method, such as MyBalancer of my_balancer."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def register(file: Path, name: str, line: str) -> None:
@@ -63,11 +70,16 @@ def main() -> None:
     parser.add_argument("kind", help=f"one of {', '.join(kinds())}")
     parser.add_argument("name", help="of the method in YAML and of its file, such as my_balancer")
     arguments = parser.parse_args()
-    method, test = new(arguments.kind, arguments.name)
-    print(f"wrote and registered {method}\nwrote {test}")
-    print(
-        f"Next: edit both, run 'pytest {test.parent}', then 'avbalance docs', which adds the method to docs/methods.md."
-    )
+    method, *tests = new(arguments.kind, arguments.name)
+    if not tests:
+        place = f"{method.stem}:{class_of(method.stem)}"
+        print(f"wrote {method}\nNext: edit it and name it in a row, {arguments.kind}: '{place}'; PYTHONPATH finds it.")
+    for test in tests:
+        print(f"wrote and registered {method}\nwrote {test}")
+        print(
+            f"Next: edit both, run 'pytest {test.parent}', then 'avbalance docs', which adds the method to "
+            "docs/methods.md."
+        )
 
 
 if __name__ == "__main__":

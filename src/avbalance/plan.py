@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from avbalance import cli
+from avbalance import bundles, cli
 from avbalance.configuration.project import Project, read_project
 from avbalance.configuration.schema import Settings
 from avbalance.errors import UserError
@@ -28,11 +28,13 @@ from avbalance.planning.tables import page_of, table_of
 def make(root: Path, overrides: Mapping[str, Any]) -> Plan:
     """Make the plan of the configuration below `root`; `overrides` replace values of `config.yaml`.
 
+    What exists in bundles alone is unpacked.
+
     Raises:
-        UserError: The configuration is wrong, or an artifact is damaged.
+        UserError: The configuration is wrong, or a bundle is damaged.
     """
     project = read_project(root, overrides)
-    plan = Plan(project)
+    plan = Plan(project, unpacked=bundles.unpack(root))
     if project.settings.datasets is not None:
         chosen = project.settings.datasets
         targets = [audit_of(plan, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
@@ -133,14 +135,12 @@ def num_gpus(settings: Settings) -> int:
 def main() -> None:
     """Print the folders of a plan's artifacts that exist, for `dvc add`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--all", action="store_true", help="raw and packed data and weights too")
     parser.add_argument("config", nargs="*", help="as after snakemake --config: scale=laptop tables=[...]")
     arguments = parser.parse_args()
     plan = make(Path(), parse_overrides(arguments.config))
     for artifact in plan.artifacts.values():
         for path, product in artifact.products.items():
-            is_small = artifact.kind in ("runs", "combined", "blends", "tuned", "probes") and path == artifact.path
-            if (arguments.all or is_small) and not artifact.is_stamped and Path(product).exists():
+            if not artifact.is_stamped and Path(product).exists():
                 print(path)
 
 

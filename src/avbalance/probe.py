@@ -128,7 +128,7 @@ class ProbeRun:
                 entry = entry_of(layer, snapshot)
                 result.add(entry, probe, splits["test"])
                 losses = metrics.clip_losses(probe.logits["test"], labels["test"])
-                result.predictions[f"test_loss_{entry}"] = losses.astype(np.float32)
+                result.predictions[f"test_loss_{entry}"] = metrics.to_float16(losses.astype(np.float32))
                 name = TRAINED if snapshot is None else str(snapshot)
                 result.values.setdefault(layer, {})[name] = probe_metrics(probe, labels)
         return result
@@ -176,7 +176,7 @@ def run(
     try:
         with take_device(device, resume) as place, store.publish(out, recipe) as folder:
             result = ProbeRun(recipe, place, scratch, memory * MIB).solve()
-            np.savez_compressed(folder / "predictions.npz", **result.predictions)  # type: ignore[arg-type]
+            np.savez(folder / "predictions.npz", **result.predictions)  # type: ignore[arg-type]
             content = json.dumps(store.finite(result.values), indent=1, allow_nan=False)
             (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
     finally:

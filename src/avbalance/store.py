@@ -202,7 +202,9 @@ def _stamp(file: Path, digest_of_bytes: str) -> Path:
 
 def _damaged(file: Path, problem: str) -> UserError:
     folder = file.parent if (file.parent / MANIFEST).exists() or file.name == MANIFEST else file.parent.parent
+    has_record = folder.with_name(f"{folder.name}.dvc").exists()
+    restore = f"restore it with 'dvc checkout --force {folder}', or " if has_record else ""
     return UserError(
-        f"{file} {problem}: the artifact is damaged; restore it with 'dvc checkout --force {folder}', "
-        f"or remove the folder and make it again with 'snakemake --cores'"
+        f"{file} {problem}: the artifact is damaged; {restore}remove it with 'rm -r {folder}': "
+        "the next 'snakemake --cores' unpacks it from its bundle or makes it again"
     )

@@ -29,7 +29,7 @@ from avbalance.device import take_device
 from avbalance.encoders.base import Encoder
 from avbalance.errors import NotFiniteError
 from avbalance.evaluate import classify, mean_loss, peek_at_test, score_trials, validation_metrics
-from avbalance.model import Model, build_model, lay_out
+from avbalance.model import Model, build_model, lay_out, start_stream
 from avbalance.progress import Progress
 from avbalance.training.epoch import check_finite, not_finite, train_epoch
 from avbalance.training.memory import keep_memory
@@ -64,11 +64,13 @@ def train(state: State, splits: Mapping[str, Split], trials: Mapping[str, NDArra
 
 
 def build_balancer(settings: Mapping[str, Any], description: Mapping[str, Any], device: torch.device) -> Balancer:
-    """Build the model, loss and balancer of a run; fresh weights are a function of the seed."""
-    torch.manual_seed(settings["seed"])
-    model = build_model(settings, description)
+    """Build the model, loss and balancer of a run; fresh weights are a function of the seed and the part."""
+    seed = settings["seed"]
+    model = build_model(settings, description, seed)
     dims = {modality: int(model.encoders[modality].feature_dim) for modality in settings["encoder"]}  # type: ignore[arg-type]
+    start_stream(seed, "loss")
     loss = registry.load("loss", settings["loss"], dims, description["num_classes"])
+    start_stream(seed, "balancer")
     balancer: Balancer = registry.load("balancer", settings["balancer"], model, loss)
     lay_out(balancer)
     return balancer.to(device)
@@ -126,9 +128,9 @@ class TrainedRun:
             writer = csv.DictWriter(file, self.history[0].keys() if self.history else ["epoch"])
             writer.writeheader()
             writer.writerows(self.history)
-        np.savez_compressed(folder / "predictions.npz", **self.predictions)  # type: ignore[arg-type]
+        np.savez(folder / "predictions.npz", **self.predictions)  # type: ignore[arg-type]
         if self.weight_norms:
-            np.savez_compressed(folder / "weight_norms.npz", **self.weight_norms)  # type: ignore[arg-type]
+            np.savez(folder / "weight_norms.npz", **self.weight_norms)  # type: ignore[arg-type]
         content = json.dumps(self.metrics, indent=1, allow_nan=False)
         (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
 

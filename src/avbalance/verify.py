@@ -1,4 +1,4 @@
-"""Check the sha256 of every artifact, table, figure, audit and page, and compare tables with their runs.
+"""Check the sha256 of every bundle, artifact, table, figure, audit and page, and compare tables with their runs.
 
 A table made by older code is checked by sha256 alone, because today's code would write other files.
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.progress import track
 
-from avbalance import cli, stamps, store
+from avbalance import bundles, cli, stamps, store
 from avbalance.data.raw import RawFiles
 from avbalance.errors import UserError
 from avbalance.planning import artifacts, keys
@@ -71,6 +71,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
     results = parser.parse_args().results
+    wrong = problems(sorted(results.glob("bundles/*.tar.xz")), bundles.read)
+    if not wrong:
+        bundles.unpack(results.parent)
     folders = [
         path
         for kind in artifacts.FOLDERS
@@ -78,7 +81,7 @@ def main() -> None:
         if any(path.iterdir())  # Snakemake leaves an empty folder where a step failed
     ]
     stamp_files = sorted(stamp for kind in artifacts.STAMPED for stamp in results.glob(f"{kind}/**/*.key"))
-    wrong = problems(track(folders, "verifying", transient=True), check_artifact) + problems(stamp_files, stamps.read)
+    wrong += problems(track(folders, "verifying", transient=True), check_artifact) + problems(stamp_files, stamps.read)
     whole: list[Path] = []
     older = 0
     if not wrong:

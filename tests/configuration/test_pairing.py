@@ -184,13 +184,43 @@ def test_a_scales_options_take_the_place_of_a_rows(planned: Callable[..., Plan],
     assert run.settings["head"] == {"cosine": {"scale": 3.0}}
 
 
-def test_a_scales_unknown_option_is_refused(planned: Callable[..., Plan], tmp_path: Path) -> None:
+def test_a_scales_options_for_a_dataset_take_the_place_of_its_others(
+    planned: Callable[..., Plan], tmp_path: Path
+) -> None:
     path = tmp_path / "config" / "scales" / "paper.yaml"
+    text = path.read_text(encoding="utf-8")
+    own = "  grid_digit: {methods: {balancer: {ogm: {end: 7}}}, "
+    assert text.count("  grid_digit: {") == 1
     path.write_text(
-        path.read_text(encoding="utf-8") + "\nmethods: {encoder: {resnet18: {with: 4}}}\n", encoding="utf-8"
+        text.replace("  grid_digit: {", own) + "\nmethods: {balancer: {ogm: {alpha: 0.5}, agm: {alpha: 0.2}}}\n",
+        encoding="utf-8",
+    )
+    row = (
+        "{{dataset: {}, encoder: resnet18, balancer: {{{}: {{alpha: 0.3}}}}, modalities: [audio, visual], "
+        "training: {{optimizer: sgd}}}}"
+    )
+
+    def options(dataset: str, balancer: str) -> dict[str, Any]:
+        (run,) = runs_of(planned(row.format(dataset, balancer), scale="paper"))
+        found: dict[str, Any] = run.settings["balancer"][balancer]
+        return found
+
+    assert options("grid_digit", "ogm") == {"alpha": 0.3, "start": 0, "end": 7}
+    assert options("grid_letter", "ogm") == {"alpha": 0.5, "start": 0, "end": 51}
+    assert options("grid_digit", "agm")["alpha"] == 0.2
+
+
+@pytest.mark.parametrize("place", ["methods", "datasets.grid_digit.methods"])
+def test_a_scales_unknown_option_is_refused(planned: Callable[..., Plan], tmp_path: Path, place: str) -> None:
+    path = tmp_path / "config" / "scales" / "paper.yaml"
+    text = path.read_text(encoding="utf-8")
+    wrong = "methods: {encoder: {resnet18: {with: 4}}}"
+    path.write_text(
+        f"{text}\n{wrong}\n" if place == "methods" else text.replace("  grid_digit: {", f"  grid_digit: {{{wrong}, "),
+        encoding="utf-8",
     )
     with pytest.raises(
-        UserError, match=r"paper.yaml: methods.encoder.resnet18: 'resnet18' has no option 'with'; did you"
+        UserError, match=rf"paper.yaml: {place}.encoder.resnet18: 'resnet18' has no option 'with'; did you"
     ):
         planned("{}", scale="paper")
 

@@ -354,12 +354,27 @@ def test_files_that_the_user_brings_are_named_until_they_are_there(
     asked = {"scale": "laptop", "tables": ["grid_balance"]}
     made = plan.make(project, asked)
     assert made.left_out == []
-    assert "  bring grid_s1/clips.tar: this small copy" in made.postponed
+    assert "  bring grid_s1/clips.tar, grid_s1/metadata.csv: this small copy" in made.postponed
     mirror = tmp_path / "mirror" / "grid_s1"
     mirror.mkdir(parents=True)
     (mirror / "clips.tar").touch()
     (mirror / "metadata.csv").touch()
     assert plan.make(project, {**asked, "mirror": str(mirror.parent)}).postponed == ""
+
+
+def test_files_that_dvc_has_are_to_be_pulled_and_not_to_be_brought(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AVBALANCE_MIRROR", raising=False)
+    asked = {"scale": "laptop", "tables": ["grid_balance"]}
+    (raw,) = (path for path in plan.make(project, asked).artifacts if path.startswith("results/raw/grid_digit."))
+    record = project / f"{raw}.dvc"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    made = plan.make(project, asked)
+    assert made.postponed == ""
+    assert made.cached_elsewhere() == [raw]
+    assert "1 artifacts are cached, not pulled: dvc pull" in made.notes()
 
 
 def test_tables_that_compare_methods_have_more_seeds_at_scale_paper(project: Path) -> None:

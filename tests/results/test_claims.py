@@ -231,21 +231,62 @@ def test_what_falls_ends_below_its_start_and_does_not_rise_between(order: str, e
 
 
 def test_both_p_values_of_falling_are_corrected_with_the_others() -> None:
-    # Variances 1, 1 and 0, of which the last is moderated: (0 + 1) / 2 with 4 degrees of freedom. So V = (1 + 1/2) / 3
-    # of first - last and of the rise low - last, with V^2 / ((1/3)^2 / 2 + (1/6)^2 / 4) = 4 degrees of freedom.
-    p = 2 * stats.t.sf(11 / np.sqrt(0.5), 4)
+    # Variances 1, 1 and 0, of which the last is moderated: (0 + 1) / 3 with 3 degrees of freedom. So V = (1 + 1/3) / 3
+    # of first - last and of the rise low - last, with V^2 / ((1/3)^2 / 2 + (1/9)^2 / 3) = 3.31 degrees of freedom.
+    p = 2 * stats.t.sf(11 / np.sqrt(4 / 9), (4 / 9) ** 2 / (1 / 18 + 1 / 243))
     values: Values = {"first": gaps(10, 11, 12), "low": gaps(-1, -2, -3), "last": gaps(0, 0, 0)}
     claims = {"falls": falling("first", "low", "last", metric="probe_gap")}
     (alone,) = judge(claims, values, COLUMNS, {})
     assert (alone.verdict, alone.p) == ("holds", pytest.approx(p, abs=1e-8))
-    assert alone.adjusted_p == pytest.approx(2 * p, abs=1e-8)  # the rise's is 3 * 0.047
+    assert alone.adjusted_p == pytest.approx(2 * p, abs=1e-8)  # the rise's is 3 * 0.05
     assert [(pair["left"], pair["right"]) for pair in alone.pairs] == [
         ("first", "last"),
         ("first", "low"),
         ("low", "last"),
     ]
     falls, _ = judge({**claims, "same": claim("first", ">", "last", "probe_gap")}, values, COLUMNS, {})
-    assert falls.adjusted_p == pytest.approx(3 * p, abs=1e-8)
+    assert falls.adjusted_p == pytest.approx(2 * p, abs=1e-8)  # another question
+    assert falls.others["table"]["adjusted_p"] == pytest.approx(3 * p, abs=1e-8)
+
+
+def test_claims_of_one_question_compare_a_column_with_the_same_rows() -> None:
+    values = rows(a=0.9, b=0.8, c=0.6)
+    for row in values.values():
+        row["loss"] = row["accuracy"]
+    claims = {
+        "a_beats_c": claim("a", ">", "c"),
+        "b_falls_short_of_c": claim("b", "<", "c"),
+        "both": claim(["a", "b"], ">", "c"),
+        "of_another_row": claim("a", ">", "b"),
+        "of_another_column": claim("a", "<", "c", "loss"),
+        "of_two_columns": {"text": "A.", "metric": "loss", "right_metric": "accuracy", "relation": "<", "left": "a"},
+    }
+    results = {result.name: result for result in judge(claims, values, COLUMNS, {})}
+    questions = {name: result.question for name, result in results.items()}
+    assert questions == dict.fromkeys(["a_beats_c", "b_falls_short_of_c", "both"], "accuracy against c") | {
+        "of_another_row": "accuracy against b",
+        "of_another_column": "loss against c",
+        "of_two_columns": "loss against accuracy",
+    }
+    for name, number in (("a_beats_c", 3), ("of_another_row", 1), ("of_another_column", 1)):
+        one, p = results[name], results[name].p
+        assert p is not None
+        assert one.adjusted_p == pytest.approx(min(1, number * p))
+
+
+def test_a_claim_shows_each_part_and_the_verdicts_by_other_tests() -> None:
+    values: Values = {"a": gaps(5, 6, 8), "b": gaps(1, 1, 3), "c": gaps(4, 6, 6), "d": gaps(9, 9.5, 9.2)}
+    (result,) = judge({"claim": claim("a", ">", ["b", "c", "d"], "probe_gap")}, values, COLUMNS, {})
+    assert [pair["verdict"] for pair in result.pairs] == ["holds", "undecided", "undecided"]
+    for pair, other in zip(result.pairs, "bcd", strict=True):
+        left, right = (list(values[row]["probe_gap"].means()) for row in ("a", other))
+        assert pair["welch_p"] == pytest.approx(stats.ttest_ind(left, right, equal_var=False).pvalue, abs=1e-8)
+        assert pair["paired_p"] == pytest.approx(stats.ttest_rel(left, right).pvalue, abs=1e-8)
+    # Of three pairs one is against the claim, which fails with three times its p.
+    against = result.pairs[2]
+    for rule, p in (("welch", "welch_p"), ("paired", "paired_p"), ("table", "p")):
+        assert result.others[rule]["p"] == pytest.approx(3 * against[p])
+    assert [result.others[rule]["verdict"] for rule in ("welch", "paired", "table")] == ["undecided"] * 3
 
 
 def test_a_row_without_runs_leaves_falling_undecided() -> None:

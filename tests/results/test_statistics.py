@@ -19,6 +19,7 @@ from avbalance.results.statistics import (
     holm,
     mcnemar,
     mean_difference,
+    plain_tests,
     rank_correlations,
     ranks,
     sample,
@@ -71,11 +72,12 @@ def test_one_row_has_the_t_test_against_0() -> None:
 
 def test_a_stable_row_is_moderated_and_an_unstable_one_stays() -> None:
     rows = numbers(stable=[10, 10, 10], usual=[9, 10, 11], loose=[8, 10, 12], wild=[0, 10, 20])
-    # Variances 0, 1, 4 and 100; the upper quartile of the other three lies halfway between their last two.
+    # Variances 0, 1, 4 and 100. The upper tertile of three is a third of the way from the second to the last: 36 of 1,
+    # 4 and 100, and of 0, 4 and 100; 34 of 0, 1 and 100; 2 of 0, 1 and 4. It is weighed as one seed beside two.
     spreads = {row: each.seeds for row, each in rows.items()}
-    assert spreads["stable"] == pytest.approx(((0 + 52) / 2 / 3, 4))
-    assert spreads["usual"] == pytest.approx(((1 + 52) / 2 / 3, 4))
-    assert spreads["loose"] == pytest.approx(((4 + 50.5) / 2 / 3, 4))
+    assert spreads["stable"] == pytest.approx(((2 * 0 + 36) / 3 / 3, 3))
+    assert spreads["usual"] == pytest.approx(((2 * 1 + 36) / 3 / 3, 3))
+    assert spreads["loose"] == pytest.approx(((2 * 4 + 34) / 3 / 3, 3))
     assert spreads["wild"] == pytest.approx((100 / 3, 2))
 
 
@@ -129,7 +131,23 @@ def test_one_seed_is_not_tested_against_several_nor_a_single_number_at_all(left:
 @pytest.mark.parametrize(("shift", "p"), [(0.0, 1.0), (0.5, 0.0)])
 def test_values_without_spread_are_sure(shift: float, p: float) -> None:
     rows = sample({"left": np.full((3, 4), 1 + shift), "right": np.full((3, 4), 1.0)})
-    assert difference(rows["left"], rows["right"]) == (shift, shift, shift, p)
+    assert difference(rows["left"], rows["right"]) == Difference(shift, shift, shift, p)
+
+
+def test_plain_tests_are_those_of_scipy_over_seeds() -> None:
+    left, right = {0: 5.0, 1: 7.0, 2: 6.5, 7: 8.0}, {2: 1.0, 1: 6.5, 0: 4.0}
+    welch_p, paired_p = plain_tests(left, right)
+    a, b = list(left.values()), list(right.values())
+    assert welch_p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue, abs=1e-9)
+    assert paired_p == pytest.approx(stats.ttest_rel([5.0, 7.0, 6.5], [4.0, 6.5, 1.0]).pvalue, abs=1e-9)
+    assert plain_tests(left, dict.fromkeys(left, 0.0)) == pytest.approx([stats.ttest_1samp(a, 0).pvalue] * 2, abs=1e-9)
+
+
+def test_plain_tests_need_two_seeds_and_are_sure_without_spread() -> None:
+    assert plain_tests({0: 5.0}, {0: 4.0, 1: 2.0}) == (None, None)
+    assert plain_tests({0: 5.0, 1: 4.0}, {2: 4.0, 3: 4.5})[1] is None
+    assert plain_tests({0: 5.0, 1: 5.0}, {0: 4.0, 1: 4.0}) == (0.0, 0.0)
+    assert plain_tests({0: 5.0, 1: 5.0}, {0: 5.0, 1: 5.0}) == (1.0, 1.0)
 
 
 def test_the_interval_leaves_0_out_where_p_is_below_5_percent() -> None:

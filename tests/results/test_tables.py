@@ -19,6 +19,7 @@ from avbalance import stamps
 from avbalance.errors import UserError
 from avbalance.results import escape, tables
 from avbalance.results.columns.base import find_column
+from avbalance.results.comparisons import compare_with_best
 from avbalance.results.formats import number
 from avbalance.results.measure import Measured
 from avbalance.results.tables import report
@@ -97,21 +98,38 @@ def measured(*seeds: float) -> dict[str, Measured]:
     return {"probe_gap": Measured({seed: np.array([value]) for seed, value in enumerate(seeds)}, len(seeds))}
 
 
+def marks(rows: dict[str, dict[str, Measured]]) -> dict[str, str]:
+    compared = compare_with_best({row: cells["probe_gap"] for row, cells in rows.items()}, GAP.better)
+    return {row: beside.mark for row, beside in compared.items()}
+
+
 def test_a_tie_is_what_the_corrected_test_cannot_tell_from_the_best() -> None:
-    # Against 0: differences 4, 5 and 6 have t = 8.66, p = 0.0131, which times 3 is 0.039 and times 4 is 0.052.
-    three = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(3)}}
-    assert tables.mark(three, GAP) == {"best": "best"}
-    four = three | {"row3": measured(4, 5, 6)}
-    assert tables.mark(four, GAP) == {"best": "best"} | dict.fromkeys(list(four)[1:], "tied")
+    # Against 0: differences 4, 5 and 6 have t = 8.66, p = 0.0131. Three rows have 3 pairs, 0.039; four have 6, 0.078.
+    three = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(2)}}
+    assert marks(three) == {"best": "best", "row0": "", "row1": ""}
+    four = three | {"row2": measured(4, 5, 6)}
+    assert marks(four) == {"best": "best"} | dict.fromkeys(list(four)[1:], "tied")
 
 
 def test_rows_on_other_data_do_not_count_in_the_correction() -> None:
-    rows = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(3)}}
+    rows = {"best": measured(0, 0, 0), **{f"row{place}": measured(4, 5, 6) for place in range(2)}}
     elsewhere = {"other": measured(1, 1, 1), "worse": measured(2, 2, 3)}
     for cells in elsewhere.values():
         cells["probe_gap"].data = "elsewhere"
-    marks = tables.mark(rows | elsewhere, GAP)
-    assert marks == {"best": "best", "other": "best", "worse": "tied"}
+    assert marks(rows | elsewhere) == {"best": "best", "row0": "", "row1": "", "other": "best", "worse": "tied"}
+
+
+def test_a_cell_has_its_difference_from_the_best_with_the_p_of_three_tests() -> None:
+    best, other = [1.0, 2.0, 4.0], [7.0, 5.0, 9.0]
+    rows = {"best": measured(*best), "other": measured(*other)}
+    beside = compare_with_best({row: cells["probe_gap"] for row, cells in rows.items()}, GAP.better)
+    welch = stats.ttest_ind(best, other, equal_var=False)
+    low, high = welch.confidence_interval(0.95)
+    expected = (np.mean(best) - np.mean(other), low, high, welch.pvalue, welch.pvalue)
+    found = beside["other"]
+    assert (found.best, beside["best"].best) == ("best", "")
+    assert (found.best_difference, found.best_low, found.best_high, found.p, found.welch_p) == pytest.approx(expected)
+    assert found.paired_p == pytest.approx(stats.ttest_rel(best, other).pvalue)
 
 
 def test_what_papers_report_has_a_column_of_its_own(runs: Callable[..., str], settings: dict[str, Any]) -> None:

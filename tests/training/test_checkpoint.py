@@ -10,6 +10,7 @@ import torch
 
 from avbalance import store
 from avbalance.errors import UserError
+from avbalance.owners import this_process
 from avbalance.train import train_recipe
 from avbalance.training.checkpoint import FILES, load_checkpoint, save_checkpoint
 
@@ -97,7 +98,30 @@ def test_a_run_with_a_damaged_checkpoint_or_snapshot_begins_anew_and_gives_the_s
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.unfinished").symlink_to("/dev/full")
-    with pytest.raises(UserError, match=rf"^{tmp_path}/checkpoint.unfinished: No space left on device$"):
+    unfinished = tmp_path / f"checkpoint.{this_process()}.unfinished"
+    unfinished.symlink_to("/dev/full")
+    with pytest.raises(UserError, match=rf"^{unfinished}: No space left on device$"):
         save_checkpoint(tmp_path, {"weights": torch.zeros(10_000), "files": {}})
     assert load_checkpoint(tmp_path, CPU) is None
+
+
+def test_two_nodes_that_train_one_run_disturb_each_other_in_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One saves while the other is writing; after either, a whole checkpoint is there."""
+    other = tmp_path / "checkpoint.node2.7.0a1b2c3d-1.unfinished"
+    other.write_bytes(b"the half of a checkpoint")
+    for step in (1, 2):
+        save_checkpoint(tmp_path, {"step": step, "files": {}})
+        assert load_checkpoint(tmp_path, CPU) == {"step": step, "files": {}}
+    assert other.read_bytes() == b"the half of a checkpoint"
+
+    unlink = Path.unlink
+
+    def gone_already(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", gone_already)
+    save_checkpoint(tmp_path, {"step": 3, "files": {}})
+    assert load_checkpoint(tmp_path, CPU) == {"step": 3, "files": {}}

@@ -42,6 +42,7 @@ NOT_RUN = {
     "apptainer build avbalance.sif docker-archive:avbalance.tar": "needs Apptainer",
     "apptainer exec --nv avbalance.sif snakemake --cores all": "needs Apptainer",
     "snakemake --cores all --software-deployment-method apptainer --apptainer-args=--nv": "test_container.py runs it",
+    "pip install .": "needs a network; test_package.py installs the wheel",
     "pip install -e '.[pyarrow]'": "needs a network, and the lock has it",
     "pip install -e '.[timm]'": "the same",
     "pip install snakemake-executor-plugin-lsf": "needs a network",

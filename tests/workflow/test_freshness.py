@@ -89,8 +89,9 @@ def test_files_that_are_renamed_moved_or_split_change_nothing(copy: Checkout) ->
     for name in ("train", "probe", "training/pretrained"):
         split = "from avbalance.construction import build_model\nfrom avbalance.model import Model"
         copy.edit(f"src/avbalance/{name}.py", both, split)
-    both = "import build_model\nfrom avbalance.model import Model, lay_out"
-    copy.edit("src/avbalance/train.py", both, "import build_model, lay_out\nfrom avbalance.model import Model")
+    both = "import build_model\nfrom avbalance.model import Model, lay_out, start_stream"
+    split = "import build_model, lay_out, start_stream\nfrom avbalance.model import Model"
+    copy.edit("src/avbalance/train.py", both, split)
     assert copy.planned() == {}
     copy.edit("src/avbalance/scores.py", "import numpy as np\n", "import numpy as np\n\nLIMIT = 3\n")  # nothing uses it
     assert copy.planned() == {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from checkout import NOTHING, Checkout, environment
 
-from avbalance import pace, plan
+from avbalance import bundles, pace, plan
 
 SNAKEMAKE = ["snakemake", "--config", "scale=small"]
 
@@ -45,6 +45,7 @@ def lengthen(checkout: Checkout) -> None:
 
 
 def test_a_damaged_artifact_is_refused_named_and_repaired(pulled: Checkout) -> None:
+    bundles.unpack(pulled.path)
     file = pulled.artifacts("runs")[0] / "predictions.npz"
     content = file.read_bytes()
     file.unlink()
@@ -54,12 +55,13 @@ def test_a_damaged_artifact_is_refused_named_and_repaired(pulled: Checkout) -> N
     assert "Traceback" not in said
     repair = said.split("'")[1]
     pulled.run(*repair.split())
-    assert file.read_bytes() == content
     assert NOTHING in pulled.snakemake("-n")
+    assert file.read_bytes() == content
 
 
 def test_damage_that_keeps_the_size_is_found_when_a_table_is_built(pulled: Checkout) -> None:
     """Half a minute, for each damage has a workflow of its own."""
+    bundles.unpack(pulled.path)
     file = pulled.artifacts("runs")[0] / "predictions.npz"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

@@ -1,5 +1,6 @@
 """Artifacts travel by DVC: a folder, and a plain HTTP server."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +8,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from checkout import NOTHING, Checkout
+
+from avbalance import plan
+from avbalance.verify import check_artifact
+
+ROOT = Path(__file__).parents[2]
 
 
 class Storage(SimpleHTTPRequestHandler):
@@ -54,7 +61,7 @@ def test_weights_and_packed_data_travel_by_the_users_own_remote(
     copy.run("dvc", "remote", "modify", "store", "verify", "true")
     if kind == "http":
         copy.run("dvc", "remote", "modify", "store", "method", "PUT")
-    folders = copy.run("python", "-m", "avbalance.plan", "--all", "scale=small", PYTHONPATH="src").split()
+    folders = copy.run("python", "-m", "avbalance.plan", "scale=small", PYTHONPATH="src").split()
     copy.run("dvc", "add", "-q", *folders)
     copy.run("dvc", "push", "-q")
     copy.run("git", "add", "-A")
@@ -69,36 +76,77 @@ def test_weights_and_packed_data_travel_by_the_users_own_remote(
     assert "artifacts and " in said
 
 
-def test_one_row_is_pulled_and_pushed_alone(clone: Checkout, tmp_path: Path) -> None:
-    record = sorted((clone.path / "results" / "runs").glob("*.dvc"))[0]
-    name = str(record.relative_to(clone.path))
-    clone.run("dvc", "pull", "-q", name)
-    (run,) = clone.artifacts("runs")
-    assert run.name == record.stem
-    clone.run("dvc", "remote", "add", "elsewhere", str(tmp_path / "elsewhere"))
-    clone.run("dvc", "push", "-q", "--remote", "elsewhere", name)
-    pushed = [file for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()]
-    assert len(pushed) == len(list(run.iterdir())) + 1  # and the listing of the folder
+OGM = "results/bundles/avmnist-concat-linear-ogm_ge.tar.xz"
 
 
-def test_runs_of_ones_own_survive_a_pull(clone: Checkout) -> None:
+def test_one_row_is_pulled_alone(clone: Checkout) -> None:
+    clone.run("dvc", "pull", "-q", OGM)
+    assert NOTHING in clone.snakemake("-n")
+    (run,), (probe,) = clone.artifacts("runs"), clone.artifacts("probes")
+    assert run.name.startswith("avmnist-concat-linear-ogm_ge-s0.")
+    assert probe.name.startswith("avmnist-concat-linear-ogm_ge-s0.")
+    said = clone.run("python", "-m", "avbalance.bundle", "scale=small", check=False, PYTHONPATH="src")
+    assert "error: 4 artifacts are in bundles that are not pulled; run 'dvc pull' first" in said
+
+
+def test_runs_of_ones_own_survive_a_pull_and_a_new_bundle(clone: Checkout) -> None:
     mine = clone.path / "results" / "runs" / "mine-000000000000"
     mine.mkdir(parents=True)
     (mine / "metrics.json").write_text("{}", encoding="utf-8")
     clone.run("dvc", "pull", "-q")
+    record = clone.path / "results/bundles.dvc"
+    before = record.read_bytes()
+    said = clone.run("python", "-m", "avbalance.bundle", "scale=small", PYTHONPATH="src")
+    assert "6 of 6 artifacts that tables read are in 4 bundles, " in said
+    assert record.read_bytes() == before  # the same artifacts give the same bytes
     assert (mine / "metrics.json").exists()
     assert len(clone.artifacts("runs")) == 4
+    assert clone.run("git", "status", "--short") == ""
 
 
-def test_an_object_damaged_in_the_remote_is_noticed(clone: Checkout) -> None:
-    stored = max((clone.path / "results" / "remote").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+def test_a_bundle_damaged_in_the_remote_or_here_is_named_and_the_others_are_pulled(clone: Checkout) -> None:
+    """A third of a minute, for DVC and the workflow both refuse and restore."""
+    outs = yaml.safe_load((clone.path / "results/bundles.dvc").read_text(encoding="utf-8"))["outs"]
+    (checksum,) = (out["md5"] for out in outs if f"results/{out['path']}" == OGM)
+    stored = clone.path / "results/remote/files/md5" / checksum[:2] / checksum[2:]
+    content = stored.read_bytes()
+    damaged = content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]
     stored.chmod(0o644)
-    stored.write_bytes(b"x" + stored.read_bytes()[1:])
-    said = clone.run("dvc", "pull", check=False)
-    assert "ERROR" in said
+    stored.write_bytes(damaged)
+    assert f"Checkout failed for following targets:\n{OGM}\n" in clone.run("dvc", "pull", check=False)
+    assert len(list((clone.path / "results/bundles").iterdir())) == 3
+    stored.write_bytes(content)
+    clone.run("dvc", "pull", "-q")
+    assert (clone.path / OGM).read_bytes() == content
+    (clone.path / OGM).unlink()
+    (clone.path / OGM).write_bytes(damaged)
+    for said in (
+        clone.snakemake("-n", check=False),
+        clone.run("python", "-m", "avbalance.verify", check=False, PYTHONPATH="src"),
+    ):
+        assert f"error: {OGM} is damaged (" in said
+        assert "Traceback" not in said
+    clone.run(*said.split("'")[1].split())
+    assert NOTHING in clone.snakemake("-n")
+    assert len(clone.artifacts("runs")) == 4
 
 
 def test_after_a_pull_dvc_has_nothing_to_report_and_nothing_to_do(pulled: Checkout) -> None:
     assert pulled.run("dvc", "status") == "Data and pipelines are up to date.\n"
     assert pulled.run("dvc", "repro").endswith("Data and pipelines are up to date.\n")
     assert pulled.run("git", "status", "--short") == ""
+
+
+def test_the_files_of_grid_come_with_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AVBALANCE_MIRROR", raising=False)
+    asked = {"scale": "laptop", "datasets": ["grid_digit", "grid_letter"]}
+    (raw,) = (path for path in plan.make(ROOT, asked).artifacts if path.startswith("results/raw/grid_"))
+    clone = Checkout(tmp_path)
+    for name in (".dvc/config", f"{raw}.dvc"):
+        (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone.path / name)
+    (clone.path / "results/remote").symlink_to(ROOT / "results/remote")
+    clone.run("git", "init", "-q")
+    clone.run("dvc", "pull", "-q")
+    check_artifact(clone.path / raw)
+    assert (clone.path / raw / "grid_s1/clips.tar").stat().st_size == 27_873_280

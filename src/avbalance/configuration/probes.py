@@ -42,7 +42,7 @@ def resolve_probe(probe: Probing, row: ResolvedRow, scope: Scope, path: Path, wh
             "feature_reduction",
             probe.reduction,
             f"{path}: {where}.reduction",
-            scope.scale.methods.get("feature_reduction"),
+            scope.methods("feature_reduction", dataset),
         ),
     )
 

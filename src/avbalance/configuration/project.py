@@ -168,9 +168,12 @@ def _scale_datasets(
 ) -> dict[str, Dataset]:
     """Datasets at a scale; checks the scale's file."""
     path = config / "scales" / f"{name}.yaml"
-    for kind, chosen_options in scale.methods.items():
-        for method, options in chosen_options.items():
-            resolve_method(kind, {method: options}, f"{path}: methods.{kind}.{method}")
+    changes = {"methods": scale.methods}
+    changes |= {f"datasets.{dataset}.methods": chosen.methods for dataset, chosen in scale.datasets.items()}
+    for where, methods in changes.items():
+        for kind, chosen_options in methods.items():
+            for method, options in chosen_options.items():
+                resolve_method(kind, {method: options}, f"{path}: {where}.{kind}.{method}")
     for model, start in scale.starts.items():
         member(path, "starts", "model", model, models)
         member(path, f"starts.{model}", "dataset", start, datasets)

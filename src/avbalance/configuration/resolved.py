@@ -34,6 +34,11 @@ class Scope:
         """Settings of training that the scale gives."""
         return self.scale.training.model_dump(exclude_unset=True)
 
+    def methods(self, kind: str, dataset: str) -> dict[str, dict[str, Any]]:
+        """{name: options} of methods of a kind that replace those of rows on a dataset."""
+        changed = self.scale.datasets.get(dataset)
+        return {**_of_kind(self.scale.methods, kind), **_of_kind(changed.methods if changed else {}, kind)}
+
     def snapshot(self, dataset: str, step: int) -> int:
         """Snapshot that stands for one of a row on a dataset, both in optimiser steps."""
         changed = self.scale.datasets.get(dataset)
@@ -119,6 +124,10 @@ class ResolvedRow:
             combine=None,
             trials=[],
         )
+
+
+def _of_kind(methods: Mapping[Any, dict[str, dict[str, Any]]], kind: str) -> dict[str, dict[str, Any]]:
+    return methods.get(kind, {})
 
 
 @cache

@@ -33,7 +33,7 @@ def _check_defaults(table: Table, path: Path, scope: Scope) -> None:
     if row.dataset:
         member(path, "defaults.dataset", "dataset", row.dataset, scope.datasets)
     if row.encoder:
-        _encoders(row.encoder, [], scope, path, "defaults.encoder")
+        _encoders(row.encoder, [], row.dataset, scope, path, "defaults.encoder")
     validate(RowTraining, _given_training(row.training, row.dataset, scope), path, "defaults.training")
     for kind in METHODS_OF_ROW:
         resolve_method(kind, getattr(row, kind), f"{path}: defaults.{kind}")
@@ -62,9 +62,11 @@ def _resolve_given(table: Table, name: str, row: Row, names_optimizer: bool, pat
     resolved = ResolvedRow(
         label="",
         dataset=row.dataset,
-        encoders=_encoders(row.encoder, row.modalities or dataset.modalities, scope, path, f"{where}.encoder"),
+        encoders=_encoders(
+            row.encoder, row.modalities or dataset.modalities, row.dataset, scope, path, f"{where}.encoder"
+        ),
         methods={
-            kind: resolve_method(kind, getattr(row, kind), f"{path}: {where}.{kind}", scope.scale.methods.get(kind))
+            kind: resolve_method(kind, getattr(row, kind), f"{path}: {where}.{kind}", scope.methods(kind, row.dataset))
             for kind in METHODS_OF_ROW
         },
         starts={},
@@ -120,10 +122,10 @@ def _combined(row: ResolvedRow, combine: Combining, dataset: Dataset, where: str
 
 
 def _encoders(
-    encoder: Spec | Mapping[str, Spec], modalities: list[str], scope: Scope, path: Path, where: str
+    encoder: Spec | Mapping[str, Spec], modalities: list[str], dataset: str, scope: Scope, path: Path, where: str
 ) -> dict[str, Method]:
     """{modality: encoder} from such a mapping, whose other encoders are checked too, or from one encoder for all."""
-    options = scope.scale.methods.get("encoder")
+    options = scope.methods("encoder", dataset)
     if not (isinstance(encoder, Mapping) and set(encoder) & scope.modalities):
         return dict.fromkeys(modalities, resolve_method("encoder", cast(Spec, encoder), f"{path}: {where}", options))
     resolved = {}

@@ -243,6 +243,8 @@ class ScaleDataset(Strict):
     """Changes that a scale makes to a dataset: source, reader, preparation, and training on it.
 
     Attributes:
+        methods: Options of rows on this dataset, as the scale's `methods`, which they replace; such as those that count
+            epochs.
         snapshots: {snapshot of a row: snapshot that replaces it}, in optimiser steps, for shorter trainings.
     """
 
@@ -250,6 +252,7 @@ class ScaleDataset(Strict):
     reader: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    methods: dict[KindOfRow, dict[str, dict[str, Any]]] = {}
     snapshots: dict[Whole, Whole] = {}
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
 

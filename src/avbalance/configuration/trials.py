@@ -34,7 +34,8 @@ def resolve_trials(row: ResolvedRow, given: Row, scope: Scope, path: Path, where
     for number, trial in enumerate(trials):
         options = _resolve(row, given, trial, scope, path, f"{where}.{number}")
         # where a scale's own options, such as a small width, take the place of all others, two trials may be the same
-        if options in resolved and not scope.scale.methods.keys() & METHODS_OF_ROW:
+        is_changed = any(scope.methods(kind, row.dataset) for kind in METHODS_OF_ROW)
+        if options in resolved and not is_changed:
             raise UserError(f"{path}: {where}.{number}: is the same as trial {resolved.index(options)}; leave one out")
         resolved.append(options)
     return resolved
@@ -56,7 +57,7 @@ def _resolve(row: ResolvedRow, given: Row, trial: Trial, scope: Scope, path: Pat
         (name, own), (tried, changes) = parse(getattr(given, kind)), _parse(spec, place)
         if tried != name:
             raise UserError(f"{place}: found {tried!r}; a trial changes options of the row's own method, {name!r}")
-        options[kind] = resolve_method(kind, {name: {**own, **changes}}, place, scope.scale.methods.get(kind))
+        options[kind] = resolve_method(kind, {name: {**own, **changes}}, place, scope.methods(kind, row.dataset))
     if trial.training is not None:
         changes = _training(trial.training, row.training["learning_rate"])
         options["training"] = validate(Training, {**row.training, **changes}, path, f"{where}.training").model_dump()

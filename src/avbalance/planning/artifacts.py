@@ -9,11 +9,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from avbalance import registry, stamps, store
+from avbalance import bundles, registry, stamps, store
 from avbalance.configuration import signature
 from avbalance.configuration.project import Project
 from avbalance.errors import UserError
@@ -23,6 +24,8 @@ from avbalance.planning.missing import Missing
 RESULTS = Path("results")
 FOLDERS = ("raw", "selections", "prep", "runs", "weights", "combined", "blends", "tuned", "probes")
 """Folders in which each artifact is a folder with a manifest."""
+BUNDLED = ("runs", "combined", "tuned", "probes")
+"""Kinds of artifacts that travel in bundles if a table, a figure or a page reads them."""
 STAMPED = ("tables", "figures", "page", "audit")
 """Folders of small files with fixed names; a stamp beside them has the key in its name and holds the recipe."""
 REPORTED = {"tables": (".csv", ".md"), "figures": (".svg",), "page": (".html",)}
@@ -121,6 +124,7 @@ class Plan:
         missing: {path of raw data: the files of theirs that have to be recorded or brought first}.
         left_out: Names of the tables that cannot be planned without such files.
         postponed: Message about these tables and files.
+        unpacked: Number of the artifacts that came from bundles when the plan was made.
     """
 
     project: Project
@@ -130,6 +134,7 @@ class Plan:
     missing: dict[str, Missing] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     postponed: str = ""
+    unpacked: int = 0
     _owners: dict[str, Artifact] = field(default_factory=dict)
 
     def add(
@@ -183,9 +188,10 @@ class Plan:
                     yield file, artifact.kind, artifact.slug
 
     def notes(self) -> list[str]:
-        """Notes for the user: artifacts that `dvc pull` would bring, runs to train, files that tables wait for."""
+        """Notes for the user: artifacts from bundles, what `dvc pull` would bring, runs to train, absent files."""
+        lines = [f"{self.unpacked} artifacts unpacked from {bundles.BUNDLES}"] if self.unpacked else []
         cached = self.cached_elsewhere()
-        lines = [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
+        lines += [f"{len(cached)} artifacts are cached, not pulled: dvc pull"] if cached else []
         num_runs = sum(path.startswith(f"{RESULTS}/runs/") for path in self.wanted())
         if num_runs and self.project.scale.rates is not None:
             lines.append(f"{num_runs:,} runs to train; 'avbalance estimate' with these keys tells disk and GPU hours")
@@ -297,9 +303,14 @@ class Plan:
         return wanted
 
     def cached_elsewhere(self) -> list[str]:
-        """Wanted artifacts that `dvc pull` would bring, because DVC has a record of them."""
+        """Wanted artifacts that `dvc pull` would bring: in a bundle, or with a record of their own."""
         return [
             path
             for path in sorted(self.wanted())
-            if self.exists(f"{path}.dvc") and not self.exists(self.artifacts[path].product)
+            if (path in self.bundled or self.exists(f"{path}.dvc")) and not self.exists(self.artifacts[path].product)
         ]
+
+    @cached_property
+    def bundled(self) -> frozenset[str]:
+        """Folders of the artifacts in bundles, pulled or not."""
+        return frozenset(chain.from_iterable(bundles.listed(self.project.root).values()))

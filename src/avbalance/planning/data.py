@@ -37,8 +37,8 @@ def _files(
 ) -> Artifact:
     """Raw files to download; a list of checksums, beside the YAML, is named by its path and the sha256 of its bytes.
 
-    An absent list is noted in `plan.missing`, and so are files that the user has to bring. Own copies of a dataset have
-    lists of their own.
+    An absent list is noted in `plan.missing`, and so are files that the user has to bring, unless DVC has them. Own
+    copies of a dataset have lists of their own.
     """
     project, folder = plan.project, Path("config", kind)
     if project.is_own and isinstance(about, Dataset):
@@ -55,7 +55,7 @@ def _files(
             file[key] = {"path": f"{folder / file[key]}", "sha256": digest}
     raw = plan.add("raw", name, "download", {"files": described}, {}, [])
     missing = missing_of(name, about, files, gigabytes, project.root / folder, project.mirror)
-    if missing is not None and not plan.is_there(raw):
+    if missing is not None and not (plan.is_there(raw) or plan.exists(f"{raw.path}.dvc")):
         plan.missing[raw.path] = missing
     return raw
 

@@ -25,6 +25,7 @@ from avbalance.store import digest
 PLUMBING = {
     f"avbalance.{name}"
     for name in (
+        "bundles",
         "cli",
         "configuration.signature",
         "data.members",

@@ -93,8 +93,8 @@ def explain_table(
         meaning += f" {labels[row]}: right where all of {of} are; the five best by the product of their probabilities."
     if (frame["mark"] != "").any():
         meaning += (
-            " Bold: best of its column on its data; underlined: not distinguishable from the best (p is "
-            f"{ALPHA} or more after Holm's correction over the column's rows). {TEST}"
+            " Bold: best of its column on its data; underlined: not distinguishable from the best (p times the number "
+            f"of pairs of rows is {ALPHA} or more). {TEST}"
         )
     return meaning + _remarks(columns, values, labels)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from avbalance.results.columns.base import Header
 from avbalance.results.comparisons import Comparison
 from avbalance.results.measure import Values
-from avbalance.results.relations import RELATIONS, Expected, Relation, Side, Verdict
+from avbalance.results.relations import RELATIONS, Expected, Relation, Verdict
 from avbalance.results.statistics import ALPHA, TEST, holm
 
 Basis = Literal["experiment", "formula", "generated"]
@@ -16,10 +16,28 @@ CAPTION = (
     f"{TEST} Where a claim speaks of several rows, all must be on its side unless it says how many, k of n: p is then "
     "that of the k-th best comparison times n - k + 1; where too few are, p is that of the comparison that leaves too "
     "few, times k. A claim that something falls along rows compares the first with the last, and each row with the "
-    "next; one about the biggest fall compares it with every other. Adjusted p: Holm's correction over a table's "
-    f"claims. A claim is undecided unless adjusted p < {ALPHA}; what needs no data, such as a number of parameters, is "
+    "next; one about the biggest fall compares it with every other. Adjusted p: Holm's correction over the claims that "
+    "answer one question of the table: those that compare the same column with the same rows. "
+    f"A claim is undecided unless adjusted p < {ALPHA}; what needs no data, such as a number of parameters, is "
     "decided without a test. The comparison that decides is shown, with its 95 % interval, not corrected."
 )
+
+
+OTHERS = {"welch": ("welch_p", False), "paired": ("paired_p", False), "table": ("p", True)}
+"""Other rules for verdicts: {name: (field of `Difference`, whether all claims of the table are corrected together)}."""
+
+
+class Decision(NamedTuple):
+    """A verdict, the comparison that decides on it, and the claim's p before and after correction."""
+
+    verdict: Verdict
+    decisive: Comparison
+    p: float | None
+    adjusted_p: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """{"verdict", "p", "adjusted_p"}."""
+        return {"verdict": self.verdict, "p": self.p, "adjusted_p": self.adjusted_p}
 
 
 @dataclass
@@ -31,6 +49,9 @@ class Result:
         difference: The difference less `less`, or the ratio; None if no seed has both sides.
         p: None if nothing is tested.
         basis: A verdict is one about the paper unless the data are generated.
+        question: Claims of one question are corrected together.
+        others: Verdict and p by each of `OTHERS`.
+        pairs: Each part of the claim: a comparison, and the verdict on it alone.
     """
 
     name: str
@@ -51,6 +72,8 @@ class Result:
     high: float | None
     p: float | None
     adjusted_p: float | None
+    question: str
+    others: dict[str, dict[str, Any]]
     pairs: list[dict[str, Any]]
 
 
@@ -63,8 +86,9 @@ def judge(
 ) -> list[Result]:
     """Return the verdicts on a table's claims.
 
-    A claim about numbers with spread is tested: each comparison has a two-sided p. The p values of all claims are
-    corrected together (Holm), and a corrected p below 0.05 decides. Exact numbers decide without a test.
+    A claim about numbers with spread is tested: each comparison has a two-sided p. The p values of the claims that
+    answer one question are corrected together (Holm), and a corrected p below 0.05 decides. Exact numbers decide
+    without a test.
 
     Args:
         claims: {name: a `table_schema.Claim` without empty keys}.
@@ -75,32 +99,59 @@ def judge(
     """
     relations = {name: RELATIONS[claim["relation"]](name, claim) for name, claim in claims.items()}
     compared = {name: relation.comparisons(values, expected) for name, relation in relations.items()}
-    sides = {name: relation.sides(compared[name]) for name, relation in relations.items()}
-    tested = {(name, each): side.p for name in sides for each, side in sides[name].items() if side.p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    ours = decide(relations, compared)
+    others = {rule: decide(relations, compared, *how) for rule, how in OTHERS.items()}
     results = []
     for name, relation in relations.items():
-        of_claim = {each: p for (owner, each), p in adjusted.items() if owner == name}
         metric = claims[name]["metric"]
         rows = {row for pair in compared[name] for row in (pair.left, pair.right)} & values.keys()
         exact = all(values[row][metric].exact for row in rows)
         basis: Basis = "generated" if generated else "formula" if exact else "experiment"
-        results.append(_result(relation, compared[name], sides[name], of_claim, columns[metric], basis))
+        by_others = {rule: decisions[name].as_dict() for rule, decisions in others.items()}
+        results.append(_result(relation, compared[name], ours[name], by_others, columns[metric], basis))
     return results
+
+
+def decide(
+    relations: Mapping[str, Relation],
+    compared: Mapping[str, Sequence[Comparison]],
+    test: str = "p",
+    whole_table: bool = False,
+) -> dict[str, Decision]:
+    """The decision on each claim.
+
+    Args:
+        relations: {claim: its relation}.
+        compared: {claim: its comparisons}.
+        test: Field of `Difference` that holds the p.
+        whole_table: True to correct all claims together, whatever their questions.
+    """
+    tested = {name: [each.by(test) for each in comparisons] for name, comparisons in compared.items()}
+    sides = {name: relation.sides(tested[name]) for name, relation in relations.items()}
+    questions: dict[str, dict[tuple[str, Verdict], float]] = {}
+    for name, relation in relations.items():
+        question = questions.setdefault("" if whole_table else relation.question, {})
+        question |= {(name, verdict): side.p for verdict, side in sides[name].items() if side.p is not None}
+    adjusted = {key: p for each in questions.values() for key, p in zip(each, holm(list(each.values())), strict=True)}
+    decisions = {}
+    for name, relation in relations.items():
+        of_claim = {each: p for (owner, each), p in adjusted.items() if owner == name}
+        verdict = relation.verdict(tested[name], of_claim)
+        shown: Verdict = verdict if verdict in sides[name] else "holds" if "holds" in sides[name] else "fails"
+        decisive, p = sides[name][shown]
+        decisions[name] = Decision(verdict, decisive, p, of_claim.get(shown))
+    return decisions
 
 
 def _result(
     relation: Relation,
     comparisons: Sequence[Comparison],
-    sides: Mapping[Verdict, Side],
-    adjusted: Mapping[Verdict, float],
+    decision: Decision,
+    others: dict[str, dict[str, Any]],
     column: Header,
     basis: Basis,
 ) -> Result:
-    claim, verdict = relation.claim, relation.verdict(comparisons, adjusted)
-    shown: Verdict = verdict if verdict in sides else "holds" if "holds" in sides else "fails"
-    decisive, p = sides[shown]
-    numbers = decisive.as_dict()
+    claim, numbers = relation.claim, decision.decisive.as_dict()
     return Result(
         name=relation.name,
         text=claim["text"],
@@ -110,15 +161,17 @@ def _result(
         condition=relation.condition(len(comparisons)),
         unit=relation.unit(column),
         digits=max(column.digits, 2),
-        verdict=verdict,
+        verdict=decision.verdict,
         basis=basis,
         less=relation.less,
-        left=decisive.left,
-        right=decisive.right,
+        left=decision.decisive.left,
+        right=decision.decisive.right,
         difference=numbers["difference"],
         low=numbers["low"],
         high=numbers["high"],
-        p=p,
-        adjusted_p=adjusted.get(shown),
-        pairs=[each.as_dict() for each in comparisons],
+        p=decision.p,
+        adjusted_p=decision.adjusted_p,
+        question=relation.question,
+        others=others,
+        pairs=[{**each.as_dict(), "verdict": relation.part(each)} for each in comparisons],
     )

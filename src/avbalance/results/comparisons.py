@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avbalance.results.measure import Measured, subtract
-from avbalance.results.statistics import Contrast, Difference, Sample, contrast, difference, sample
+from avbalance.results.statistics import ALPHA, Contrast, Difference, Sample, contrast, difference, plain_tests, sample
 
 
 class Comparison(NamedTuple):
@@ -31,10 +31,67 @@ class Comparison(NamedTuple):
         """True for a difference without spread."""
         return self.difference is not None and self.difference.low == self.difference.high
 
+    def by(self, test: str) -> "Comparison":
+        """The comparison with the p of a field of `Difference`, another test's."""
+        if self.difference is None:
+            return self
+        return self._replace(difference=self.difference._replace(p=getattr(self.difference, test)))
+
     def as_dict(self) -> dict[str, Any]:
-        """{"left", "right", "difference", "low", "high", "p"}; numbers are None if unknown."""
+        """{"left", "right", "difference", "low", "high", "p", "welch_p", "paired_p"}; numbers are None if unknown."""
         numbers = self.difference or (None,) * len(Difference._fields)
         return {"left": self.left, "right": self.right, **dict(zip(Difference._fields, numbers, strict=True))}
+
+
+class BesideBest(NamedTuple):
+    """A cell beside the best one of its column on the same data.
+
+    Attributes:
+        mark: best, tied or empty.
+        best: The best row; empty for itself and where nothing is compared.
+        best_difference, best_low, best_high: The best row's value less this one's, with the ends of its 95 % interval.
+        p, welch_p, paired_p: Of no difference, by the test of all tables and by two plain ones, corrected.
+    """
+
+    mark: str = ""
+    best: str = ""
+    best_difference: float = np.nan
+    best_low: float = np.nan
+    best_high: float = np.nan
+    p: float = np.nan
+    welch_p: float = np.nan
+    paired_p: float = np.nan
+
+
+def compare_with_best(cells: Mapping[str, Measured], better: int) -> dict[str, BesideBest]:
+    """Compare the rows of a column with the best one on each dataset.
+
+    The best row is chosen by the same runs, as if every two rows had been compared. So p is multiplied by the number of
+    pairs (Bonferroni); a row whose p is then 0.05 or more ties with the best.
+
+    Args:
+        cells: {row: its values}.
+        better: 1 if higher is better, -1 if lower is; 0 compares nothing.
+    """
+    means = {row: better * float(cell.means().mean()) for row, cell in cells.items() if cell.values}
+    compared: dict[str, BesideBest] = {}
+    for data in {cells[row].data for row in means}:
+        rows = [row for row in means if cells[row].data == data]
+        best = max(rows, key=lambda row: means[row])
+        num_pairs = len(rows) * (len(rows) - 1) / 2
+        if len({means[row] for row in rows}) < 2:
+            continue
+        for row in rows:
+            found = compare(cells, best, row)
+            if found is None or means[row] == means[best]:
+                compared[row] = BesideBest("best")
+                continue
+            # A difference without p is exact, or of one seed, whose interval is the whole line.
+            p = float(found.low < 0 < found.high) if found.p is None else found.p
+            p, *others = (np.nan if q is None else min(1.0, num_pairs * q) for q in (p, found.welch_p, found.paired_p))
+            mark = "tied" if p >= ALPHA else ""
+            compared[row] = BesideBest(mark, best, found.difference, found.low, found.high, p, *others)
+    return compared
 
 
 def compare(cells: Mapping[str, Measured], left: str, right: str, less: float = 0.0) -> Difference | None:
@@ -52,7 +109,7 @@ def compare(cells: Mapping[str, Measured], left: str, right: str, less: float = 
         return exact_difference(float(a.means()[0] - b.means()[0]) - less)
     samples = _samples(cells, a.data)
     shifted = samples[left]._replace(values=samples[left].values - less)
-    return difference(shifted, samples[right])
+    return _with_plain_tests(difference(shifted, samples[right]), a, b.means_by_seed(), less)
 
 
 def contrast_rows(cells: Mapping[str, Measured], pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], Contrast]:
@@ -101,7 +158,13 @@ def _difference_from_zero(row: str, cells: Mapping[str, Measured], less: float =
     if cells[row].exact:
         return exact_difference(float(cells[row].means()[0]) - less)
     own = _samples(cells, cells[row].data)[row]
-    return difference(own._replace(values=own.values - less))
+    found = difference(own._replace(values=own.values - less))
+    return _with_plain_tests(found, cells[row], dict.fromkeys(cells[row].values, 0.0), less)
+
+
+def _with_plain_tests(found: Difference, left: Measured, right: Mapping[int, float], less: float) -> Difference:
+    welch_p, paired_p = plain_tests({seed: mean - less for seed, mean in left.means_by_seed().items()}, right)
+    return found._replace(welch_p=welch_p, paired_p=paired_p)
 
 
 def _samples(cells: Mapping[str, Measured], data: str) -> dict[str, Sample]:

@@ -33,6 +33,10 @@ class Measured:
         """Mean over clips for each seed, [seeds]."""
         return np.array([self.values[seed].mean() for seed in (self.values if seeds is None else seeds)])
 
+    def means_by_seed(self) -> dict[int, float]:
+        """{seed: mean over clips}."""
+        return {seed: float(values.mean()) for seed, values in self.values.items()}
+
     def stacked(self) -> NDArray[np.float64]:
         """[seeds, clips]."""
         return np.array(list(self.values.values()))

@@ -64,9 +64,22 @@ class Relation:
         """What is claimed beyond the sign, in words."""
         return ""
 
+    @property
+    def question(self) -> str:
+        """Question that the claim answers; claims of one question are corrected together."""
+        against = self.claim.get("right_metric") or self.claim.get("right") or self.claim["relation"]
+        return f"{self.claim['metric']} against {against if isinstance(against, str) else ', '.join(against)}"
+
     def comparisons(self, values: Values, expected: Expected) -> list[Comparison]:
         """The comparisons that the claim rests on."""
         raise NotImplementedError
+
+    def part(self, comparison: Comparison) -> Verdict:
+        """The verdict on one comparison by itself, not corrected."""
+        is_sure = comparison.is_exact or (comparison.p is not None and comparison.p < ALPHA)
+        if not is_sure or comparison.sign == 0:
+            return "undecided"
+        return "holds" if comparison.sign == self.sign else "fails"
 
     def sides(self, comparisons: Sequence[Comparison]) -> dict[Verdict, Side]:
         """Verdicts that the claim may get."""
@@ -217,6 +230,12 @@ class Near(Relation):
     def sides(self, comparisons: Sequence[Comparison]) -> dict[Verdict, Side]:
         """The comparison that is farthest off."""
         return {"holds": Side(max(comparisons, key=self.distance), None)}
+
+    def part(self, comparison: Comparison) -> Verdict:
+        """By the distance."""
+        if comparison.difference is None:
+            return "undecided"
+        return "holds" if self.distance(comparison) <= self.claim["tolerance"] else "fails"
 
     def distance(self, each: Comparison) -> float:
         """Distance of a comparison from the claimed value."""

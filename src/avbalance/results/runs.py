@@ -15,7 +15,8 @@ from avbalance.errors import UserError
 from avbalance.store import open_artifact
 
 Predictions = Mapping[str, NDArray[Any]]
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "seen", "val", "test")
+"""Prefixes of a run's arrays; `seen` are the clips of train whose logits it stores."""
 PREDICTIONS = "predictions.npz"
 """File of a run's predictions."""
 

@@ -12,9 +12,9 @@ LEVEL = 1 - ALPHA
 LEAST_METHODS = 8
 """Fewer have no correlation with an interval."""
 TEST = (
-    "Tests are t-tests of a difference whose variance has a part for seeds and, where a clip has a value of its own, "
-    "one for test clips; a row whose seeds vary less than is usual in its column is taken to vary more. One seed is "
-    "tested by its clips alone."
+    "Tests are t-tests of a difference whose variance has a part for each row's seeds and, where a clip has a value of "
+    "its own, one for test clips, which are paired; a row whose seeds vary less than is usual in its column is taken "
+    "to vary a little more. One seed is tested by its clips alone."
 )
 """In words, for captions."""
 
@@ -32,12 +32,15 @@ class Difference(NamedTuple):
 
     Attributes:
         p: Two-sided p of no difference; None for an exact difference or an unknown spread.
+        welch_p, paired_p: Those of Welch's t and of the paired t over seeds, for comparison (`plain_tests`).
     """
 
     difference: float
     low: float
     high: float
     p: float | None = None
+    welch_p: float | None = None
+    paired_p: float | None = None
 
 
 class Spread(NamedTuple):
@@ -71,20 +74,17 @@ def t_interval(values: NDArray[np.floating]) -> Estimate:
 
 
 def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
-    """Rows with the spread of their means over seeds, to which the other rows lend degrees of freedom.
+    """Rows with the spread of their means over seeds, to which the other rows lend one degree of freedom.
 
-    Three seeds estimate a variance with two degrees of freedom, with which a test finds next to nothing. Rows trained
-    on the same data have similar but not equal variances: some rows are unstable. So if a row's variance s^2 is below
-    q, the upper quartile of the other rows' variances, it is replaced by the mean of the two, with twice the degrees of
-    freedom; a larger variance stays as it is:
+    Few seeds lie close together by chance now and then, and a test that takes their variance as it is then finds a
+    difference that is none. So a row's variance s^2 that is below q, the upper tertile of the other rows' variances,
+    gets one degree of freedom of this size; a larger variance stays as it is:
 
-        s^2, n - 1   ->   (s^2 + q) / 2, 2 (n - 1)   if s^2 < q and there are two other rows or more
+        s^2, n - 1   ->   ((n - 1) s^2 + q) / n, n   if s^2 < q and there are two other rows or more
 
     This is a moderated variance (Smyth, Statistical Applications in Genetics and Molecular Biology 2004) with a prior
-    that is not estimated but chosen on the safe side: its location is the upper quartile instead of the centre, its
-    weight is that of the row's own seeds, and no variance becomes smaller. In tables without a difference but with
-    unequal variances, Smyth's own estimate of both finds one in up to 21 of 100 tables, a variance pooled over all
-    rows in up to 27, and this one in up to 5 (benchmarks/comparisons.py).
+    that is not estimated but chosen on the safe side: above the centre, of little weight, and no variance becomes
+    smaller (benchmarks/comparisons.py).
 
     Args:
         rows: {row: [seeds, clips]}, of one column on one dataset. Rows of equal values are the same runs, and count
@@ -98,9 +98,9 @@ def sample(rows: Mapping[str, NDArray[np.floating]]) -> dict[str, Sample]:
         if own in variances:
             variance, df = variances[own], len(own) - 1.0
             others = [variances[each] for each in variances if each != own]
-            typical = np.quantile(others, 0.75) if len(others) > 1 else 0.0
+            typical = np.quantile(others, 2 / 3) if len(others) > 1 else 0.0
             if variance < typical:
-                variance, df = (variance + typical) / 2, 2 * df
+                variance, df = (df * variance + typical) / (df + 1), df + 1
             seeds = Spread(variance / len(own), df)
         samples[row] = Sample(np.asarray(rows[row], np.float64), seeds)
     return samples
@@ -185,6 +185,26 @@ def _residual(values: NDArray[np.float64]) -> float:
         return 0.0
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
     return float((rest**2).sum() / ((num_seeds - 1) * (num_clips - 1)) / values.size)
+
+
+def plain_tests(left: Mapping[int, float], right: Mapping[int, float]) -> tuple[float | None, float | None]:
+    """The two-sided p of Welch's t, and that of the paired t over the seeds that both rows have.
+
+    For readers who would rather not rely on `difference`; both ignore the spread of test clips. None for one seed.
+
+    Args:
+        left, right: {seed: mean over clips}.
+    """
+    a, b = np.array(list(left.values())), np.array(list(right.values()))
+    paired = np.array([left[seed] - right[seed] for seed in left if seed in right])
+    return _t_test(float(a.mean() - b.mean()), a, b), _t_test(float(paired.mean()) if len(paired) else 0.0, paired)
+
+
+def _t_test(mean: float, *samples: NDArray[np.float64]) -> float | None:
+    """P of a difference of means of independent samples."""
+    if any(len(each) < 2 for each in samples):
+        return None
+    return _tested(Contrast(mean, [Spread(float(s.var(ddof=1)) / len(s), len(s) - 1.0) for s in samples]), ALPHA).p
 
 
 def mcnemar(only_left: NDArray[np.bool_], only_right: NDArray[np.bool_]) -> float:

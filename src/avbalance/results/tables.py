@@ -15,10 +15,10 @@ from avbalance.registry import locate
 from avbalance.results import captions, formats, latex, tuning
 from avbalance.results.claims import CAPTION, judge
 from avbalance.results.columns.base import Header, artifacts_behind, find_column
-from avbalance.results.comparisons import compare
+from avbalance.results.comparisons import BesideBest, compare_with_best
 from avbalance.results.measure import Measured, Values, measure
 from avbalance.results.runs import Runs
-from avbalance.results.statistics import ALPHA, holm, t_interval
+from avbalance.results.statistics import t_interval
 from avbalance.store import finite
 
 COMPUTED = "No runs: the numbers follow from formulas."
@@ -47,7 +47,10 @@ def compute(spec: Mapping[str, Any]) -> tuple[Values, list[Header]]:
 
 def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header]) -> pd.DataFrame:
     """The long frame from which every format is made: one line for each row and column."""
-    marks = {column.name: mark(values, column) for column in columns}
+    beside_best = {
+        column.name: compare_with_best({row: cells[column.name] for row, cells in values.items()}, column.better)
+        for column in columns
+    }
     labels = {**spec["rows"], **spec.get("combined", {})}
     records = []
     for row, cells in values.items():
@@ -68,32 +71,10 @@ def frame_of(spec: Mapping[str, Any], values: Values, columns: Sequence[Header])
                     "difference": mean - expected,
                     "unit": column.unit,
                     "exact": cell.exact,
-                    "mark": marks[column.name].get(row, ""),
+                    **beside_best[column.name].get(row, BesideBest())._asdict(),
                 }
             )
     return pd.DataFrame.from_records(records)
-
-
-def mark(values: Values, column: Header) -> dict[str, str]:
-    """Mark the best row of a column on each dataset, and the rows that do not differ from it: {row: best or tied}.
-
-    The p values of the comparisons with the best row are corrected for their number.
-    """
-    cells = {row: cells[column.name] for row, cells in values.items() if cells[column.name].values}
-    means = {row: column.better * cell.means().mean() for row, cell in cells.items()}
-    marks: dict[str, str] = {}
-    for data in {cell.data for cell in cells.values()}:
-        rows = [row for row, cell in cells.items() if cell.data == data]
-        if column.better == 0 or len({means[row] for row in rows}) < 2:
-            continue
-        best = max(rows, key=lambda row: means[row])
-        others = [row for row in rows if means[row] < means[best]]
-        marks |= {row: "best" for row in rows if row not in others}
-        differences = {row: each for row in others if (each := compare(cells, best, row)) is not None}
-        # A difference without p is exact, or of one seed, whose interval is the whole line.
-        p_values = [float(each.low < 0 < each.high) if each.p is None else each.p for each in differences.values()]
-        marks |= {row: "tied" for row, p in zip(differences, holm(p_values), strict=True) if p >= ALPHA}
-    return marks
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str]:

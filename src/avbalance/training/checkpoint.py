@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from avbalance import store
+from avbalance.owners import this_process
 
 FILES = "checkpoint.*.pt"
 
@@ -26,7 +27,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         state: Tensors and plain values; `files` is {name: sha256} of files that must lie beside the checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / "checkpoint.unfinished"
+    unfinished = folder / f"checkpoint.{this_process()}.unfinished"  # another node may train the same run
     with store.naming(unfinished), unfinished.open("wb") as file:  # torch would hide the reason, such as a full disk
         torch.save(state, file)
     sync(unfinished)
@@ -34,7 +35,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     current = unfinished.rename(folder / f"checkpoint.{store.sha256(unfinished)}.pt")
     for path in older:
         if path != current:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def sync(file: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,14 +21,19 @@ def row(runs: Callable[..., str]) -> FigureRow:
             json.dumps({"classes": ["zero", "one", "two"], "sample_rate": 25, "modalities": dict.fromkeys(shapes)}),
             encoding="utf-8",
         )
-        np.save(out / "test_clip.npy", np.arange(8))
-        for modality, shape in shapes.items():
-            np.save(out / f"test_{modality}.npy", np.random.default_rng(0).random((8, *shape)).astype(np.float16))
-    return FigureRow("Row", [{"seed": 0, "run": runs("row-s0", encoder=tuple(shapes), test_logits=4)}])
+        for split in ("train", "test"):
+            np.save(out / f"{split}_clip.npy", np.arange(8))
+            for modality, shape in shapes.items():
+                values = np.random.default_rng(0).random((8, *shape)).astype(np.float16)
+                np.save(out / f"{split}_{modality}.npy", values)
+    run = runs("row-s0", encoder=tuple(shapes), test_logits=4, seen_logits=4)
+    return FigureRow("Row", [{"seed": 0, "run": run}])
 
 
-def test_samples_show_every_modality_and_the_logits(row: FigureRow) -> None:
-    figure, caption = Samples("test", 8).draw({"row": row}, Runs())
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_samples_show_every_modality_and_the_logits(split: Literal["train", "test"], row: FigureRow) -> None:
+    figure, caption = Samples(split, 8).draw({"row": row}, Runs())
+    assert f"8 clips of the {split} split" in caption
     assert "logits of seed 0" in caption
     panels = np.array(figure.axes).reshape(4, 8)  # three modalities and the logits of eight clips
     assert [len(axes.images) for axes in panels[:, 0]] == [1, 0, 1, 0]

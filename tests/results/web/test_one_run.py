@@ -74,7 +74,8 @@ def test_why_a_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     run = Path("results/runs/one")
     run.parent.mkdir(parents=True)
     assert one_run.why_missing(run) == "is missing: results/runs/one"
-    Path("results/runs/one.dvc").touch()
+    out = {"path": "bundles/one.tar.xz", "meta": {"artifacts": [str(run)]}}
+    Path("results/bundles.dvc").write_text(json.dumps({"outs": [out]}), encoding="utf-8")
     assert one_run.why_missing(run) == "is cached but not pulled: dvc pull"
     log = Path("results/logs/runs/one.log")
     log.parent.mkdir(parents=True)

@@ -203,7 +203,7 @@ def draw_leaderboard(standings: Sequence[Standing], column: Column) -> Figure:
 def _draw_line(axes: Axes, y: int, standing: Standing, limits: tuple[float, float]) -> None:
     """Gain and interval; an arrow at the edge stands for a gain beyond it."""
     colour, marker = MARKS[standing.role]
-    gain, low, high, _ = standing.gain
+    gain, low, high, *_ = standing.gain
     if np.isfinite(low) and low < high:
         axes.plot([low, high], [y, y], color=colour, lw=1.2, solid_capstyle="butt")
     beyond = "<" if gain < limits[0] else ">" if gain > limits[1] else ""

@@ -42,25 +42,27 @@ class Samples(Plot):
         data = {modality: runs[folder].data[modality] for modality in modalities_of(folder, runs)}
         store.open_artifacts(data.values())
         description = read_description(data)
-        labels, logits = predictions[f"{self.split}_label"], predictions[f"{self.split}_logits"]
+        stored = "seen" if self.split == "train" else self.split
+        labels, logits, clips = (predictions[f"{stored}_{name}"] for name in ("label", "logits", "clip"))
         drawn = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(labels), self.num_clips, replace=False))
-        numbers = predictions[f"{self.split}_clip"][drawn]
+        numbers = clips[drawn]
+        places = np.searchsorted(predictions[f"{self.split}_clip"], numbers)
         inputs = {
             modality: open_stored(files_of(place, self.split, modality)).rows(
                 np.searchsorted(numbers_of(place, self.split), numbers)
             )
             for modality, place in data.items()
         }
-        clips = [
+        samples = [
             Sample(
-                int(index),
+                int(places[number]),
                 {modality: rows[number] for modality, rows in inputs.items()},
                 logits[index],
                 int(labels[index]),
             )
             for number, index in enumerate(drawn)
         ]
-        return draw_samples(clips, description["classes"], description.get("sample_rate")), (
+        return draw_samples(samples, description["classes"], description.get("sample_rate")), (
             f"{self.num_clips} clips of the {self.split} split, drawn at random; logits of seed {seed}. Blue: the true "
             "class; orange: the predicted class where it is another one."
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbalance import registry
+from avbalance import bundles, registry
 from avbalance.errors import UserError
 from avbalance.metrics import accuracy
 from avbalance.provenance import peak_memory_mib
@@ -119,7 +119,7 @@ def why_missing(folder: Path) -> str:
     log = LOGS / folder.parent.name / f"{folder.name}.log"
     if log.exists():
         return f"failed: see {log}"
-    if folder.with_name(f"{folder.name}.dvc").exists():
+    if any(str(folder) in folders for folders in bundles.listed(Path()).values()):
         return NOT_PULLED
     return f"is missing: {folder}"
 
