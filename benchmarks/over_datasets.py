@@ -21,13 +21,14 @@ from comparisons import regimes, tables
 from measure import print_conditions, print_table
 from numpy.typing import NDArray
 
-from avbalance.results.statistics import ALPHA, contrast, mean_difference, rank_correlations, sample, spearman
+from avbalance.results.over_methods import rank_correlations, spearman
+from avbalance.results.statistics import ALPHA, contrast, mean_difference, sample
 
 
 def gains(number: int, num_data: int = 3) -> Iterator[list[str]]:
     """A line a regime."""
-    for name, (num_seeds, draw) in regimes(np.random.default_rng(1)).items():
-        drawn = [tables(num_seeds, draw, number, np.random.default_rng(10 + data)) for data in range(num_data)]
+    for name, regime in regimes(np.random.default_rng(1)).items():
+        drawn = [tables(regime, number, np.random.default_rng(10 + data)) for data in range(num_data)]
         one, simultaneous = [], []
         for datasets in zip(*drawn, strict=True):
             samples = [sample(rows) for rows, _ in datasets]

@@ -409,6 +409,24 @@ def test_claims_of_experiments_are_counted_apart_from_formulas(
     assert "1.00 times" in cells(made[".md"], "As many.")
 
 
+def test_a_claim_about_several_rows_shows_each_part_below_it(
+    runs: Callable[..., str], settings: dict[str, Any]
+) -> None:
+    several = {"text": "Both.", "metric": "accuracy", "relation": ">", "left": ["better", "worse"], "right": "worse"}
+    settings["spec"]["claims"] = {"several": several}
+    made = report(settings)
+    lines = read_markdown(made[".md"])[1]
+    place = lines.index(cells(made[".md"], "Both."))
+    (claim,) = json.loads(made[".json"])["claims"]
+    for line, pair in zip(lines[place + 1 : place + 3], claim["pairs"], strict=True):
+        assert line[:2] == ["", pair["verdict"]]
+        assert line[2] == f"Test accuracy: {'Better_row' if pair['left'] == 'better' else 'Worse row'} − Worse row"
+        assert line[3] == f"{number(pair['difference'], 2, sign=True)} points"
+        assert line[5] == ("< 0.001 alone" if pair["p"] < 0.001 else f"{number(pair['p'], 3)} alone")
+    assert "For comparison: " in made[".md"]
+    assert "**holds**" not in report(settings | {"generated": ["GRID"]})[".md"]
+
+
 def test_on_generated_data_there_is_no_verdict_about_the_paper(
     runs: Callable[..., str], settings: dict[str, Any]
 ) -> None:

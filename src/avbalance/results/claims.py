@@ -1,6 +1,6 @@
 """A paper's sentences as predicates over a table's rows: each holds, fails or is undecided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +8,7 @@ from avbalance.results.columns.base import Header
 from avbalance.results.comparisons import Comparison
 from avbalance.results.measure import Values
 from avbalance.results.relations import RELATIONS, Expected, Relation, Verdict
-from avbalance.results.statistics import ALPHA, TEST, holm
+from avbalance.results.statistics import ALPHA, TEST, benjamini_hochberg, holm
 
 Basis = Literal["experiment", "formula", "generated"]
 """The basis of a verdict: real data, no data, or generated data, which say nothing about a paper."""
@@ -16,15 +16,15 @@ CAPTION = (
     f"{TEST} Where a claim speaks of several rows, all must be on its side unless it says how many, k of n: p is then "
     "that of the k-th best comparison times n - k + 1; where too few are, p is that of the comparison that leaves too "
     "few, times k. A claim that something falls along rows compares the first with the last, and each row with the "
-    "next; one about the biggest fall compares it with every other. Adjusted p: Holm's correction over the claims that "
-    "answer one question of the table: those that compare the same column with the same rows. "
+    "next; one about the biggest fall compares it with every other. Adjusted p: Benjamini and Hochberg's correction "
+    "over the table's claims, by which at most 5 % of the decided claims are expected to be decided wrongly. "
     f"A claim is undecided unless adjusted p < {ALPHA}; what needs no data, such as a number of parameters, is "
     "decided without a test. The comparison that decides is shown, with its 95 % interval, not corrected."
 )
 
 
-OTHERS = {"welch": ("welch_p", False), "paired": ("paired_p", False), "table": ("p", True)}
-"""Other rules for verdicts: {name: (field of `Difference`, whether all claims of the table are corrected together)}."""
+OTHERS = {"welch": ("welch_p", benjamini_hochberg), "paired": ("paired_p", benjamini_hochberg), "holm": ("p", holm)}
+"""Other rules for verdicts: {name: (field of `Difference`, correction)}."""
 
 
 class Decision(NamedTuple):
@@ -49,7 +49,6 @@ class Result:
         difference: The difference less `less`, or the ratio; None if no seed has both sides.
         p: None if nothing is tested.
         basis: A verdict is one about the paper unless the data are generated.
-        question: Claims of one question are corrected together.
         others: Verdict and p by each of `OTHERS`.
         pairs: Each part of the claim: a comparison, and the verdict on it alone.
     """
@@ -72,7 +71,6 @@ class Result:
     high: float | None
     p: float | None
     adjusted_p: float | None
-    question: str
     others: dict[str, dict[str, Any]]
     pairs: list[dict[str, Any]]
 
@@ -86,9 +84,9 @@ def judge(
 ) -> list[Result]:
     """Return the verdicts on a table's claims.
 
-    A claim about numbers with spread is tested: each comparison has a two-sided p. The p values of the claims that
-    answer one question are corrected together (Holm), and a corrected p below 0.05 decides. Exact numbers decide
-    without a test.
+    A claim about numbers with spread is tested: each comparison has a two-sided p. The p values of all claims are
+    corrected together (Benjamini and Hochberg), and a corrected p below 0.05 decides. Exact numbers decide without a
+    test.
 
     Args:
         claims: {name: a `table_schema.Claim` without empty keys}.
@@ -116,7 +114,7 @@ def decide(
     relations: Mapping[str, Relation],
     compared: Mapping[str, Sequence[Comparison]],
     test: str = "p",
-    whole_table: bool = False,
+    correct: Callable[[Sequence[float]], list[float]] = benjamini_hochberg,
 ) -> dict[str, Decision]:
     """The decision on each claim.
 
@@ -124,22 +122,24 @@ def decide(
         relations: {claim: its relation}.
         compared: {claim: its comparisons}.
         test: Field of `Difference` that holds the p.
-        whole_table: True to correct all claims together, whatever their questions.
+        correct: Correction of the p values of all claims.
     """
     tested = {name: [each.by(test) for each in comparisons] for name, comparisons in compared.items()}
     sides = {name: relation.sides(tested[name]) for name, relation in relations.items()}
-    questions: dict[str, dict[tuple[str, Verdict], float]] = {}
-    for name, relation in relations.items():
-        question = questions.setdefault("" if whole_table else relation.question, {})
-        question |= {(name, verdict): side.p for verdict, side in sides[name].items() if side.p is not None}
-    adjusted = {key: p for each in questions.values() for key, p in zip(each, holm(list(each.values())), strict=True)}
+    p_values = {
+        (name, verdict): side.p
+        for name, of_claim in sides.items()
+        for verdict, side in of_claim.items()
+        if side.p is not None
+    }
+    adjusted = dict(zip(p_values, correct(list(p_values.values())), strict=True))
     decisions = {}
     for name, relation in relations.items():
-        of_claim = {each: p for (owner, each), p in adjusted.items() if owner == name}
-        verdict = relation.verdict(tested[name], of_claim)
+        corrected = {each: p for (owner, each), p in adjusted.items() if owner == name}
+        verdict = relation.verdict(tested[name], corrected)
         shown: Verdict = verdict if verdict in sides[name] else "holds" if "holds" in sides[name] else "fails"
         decisive, p = sides[name][shown]
-        decisions[name] = Decision(verdict, decisive, p, of_claim.get(shown))
+        decisions[name] = Decision(verdict, decisive, p, corrected.get(shown))
     return decisions
 
 
@@ -171,7 +171,6 @@ def _result(
         high=numbers["high"],
         p=decision.p,
         adjusted_p=decision.adjusted_p,
-        question=relation.question,
         others=others,
         pairs=[{**each.as_dict(), "verdict": relation.part(each)} for each in comparisons],
     )

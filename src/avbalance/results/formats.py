@@ -1,7 +1,7 @@
 """Printed cells of a table, and the table as Markdown."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,6 +12,12 @@ from avbalance.results.columns.base import Header
 from avbalance.results.relations import RELATIONS
 
 EVALUATED = "evaluated on generated data"
+RULES = {
+    "welch": "by Welch's t-test over seeds alone",
+    "paired": "by the paired t-test over seeds alone",
+    "holm": "with Holm's correction",
+}
+"""Names of `claims.OTHERS`."""
 
 
 class Cell(NamedTuple):
@@ -128,6 +134,20 @@ def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Seq
     return f"{what}: {left} {relation.operator} {right}{by}{rest}"
 
 
+def each_part(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Header]) -> list[list[str]]:
+    """Verdict, comparison, difference, interval and p of each part of a claim about several; empty for one."""
+    alone = [{**claim, **pair, "condition": "", "pairs": [pair], "adjusted_p": pair["p"]} for pair in claim["pairs"]]
+    return [
+        [
+            verdict(each),
+            comparison(each, labels, columns),
+            *interval(each),
+            p_value(each) + " alone" * (each["p"] is not None),
+        ]
+        for each in alone * (len(alone) > 1)
+    ]
+
+
 def verdict(claim: Mapping[str, Any]) -> str:
     """Verdict of a claim, or the words that replace it on generated data; tables of older code have no `basis`."""
     return EVALUATED if claim.get("basis") == "generated" else str(claim["verdict"])
@@ -137,13 +157,21 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     """Numbers of claims that hold, fail and are undecided, those of experiments apart from formulas."""
     sentences = []
     for basis, what in (("experiment", "Experiments"), ("formula", "Formulas and exact counts")):
-        counted = Counter(claim["verdict"] for claim in claims if claim["basis"] == basis)
-        words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
-        counts = [f"{counted[each]} {word}" for each, word in words.items() if counted[each]]
-        sentences += [f"{what}: {', '.join(counts)}."] * bool(counts)
+        counts = _count(claim["verdict"] for claim in claims if claim["basis"] == basis)
+        sentences += [f"{what}: {counts}."] * bool(counts)
+    experiments = [claim["others"] for claim in claims if claim["basis"] == "experiment" and "others" in claim]
+    by_others = [f"{_count(each[rule]['verdict'] for each in experiments)} {what}" for rule, what in RULES.items()]
+    sentences += [f"For comparison: {'; '.join(by_others)}."] * bool(experiments)
     num_generated = sum(claim["basis"] == "generated" for claim in claims)
     sentences += [f"{EVALUATED.capitalize()}: {num_generated}; no verdicts about the paper."] * bool(num_generated)
     return " ".join(sentences)
+
+
+def _count(verdicts: Iterable[str]) -> str:
+    """Such as `2 hold, 1 undecided`."""
+    counted = Counter(verdicts)
+    words = {"holds": "hold", "fails": "fail", "undecided": "undecided"}
+    return ", ".join(f"{counted[each]} {word}" for each, word in words.items() if counted[each])
 
 
 def trial(content: Mapping[str, Any]) -> str:
@@ -197,14 +225,12 @@ def to_markdown(table: Mapping[str, Any], frame: pd.DataFrame, columns: Sequence
         ]
     if table["claims"]:
         labels = labels_of(frame)
-        claims = [
-            [
-                text(claim["text"]),
-                text(verdict(claim)) if claim["basis"] == "generated" else f"**{verdict(claim)}**",
-                *map(text, (comparison(claim, labels, columns), *interval(claim), p_value(claim))),
-            ]
-            for claim in table["claims"]
-        ]
+        claims = []
+        for claim in table["claims"]:
+            shown = text(verdict(claim)) if claim["basis"] == "generated" else f"**{verdict(claim)}**"
+            numbers = (comparison(claim, labels, columns), *interval(claim), p_value(claim))
+            claims.append([text(claim["text"]), shown, *map(text, numbers)])
+            claims += [["", *map(text, part)] for part in each_part(claim, labels, columns)]
         names = ["claim of the paper", "verdict", "comparison", "difference", "95 % interval", "adjusted p"]
         align = ["left", "left", "left", "right", "right", "right"]
         parts += [

@@ -12,7 +12,8 @@ from avbalance.results.columns.base import Header
 from avbalance.results.columns.cost import Passes, TrainSeconds
 from avbalance.results.comparisons import contrast_rows, exact_difference
 from avbalance.results.over_datasets import OnDataset
-from avbalance.results.statistics import Contrast, Difference, mean_difference, ranks
+from avbalance.results.over_methods import ranks
+from avbalance.results.statistics import Contrast, Difference, mean_difference
 
 Role = Literal["method", "reference", "baseline"]
 COSTS = {"passes": Passes, "train_seconds": TrainSeconds}

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from avbalance import cli, stamps, store
 from avbalance.errors import UserError
-from avbalance.results import captions, citations, claims, findings
+from avbalance.results import captions, citations, claims, findings, formats
 from avbalance.results.web import one_run, overview
 
 WEB = Path(__file__).with_name("web")
@@ -69,6 +69,7 @@ def gather(scale: str, paths: Sequence[str], order: Sequence[str] = (), template
         "classes": {audit["name"]: audit["summary"]["classes"] for audit in audits if audit["summary"]},
         "citations": cite(shown, audits),
         "symbols": SYMBOLS,
+        "rules": formats.RULES,
         "claims_caption": claims.CAPTION,
     }
 

@@ -64,12 +64,6 @@ class Relation:
         """What is claimed beyond the sign, in words."""
         return ""
 
-    @property
-    def question(self) -> str:
-        """Question that the claim answers; claims of one question are corrected together."""
-        against = self.claim.get("right_metric") or self.claim.get("right") or self.claim["relation"]
-        return f"{self.claim['metric']} against {against if isinstance(against, str) else ', '.join(against)}"
-
     def comparisons(self, values: Values, expected: Expected) -> list[Comparison]:
         """The comparisons that the claim rests on."""
         raise NotImplementedError

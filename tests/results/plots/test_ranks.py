@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from avbalance.errors import UserError
+from avbalance.results.over_methods import ranks
 from avbalance.results.plots.base import FigureRow
 from avbalance.results.plots.ranks import Ranks, caption_of, draw_ranks, groups
 from avbalance.results.runs import Runs
-from avbalance.results.statistics import ranks
 
 LABELS = [0, 1, 2, 0, 1, 2, 0, 1]
 

@@ -15,11 +15,12 @@ from avbalance.results.columns.base import Column, Header, find_column
 from avbalance.results.formats import number
 from avbalance.results.measure import measure
 from avbalance.results.over_datasets import OnDataset, split_datasets
+from avbalance.results.over_methods import LEAST_METHODS, Correlation, rank_correlations
 from avbalance.results.plots.base import Drawing, FigureRow, Numbers, Plot
 from avbalance.results.plots.labels import label_points
 from avbalance.results.plots.style import BLUE, GREY
 from avbalance.results.runs import Runs
-from avbalance.results.statistics import LEAST_METHODS, LEVEL, Correlation, rank_correlations
+from avbalance.results.statistics import LEVEL
 
 
 class Panel(NamedTuple):

@@ -12,10 +12,11 @@ from avbalance.errors import UserError
 from avbalance.results.columns.base import find_column
 from avbalance.results.formats import number, p_value
 from avbalance.results.measure import measure
+from avbalance.results.over_methods import critical_difference, ranks
 from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import BLUE, GREY
 from avbalance.results.runs import Runs
-from avbalance.results.statistics import ALPHA, critical_difference, ranks
+from avbalance.results.statistics import ALPHA
 
 
 class Ranks(Plot):

@@ -130,7 +130,8 @@ def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
-        claim["parts"] = parts_of(claim, labels)
+        has_parts = "verdict" in claim["pairs"][0]  # tables of older code have none
+        claim["parts"] = formats.each_part(claim, labels, columns) if has_parts else []
         claim["claimed"] = {1: "right", -1: "left", 0: ""}[RELATIONS[claim["relation"]].sign]
     for row in table.get("tuning", []):
         row["texts"] = list(map(formats.trial, row["trials"]))
@@ -159,19 +160,6 @@ def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -
         "methods": set().union(*methods),
         "downloads": {suffix[1:]: data_uri(suffix, contents[suffix]) for suffix in DOWNLOADS},
     }
-
-
-def parts_of(claim: Mapping[str, Any], labels: Mapping[str, str]) -> list[dict[str, str]]:
-    """The comparisons of a claim about several, each with its interval and verdict; tables of older code have none."""
-    pairs = [pair for pair in claim["pairs"] if "verdict" in pair] if len(claim["pairs"]) > 1 else []
-    return [
-        {
-            "verdict": pair["verdict"],
-            "text": " − ".join(labels.get(pair[side], pair[side]) for side in ("left", "right")),
-            "numbers": ", ".join(formats.interval({**claim, "adjusted_p": pair["p"], **pair})),
-        }
-        for pair in pairs
-    ]
 
 
 def describe_audit(path: str) -> dict[str, Any]:
