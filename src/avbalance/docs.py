@@ -1,4 +1,4 @@
-"""Write what is generated from the code: pages and tables of pages in docs, and the schemas in config/schemas."""
+"""Write what is generated: pages and tables of docs from the code and the results, and schemas in config/schemas."""
 
 import argparse
 import ast
@@ -10,7 +10,7 @@ from typing import get_args
 from avbalance import cli, registry, requirements
 from avbalance.configuration import json_schemas, signature
 from avbalance.configuration.schema import Task
-from avbalance.results import catalogue, citations
+from avbalance.results import catalogue, citations, findings
 from avbalance.source import source_of, tree_of
 
 KINDS = {name: kind for name, kind in registry.KINDS.items() if kind.heading}
@@ -236,7 +236,15 @@ def files() -> dict[Path, str]:
     """{path below the checkout: text} of every generated file."""
     schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
     with_tables = {Path(each): _with_tables(Path(each)) for each in PAGES_WITH_TABLES}
-    return {Path("docs/methods.md"): page(), Path("docs/columns.md"): catalogue.page(), **with_tables, **schemas}
+    return {
+        Path("docs/methods.md"): page(),
+        Path("docs/columns.md"): catalogue.page(),
+        Path("docs/findings.md"): findings.render(
+            Path("config/findings/laptop.md").read_text("utf-8"), findings.Facts("laptop")
+        ),
+        **with_tables,
+        **schemas,
+    }
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from avbalance.results.columns.base import find_column
 from avbalance.results.leaderboard import Standing, equal_budget, frame_of, geometric_mean, rank_methods
 from avbalance.results.measure import Measured
 from avbalance.results.over_datasets import OnDataset
+from avbalance.results.statistics import mean_difference
 
 ACCURACY = find_column("accuracy").header
 BASELINES = ["joint", "twice"]
@@ -90,7 +91,8 @@ def test_the_interval_of_the_mean_gain_by_hand() -> None:
 
 
 def test_ranks_and_costs_are_means_over_the_datasets_that_a_method_has() -> None:
-    frame = frame_of(list(found(DIGITS, LETTERS).values())).set_index("method")
+    frame = frame_of(list(found(DIGITS, LETTERS).values()))
+    frame = frame[frame["dataset"] == "all"].set_index("method")
     # Digits: dearest 71, cheap 62, dear 60, twice 57, joint 52. Letters: twice 26, cheap 23.3, joint 21.7.
     assert frame["rank"].to_dict() == {"dearest": 1, "cheap": 2, "dear": 3, "twice": 2.5, "joint": 4}
     assert frame["datasets"].to_dict() == {"dearest": 1, "cheap": 2, "dear": 1, "twice": 2, "joint": 2}
@@ -99,6 +101,32 @@ def test_ranks_and_costs_are_means_over_the_datasets_that_a_method_has() -> None
     assert frame["seconds"]["twice"] == pytest.approx(np.sqrt(2.1 * 1.8))
     assert frame["gain"]["dearest"] == 14  # of digits alone
     assert frame["compared_with"]["cheap"] == "JOINT"
+
+
+def test_the_gain_on_each_dataset_has_the_interval_that_it_has_alone() -> None:
+    frame = frame_of(list(found(DIGITS, LETTERS).values()))
+    letters = frame[frame["dataset"] == "Letters"].set_index("method")
+    assert letters["gain"].to_dict() == pytest.approx({"cheap": 5 / 3})
+    (alone,) = [each for each in rank_methods([LETTERS], ACCURACY, BASELINES, []) if each.method == "cheap"]
+    contrast = alone.contrasts[0]  # one row is compared there, three in both together
+    assert tuple(letters.loc["cheap", ["low", "high"]]) == mean_difference([contrast], 3)[1:3]
+    assert (letters["rank"] == 2).all()
+    assert "dataset" in frame_of(list(found(DIGITS).values()))
+    assert len(frame_of(list(found(DIGITS).values()))) == 5  # of one dataset the means say all
+
+
+def test_a_method_leads_over_the_hardest_reference() -> None:
+    standings = {each.method: each for each in rank_methods([DIGITS], ACCURACY, BASELINES, ["dear", "twice"])}
+    assert {name: each.hardest for name, each in standings.items()} == {
+        "joint": "", "twice": "", "cheap": "dear", "dear": "", "dearest": "dear"
+    }  # fmt: skip
+    assert standings["cheap"].lead.difference == 2  # 62 - 60; over `twice` it is 5
+    assert standings["dearest"].lead.difference == 11
+    both = standings["cheap"].over["dear"]
+    assert standings["cheap"].lead == mean_difference(both, 2)  # two methods are compared
+    record = frame_of(list(standings.values())).set_index("method").loc["cheap"]
+    assert (record["hardest"], record["lead"]) == ("dear", 2)
+    assert record["lead_low"] < 2 < record["lead_high"]
 
 
 def test_a_lower_error_is_a_gain() -> None:

@@ -16,6 +16,7 @@ from avbalance.results.web import overview
 
 TABLE, FIGURE = Path("results/tables/laptop/demo_table1"), Path("results/figures/laptop/demo_fig1")
 PATHS = [f"{TABLE}.0123456789ab", f"{FIGURE}.0123456789ab"]
+SETTINGS: dict[str, Any] = {"scale": "laptop", "order": [], "findings": ""}
 SUMMARY = {
     "title": "Demonstration",
     "licence": "CC BY 4.0",
@@ -47,13 +48,13 @@ def test_the_page_shows_every_number_of_the_table(made: list[str]) -> None:
     numbers = re.findall(r"[+−]?\d+\.\d+", " ".join(table))
     assert numbers
     assert all(f"{number}" in shown for number in numbers)
-    assert '<td class="best">93.8 ± 79.4</td>' in shown
+    assert re.search(r'<td class="best" style="--l:\d+;--m:\d+;--h:\d+"[^>]*>93.8 ± 79.4</td>', shown)
 
 
 def test_claims_are_counted_and_shown_with_their_interval(made: list[str]) -> None:
     shown = page.render("laptop", PATHS)
-    assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
-    assert '<span class="fails"><b>0</b>✗ fails</span>' in shown
+    assert '<a href="#claims" class="holds"><b>1</b>✓ holds</a>' in shown
+    assert '<a href="#claims" class="fails"><b>0</b>✗ fails</a>' in shown
     (claim,) = json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))["claims"]
     assert f"Test accuracy: Better_row − Worse row = +{claim['difference']:.2f} points, +{claim['low']:.2f} to" in shown
     assert "adjusted p &lt; 0.001" in shown
@@ -71,10 +72,10 @@ def test_verdicts_on_generated_data_and_formulas_are_counted_apart(
         about = settings | {"table": name, "generated": generated}
         stamps.write(table, tables.report(about), Path(f"{table}.0123456789ab.key"), {"settings": about})
     shown = page.render("laptop", [PATHS[0], "results/tables/laptop/demo_table2.0123456789ab"])
-    assert '<span class="holds"><b>1</b>✓ holds</span>' in shown
+    assert '<a href="#claims" class="holds"><b>1</b>✓ holds</a>' in shown
     assert "1 of 1 hold." in shown
     assert "2 claims were evaluated on generated data alone" in shown
-    first, second = shown.split('<section class="card table"')[1:]
+    first, second = shown.split('<details class="card table"')[1:]
     assert (first.count("✓ holds"), second.count("✓ holds")) == (2, 0)
     assert second.count('<span class="verdict generated">evaluated on generated data</span>') == 2
 
@@ -91,7 +92,7 @@ def test_a_table_of_older_code_without_p_is_shown(made: list[str]) -> None:
 
 def test_tables_and_figures_of_one_paper_stand_together(made: list[str]) -> None:
     shown = page.render("laptop", PATHS)
-    assert re.findall(r'<h2 class="paper-title">(.*?)</h2>', shown) == ["Demo (Doe, 2020)"]
+    assert re.findall(r'<h2 class="paper-title" id="paper-1">(.*?)</h2>', shown) == ["Demo (Doe, 2020)"]
     assert shown.index('id="demo_table1"') < shown.index('id="demo_fig1"')
 
 
@@ -102,9 +103,9 @@ def test_text_is_escaped(made: list[str]) -> None:
 
 
 def test_what_older_code_made_is_marked(made: list[str]) -> None:
-    assert "Made by older code" not in page.render("laptop", PATHS)
+    assert "Made by older code or settings; run" not in page.render("laptop", PATHS)
     shown = page.render("laptop", [f"{TABLE}.ba9876543210", PATHS[1]])
-    assert shown.count("Made by older code") == 1
+    assert shown.count("Made by older code or settings; run") == 1
 
 
 def test_a_table_that_is_not_there_is_named_and_the_others_are_shown(made: list[str]) -> None:
@@ -203,22 +204,32 @@ def test_the_numbers_of_a_figure_are_a_table_below_it(made: list[str]) -> None:
     shown = page.render("laptop", PATHS)
     (card,) = re.findall(r'<figure class="card wide" id="demo_fig1">.*?</figure>', shown, flags=re.DOTALL)
     cells = re.findall(r"<(?:th|td)\b[^>]*>(?:<button[^>]*>)?([^<]*)", card)
-    assert cells[:9] == [
-        "Row", "Gain, points", "from, points", "to, points", "Compared with", "Average rank", "Passes, times",
-        "Seconds, times", "Datasets",
+    assert cells[:14] == [
+        "Row", "Dataset", "Gain, points", "from, points", "to, points", "Compared with", "Hardest reference",
+        "Lead over it, points", "from, points", "to, points", "Average rank", "Passes, times", "Seconds, times",
+        "Datasets",
     ]  # fmt: skip
-    assert cells[9:11] == ["Better_row", "75.00"]
-    assert cells[13:] == [
+    assert cells[14:17] == ["Better_row", "all", "75.00"]
+    assert cells[19:] == [
         "Worse row",
+        "",
+        "–",
+        "–",
+        "–",
         "1.0",
         "–",
         "1.00",
         "1",
         "Worse row",
+        "all",
         "0.00",
         "0.00",
         "0.00",
         "",
+        "",
+        "–",
+        "–",
+        "–",
         "2.0",
         "–",
         "1.00",
@@ -248,7 +259,7 @@ def test_an_interval_is_drawn_around_zero(
 
 
 def test_step_writes_the_page_and_its_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
+    recipe = {"settings": SETTINGS, "inputs": {Path(path).name: path for path in PATHS}}
     Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     out, stamp = "results/page/laptop.html", "results/page/laptop.0123456789ab.key"
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
@@ -263,7 +274,7 @@ def test_a_page_with_problems_has_no_stamp_and_the_step_says_which(
 ) -> None:
     Path(f"{TABLE}.000000000000.key").touch()  # a second stamp, and a table that is not there
     paths = [f"{TABLE}.0123456789ab", "results/tables/laptop/absent.0123456789ab"]
-    recipe = {"settings": {"scale": "laptop"}, "inputs": {path: path for path in paths}}
+    recipe = {"settings": SETTINGS, "inputs": {path: path for path in paths}}
     Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     out, stamp = "results/page/laptop.html", "results/page/laptop.0123456789ab.key"
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", out, "--stamp", stamp])
@@ -281,7 +292,7 @@ def test_the_page_names_generated_data(made: list[str]) -> None:
 
 
 def test_a_page_of_unfinished_results_has_no_stamp(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = {"settings": {"scale": "laptop"}, "inputs": {Path(path).name: path for path in PATHS}}
+    recipe = {"settings": SETTINGS, "inputs": {Path(path).name: path for path in PATHS}}
     Path("recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["page", "--recipe", "recipe.json", "--out", "results/page/laptop.html"])
     Path("results/page").mkdir()
@@ -294,4 +305,6 @@ def test_the_head_of_the_page_says_what_older_code_made(made: list[str]) -> None
     assert "all up to date." in page.render("laptop", PATHS)
     Path(f"{PATHS[0]}.key").rename(f"{TABLE}.ba9876543210.key")
     title = html.escape(json.loads(TABLE.with_suffix(".json").read_text(encoding="utf-8"))["title"])
-    assert f"of these older code or settings made: {title}." in page.render("laptop", PATHS)
+    shown = page.render("laptop", PATHS)
+    assert "1 of them made by older code or settings." in shown
+    assert f'<p class="soft"><a href="#demo_table1">{title}</a></p>' in shown

@@ -80,7 +80,7 @@ def labels(shown: Page) -> list[str]:
 
 
 def test_a_heading_sorts_rising_falling_and_back_by_mouse_and_keyboard(opened: Open) -> None:
-    shown = opened()
+    shown = opened("#demo_table1")
     heading = shown.locator("#demo_table1 thead th", has_text="Test accuracy").first
     assert labels(shown) == ["Better_row", "Worse row"]
     heading.get_by_role("button").click()
@@ -96,7 +96,7 @@ def test_a_heading_sorts_rising_falling_and_back_by_mouse_and_keyboard(opened: O
 
 
 def test_rows_are_filtered_by_every_word(opened: Open) -> None:
-    shown = opened()
+    shown = opened("#demo_table1")
     search = shown.get_by_label("Filter rows")
     search.fill("row wor")
     assert labels(shown) == ["Worse row"]
@@ -120,7 +120,7 @@ def test_of_many_rows_the_first_are_drawn_and_all_on_demand(
         page.render("laptop", ["results/tables/laptop/demo_table1.0123456789ab"]), encoding="utf-8"
     )
     shown = browser.new_page()
-    shown.goto(f"file://{Path('page.html').absolute()}")
+    shown.goto(f"file://{Path('page.html').absolute()}#demo_table1")
     assert shown.locator(f"{ROWS}:visible").count() == 500
     assert shown.get_by_role("status").inner_text() == "600 rows, the first 500 drawn"
     shown.get_by_label("Filter rows").fill("599 row")
@@ -132,7 +132,7 @@ def test_of_many_rows_the_first_are_drawn_and_all_on_demand(
 
 
 def test_columns_are_hidden_and_shown(opened: Open) -> None:
-    shown = opened()
+    shown = opened("#demo_table1")
     headings = shown.locator("#demo_table1 thead th:visible")
     assert headings.count() == 5  # row, loss, accuracy, paper, Δ
     shown.get_by_text("Columns", exact=True).click()
@@ -147,7 +147,7 @@ def test_columns_are_hidden_and_shown(opened: Open) -> None:
 
 
 def test_a_row_opens_by_keyboard_and_closes_by_escape(opened: Open) -> None:
-    shown = opened()
+    shown = opened("#demo_table1")
     link = shown.get_by_role("link", name="Better_row")
     link.press("Enter")
     panel = shown.get_by_role("dialog", name="Better_row")
@@ -192,7 +192,7 @@ def test_equal_weights_for_want_of_a_head_that_generalises_are_crosses(opened: O
 def test_an_address_opens_its_row_and_back_leaves_it(opened: Open) -> None:
     shown = opened("#demo_table1/worse")
     shown.get_by_role("dialog", name="Worse row").wait_for()
-    shown.get_by_role("button", name="Close").click()
+    shown.get_by_role("button", name="Close", exact=True).click()
     shown.get_by_role("link", name="Better_row").click()
     shown.get_by_role("dialog", name="Better_row").wait_for()
     shown.go_back()
@@ -233,7 +233,7 @@ def test_the_theme_follows_the_system_and_the_switch(opened: Open) -> None:
 
 
 def test_a_phone_scrolls_the_table_and_not_the_page(opened: Open) -> None:
-    shown = opened(viewport={"width": 300, "height": 700})
+    shown = opened("#demo_table1", viewport={"width": 300, "height": 700})
     assert shown.evaluate("document.documentElement.scrollWidth") == 300
     first = shown.locator(f"{ROWS} th").first
     before = first.bounding_box()["x"]
@@ -243,7 +243,7 @@ def test_a_phone_scrolls_the_table_and_not_the_page(opened: Open) -> None:
 
 
 def test_the_page_and_an_open_row_are_printed(opened: Open) -> None:
-    shown = opened()
+    shown = opened("#demo_table1")
     whole = shown.pdf()
     assert whole.startswith(b"%PDF")
     shown.emulate_media(media="print")
@@ -255,3 +255,64 @@ def test_the_page_and_an_open_row_are_printed(opened: Open) -> None:
     assert not shown.locator("main").is_visible()
     assert shown.get_by_role("dialog").is_visible()
     assert shown.pdf().startswith(b"%PDF")
+
+
+def test_sections_open_by_their_address_and_all_at_once(opened: Open) -> None:
+    shown = opened()
+    table, figure = shown.locator("#demo_table1 .rows"), shown.locator("#demo_fig1 img")
+    assert (table.is_visible(), figure.is_visible()) == (False, False)
+    shown.locator("#contents").get_by_role("link", name="1 figure").click()
+    assert (table.is_visible(), figure.is_visible()) == (False, True)
+    shown.get_by_role("button", name="Open all").click()
+    assert (table.is_visible(), figure.is_visible()) == (True, True)
+    shown.get_by_role("button", name="Close all").click()
+    assert (table.is_visible(), figure.is_visible()) == (False, False)
+    shown.evaluate("location.hash = '#demo_table1.better_beats_worse'")  # a claim within the table
+    table.wait_for()
+
+
+def test_the_contents_stay_in_view_and_on_a_phone_close_behind_a_choice(opened: Open) -> None:
+    wide = opened("#demo_table1", viewport={"width": 1300, "height": 300})
+    wide.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert wide.locator("nav").bounding_box()["y"] == pytest.approx(0, abs=1)
+    phone = opened(viewport={"width": 390, "height": 800})
+    link = phone.locator("#contents").get_by_role("link", name="Works to cite")
+    assert phone.locator("#contents a").first.is_visible() is False
+    phone.get_by_text("Contents and search").click()
+    phone.locator("#contents").get_by_role("link", name="Claims of the papers").click()
+    assert not link.is_visible()
+    assert phone.evaluate("scrollY") > 0
+
+
+def test_a_search_lists_rows_of_all_tables_and_opens_one(opened: Open) -> None:
+    shown = opened()
+    search = shown.get_by_label("Search the rows of all tables")
+    search.fill("_row bett")
+    hits = shown.locator("#hits a")
+    assert hits.all_inner_texts() == ["Better_row"]
+    search.fill("nothing")
+    assert shown.locator("#hits").inner_text() == "no row"
+    search.fill("worse")
+    hits.first.click()
+    shown.get_by_role("dialog").wait_for()
+
+
+def test_closed_sections_are_printed(opened: Open) -> None:
+    shown = opened()
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    assert shown.locator("#demo_table1 .rows").is_visible()
+    assert shown.locator("#demo_fig1 img").is_visible()
+    shown.emulate_media(media="screen")
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not shown.locator("#demo_table1 .rows").is_visible()
+
+
+def test_charts_turn_with_the_dark_theme(opened: Open) -> None:
+    shown = opened("#demo_fig1", color_scheme="dark")
+    image = shown.locator("#demo_fig1 img")
+    assert "invert" in image.evaluate("image => getComputedStyle(image).filter")
+    image.evaluate("image => image.classList.add('pictures')")  # as a figure of clips
+    assert image.evaluate("image => getComputedStyle(image).filter") == "none"
+    shown.emulate_media(color_scheme="light")
+    assert image.evaluate("image => (image.className = '', getComputedStyle(image).filter)") == "none"

@@ -296,6 +296,7 @@ class Settings(Strict):
 
     Attributes:
         copy: `official` files, verified by published checksums; or the user's `own`, whatever they are.
+        page_order: Patterns of tables and figures, in the order in which the page shows them; others follow by name.
     """
 
     model_config = ConfigDict(strict=False)
@@ -309,6 +310,7 @@ class Settings(Strict):
     mirror: str | None = None
     prepare_jobs: Count = 1
     copies: Literal["official", "own"] = Field(default="official", alias="copy")
+    page_order: list[str] = []
 
     @field_validator("device")
     @classmethod

@@ -196,7 +196,13 @@ def page_of(plan: Plan, name: str, shown: list[Artifact]) -> Artifact:
     scale = plan.project.shelf
     web = Path(__file__).parents[1] / "results" / "web"
     assets = [file for file in sorted(web.iterdir()) if file.suffix in ASSETS]
-    settings = {"scale": scale, "web": {file.name: keys.data_hash(file) for file in assets}}
+    template = plan.project.root / "config" / "findings" / f"{scale}.md"
+    settings = {
+        "scale": scale,
+        "web": {file.name: keys.data_hash(file) for file in assets},
+        "order": plan.project.settings.page_order,
+        "findings": template.read_text(encoding="utf-8") if template.exists() else "",
+    }
     inputs = {f"{artifact.folder}/{artifact.name}": artifact.path for artifact in shown}
     for artifact in shown:
         if artifact.kind == "tables":

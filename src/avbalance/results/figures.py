@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +18,9 @@ from avbalance.results.plots.base import FigureRow, Plot
 from avbalance.results.plots.style import STYLE
 from avbalance.results.runs import Runs
 from avbalance.store import finite
+
+LETTERS_AN_INCH = 13
+"""Letters of a title on an inch of a figure's width."""
 
 
 def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
@@ -36,9 +40,10 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         except UserError as error:
             raise UserError(f"figure {settings['table']}: {error}") from error
         images: dict[str, str | bytes] = {
-            ".png": _save(figure, "png", dpi=150, metadata={"Software": None}),
-            ".svg": _save(figure, "svg", dpi=150, metadata={"Date": None, "Creator": None}),
+            ".svg": _save(figure, "svg", dpi=150, metadata={"Date": None, "Creator": None})
         }
+        _add_title(figure, spec["title"], [row.label for row in rows.values()])
+        images[".png"] = _save(figure, "png", dpi=150, metadata={"Software": None})
     tuned = tuning.read(settings.get("tuned", {}), {name: row.label for name, row in rows.items()})
     about = {
         "table": settings["table"],
@@ -48,6 +53,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         "scale": settings["scale"],
         "generated": settings["generated"],
         "own": own,
+        "has_pictures": plot.has_pictures,
         "caption": captions.warn(settings["generated"], own)
         + caption
         + _failures(rows)
@@ -58,6 +64,7 @@ def report(settings: Mapping[str, Any]) -> dict[str, str | bytes]:
         images[".csv"] = numbers[0].frame.to_csv(index=False)
         columns = [column._asdict() for column in numbers[0].columns]
         about["numbers"] = finite({"columns": columns, "lines": numbers[0].frame.to_dict("records")})
+        about["correlations"] = numbers[0].correlations
     return {**images, ".json": json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
@@ -73,6 +80,13 @@ def _failures(rows: Mapping[str, FigureRow]) -> str:
         if len(row.runs) < len(row.entries)
     ]
     return f" Runs that failed: {', '.join(failures)}." if failures else ""
+
+
+def _add_title(figure: Figure, title: str, labels: Sequence[str]) -> None:
+    """Write the title, and the row of a figure of one, over all panels: a PNG is often shown without its caption."""
+    lines = [title, *labels] if len(labels) == 1 else [title]
+    letters = int(figure.get_figwidth() * LETTERS_AN_INCH)
+    figure.suptitle("\n".join(fill(line, letters) for line in lines), x=0.01, ha="left", fontsize=10)
 
 
 def _save(figure: Figure, file_format: str, **options: Any) -> bytes:  # noqa: ANN401

@@ -108,7 +108,12 @@ def interval(claim: Mapping[str, Any]) -> tuple[str, str]:
 def p_value(claim: Mapping[str, Any]) -> str:
     """Corrected p of a claim as text; tables of older code have none."""
     p = claim.get("adjusted_p")
-    return "–" if p is None else "< 0.001" if p < 0.001 else number(p, 3)
+    return "–" if p is None else p_text(p)
+
+
+def p_text(p: float) -> str:
+    """A p with three decimals."""
+    return "< 0.001" if p < 0.001 else number(p, 3)
 
 
 def comparison(claim: Mapping[str, Any], labels: Mapping[str, str], columns: Sequence[Header]) -> str:

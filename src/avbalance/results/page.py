@@ -1,30 +1,34 @@
 """Step: all tables and figures of a scale -> one HTML file that needs nothing else, and an index.html beside it."""
 
 import html
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from avbalance import cli, stamps, store
 from avbalance.errors import UserError
-from avbalance.results import captions, citations, claims
+from avbalance.results import captions, citations, claims, findings, formats
 from avbalance.results.web import one_run, overview
 
 WEB = Path(__file__).with_name("web")
+SCRIPTS = ("page.js", "contents.js", "charts.js", "panel.js")
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
-def gather(paths: list[str]) -> dict[str, Any]:
-    """Return everything that the template shows, grouped by paper.
+def gather(scale: str, paths: Sequence[str], order: Sequence[str] = (), template: str = "") -> dict[str, Any]:
+    """Return everything that the template of the page shows, grouped by paper.
 
     Args:
         paths: Paths of tables, figures and audits, `results/<tables, figures or audit>/<scale>/<name>.<key>`, and of
             runs. Each one that cannot be shown is a line in "problems".
+        order: Patterns of tables and figures, the most interesting first; others follow by name.
+        template: That of the findings (`findings.py`).
     """
     papers: dict[str, dict[str, list[dict[str, Any]]]] = {}
     shown: list[dict[str, Any]] = []
@@ -33,29 +37,30 @@ def gather(paths: list[str]) -> dict[str, Any]:
         kind: [path for path in sorted(map(Path, paths), key=_natural) if path.parts[1] == kind]
         for kind in ("tables", "figures", "audit")
     }
-    for kind in ("tables", "figures"):
-        for path in by_kind[kind]:
-            try:
-                item = overview.describe_item(path)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            paper, _, item["place"] = item["paper"].partition(": ")
-            papers.setdefault(paper, {"tables": [], "figures": []})[kind].append(item)
-            shown.append(item)
+    for path in sorted([*by_kind["tables"], *by_kind["figures"]], key=lambda path: _interest(path, order)):
+        try:
+            item = overview.describe_item(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        paper, _, item["place"] = item["paper"].partition(": ")
+        papers.setdefault(paper, {"tables": [], "figures": []})[path.parts[1]].append(item)
+        shown.append(item)
     audits = [overview.describe_audit(str(path)) for path in by_kind["audit"]]
     origins = [item["provenance"] for item in shown]
     tables = [item for item in shown if "verdicts" in item]
     return {
-        "papers": dict(sorted(papers.items())),
-        "verdicts": {basis: sum((table["verdicts"][basis] for table in tables), Counter()) for basis in overview.BASES},
+        "papers": papers,
+        "findings": findings.in_short(template, scale, [item["table"] for item in shown]),
+        "gains": next((item for item in shown if item.get("gains")), None),
+        "claims": [(table, claim) for table in tables for claim in table["claims"]],
         "problems": problems,
         "generated": captions.warn(
             sorted({title for item in shown for title in item.get("generated", [])}),
             {title: counts for item in shown for title, counts in item.get("own", {}).items()},
         ),
         "incomplete": [table for table in tables if table["notes"]],
-        "stale_titles": [item["title"] for item in shown if item["stale"]],
+        "stale": [item for item in shown if item["stale"]],
         "num_tables": len(tables),
         "num_figures": len(shown) - len(tables),
         "devices": sorted({device for each in origins for device in each["devices"]}),
@@ -64,8 +69,16 @@ def gather(paths: list[str]) -> dict[str, Any]:
         "classes": {audit["name"]: audit["summary"]["classes"] for audit in audits if audit["summary"]},
         "citations": cite(shown, audits),
         "symbols": SYMBOLS,
+        "rules": formats.RULES,
         "claims_caption": claims.CAPTION,
     }
+
+
+def _interest(path: Path, order: Sequence[str]) -> tuple[int, bool]:
+    """Sort key: place of the first pattern that the name matches, tables before figures."""
+    name = path.name.rsplit(".", 1)[0]
+    place = next((place for place, pattern in enumerate(order) if fnmatchcase(name, pattern)), len(order))
+    return place, path.parts[1] == "figures"
 
 
 def list_missing(runs: Sequence[str]) -> list[str]:
@@ -88,9 +101,9 @@ def _natural(path: Path) -> tuple[str, int]:
     return stem, int(name[len(stem) :] or 0)
 
 
-def render(scale: str, paths: list[str]) -> str:
+def render(scale: str, paths: Sequence[str], order: Sequence[str] = (), template: str = "") -> str:
     """Gather the contents and fill the page."""
-    return fill(scale, gather(paths))
+    return fill(scale, gather(scale, paths, order, template))
 
 
 def fill(scale: str, contents: Mapping[str, Any]) -> str:
@@ -102,6 +115,7 @@ def fill(scale: str, contents: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["inline"] = _inline
     environment.policies["json.dumps_kwargs"] = {
         "separators": (",", ":"),
         "allow_nan": False,
@@ -109,10 +123,15 @@ def fill(scale: str, contents: Mapping[str, Any]) -> str:
     return environment.get_template("page.html.j2").render(
         scale=scale,
         style=Markup((WEB / "page.css").read_text(encoding="utf-8")),
-        scripts=[Markup((WEB / name).read_text(encoding="utf-8")) for name in ("page.js", "charts.js", "panel.js")],
+        scripts=[Markup((WEB / name).read_text(encoding="utf-8")) for name in SCRIPTS],
         vega=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")),
         **contents,
     )
+
+
+def _inline(text: str) -> Markup:
+    """A sentence in Markdown as HTML, with bold words."""
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
 def forward(page: Path) -> str:
@@ -130,8 +149,10 @@ def run(recipe: dict[str, Any], out: Path, stamp: Path | None = None) -> None:
     Raises:
         UserError: A stamp is wanted, but the page is incomplete.
     """
-    contents = gather(list(dict.fromkeys(recipe["inputs"].values())))
-    page = fill(recipe["settings"]["scale"], contents)
+    settings = recipe["settings"]
+    inputs = list(dict.fromkeys(recipe["inputs"].values()))
+    contents = gather(settings["scale"], inputs, settings["order"], settings["findings"])
+    page = fill(settings["scale"], contents)
     missing = [*contents["problems"], *(f"rows of {table['table']} lack runs" for table in contents["incomplete"])]
     store.replace(out.with_name("index.html"), forward(out))
     if stamp is None or missing:

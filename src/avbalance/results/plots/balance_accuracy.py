@@ -65,7 +65,7 @@ class BalanceAccuracy(Plot):
         correlations = rank_correlations(*aligned(panels))
         baseline = datasets[0].labels[self.baseline]
         figure = draw_panels(panels, columns, correlations, baseline)
-        return figure, caption_of(panels, columns, correlations, baseline), numbers_of(panels, columns)
+        return figure, caption_of(panels, columns, correlations, baseline), numbers_of(panels, columns, correlations)
 
 
 def read_panel(dataset: OnDataset, baseline: str, columns: Sequence[str]) -> Panel | None:
@@ -120,8 +120,10 @@ def caption_of(
     return caption + " Triangles at an edge stand for points beyond it."
 
 
-def numbers_of(panels: Sequence[Panel], columns: Sequence[Column]) -> Numbers:
-    """A line a point."""
+def numbers_of(
+    panels: Sequence[Panel], columns: Sequence[Column], correlations: Sequence[Correlation | None]
+) -> Numbers:
+    """A line a point, and the correlations."""
     records = [
         {
             "method": name,
@@ -136,7 +138,9 @@ def numbers_of(panels: Sequence[Panel], columns: Sequence[Column]) -> Numbers:
         Header(column.name, f"{column.heading}, change", unit_of(column), max(column.digits, 1), column.better)
         for column in columns
     ]
-    return Numbers(pd.DataFrame.from_records(records), [Header("label", "Row", "", 0, 0), *shown])
+    titles = [*(panel.title for panel in panels), "all"]
+    known = {title: each[:3] for title, each in zip(titles, correlations, strict=True) if each is not None}
+    return Numbers(pd.DataFrame.from_records(records), [Header("label", "Row", "", 0, 0), *shown], known)
 
 
 def unit_of(column: Column) -> str:

@@ -43,10 +43,12 @@ class Numbers(NamedTuple):
     Attributes:
         frame: All of them; becomes the figure's CSV file.
         columns: Those that the page shows, with "label" in the first.
+        correlations: {dataset, or "all" for their mean: (correlation, low end, high end) over the lines}.
     """
 
     frame: pd.DataFrame
     columns: list[Header]
+    correlations: Mapping[str, tuple[float, float, float]] = {}
 
 
 Drawing = tuple[Figure, str] | tuple[Figure, str, Numbers]
@@ -61,6 +63,7 @@ class Plot:
         reads_data: True if the figure reads the prepared data of its rows besides their runs.
         reads_history: True if the figure shows epochs of training.
         reads_probes: True if the figure shows the probes of its rows' layers, with options `column` and `branch`.
+        has_pictures: True if the figure shows clips, whose colours a dark page must keep.
         over_datasets: True if the figure compares methods on each of several datasets; its options `baseline`,
             `baselines` and `references` then name rows without the prefix of their table or dataset.
         least_datasets: Least number of datasets that its rows must have.
@@ -71,6 +74,7 @@ class Plot:
     reads_data: ClassVar[bool] = False
     reads_history: ClassVar[bool] = False
     reads_probes: ClassVar[bool] = False
+    has_pictures: ClassVar[bool] = False
     over_datasets: ClassVar[bool] = False
     least_datasets: ClassVar[int] = 1
     tasks: ClassVar[tuple[str, ...]] = ("single_label",)

@@ -12,7 +12,7 @@ from avbalance.errors import UserError
 from avbalance.ranges import Names
 from avbalance.results.columns.base import Column, Header, find_column
 from avbalance.results.formats import number
-from avbalance.results.leaderboard import COSTS, SLACK, Standing, frame_of, rank_methods
+from avbalance.results.leaderboard import COSTS, SLACK, Standing, frame_of, rank_methods, record_of
 from avbalance.results.measure import Measured, measure
 from avbalance.results.over_datasets import OnDataset, split_datasets
 from avbalance.results.plots.base import Drawing, FigureRow, Numbers, Plot
@@ -39,7 +39,8 @@ class Leaderboard(Plot):
 
     Args:
         baselines: Joint training with growing budgets; the first is the usual one, and costs are relative to it.
-        references: Rows that any method should beat, such as an ensemble of uni-modal models; they are marked.
+        references: Rows that any method should beat, such as an ensemble of uni-modal models; they are marked. A
+            baseline may be one of them.
         column: Compared column.
         columns: Columns of the first baseline that are shown as references too, such as `acc_strongest_alone`.
     """
@@ -101,10 +102,15 @@ def columns_of(column: Column) -> list[Header]:
     unit = "points" if column.unit == "%" else column.unit
     return [
         Header("label", "Row", "", 0, 0),
+        Header("dataset", "Dataset", "", 0, 0),
         Header("gain", "Gain", unit, column.digits + 1, 1),
         Header("low", "from", unit, column.digits + 1, 0),
         Header("high", "to", unit, column.digits + 1, 0),
         Header("compared_with", "Compared with", "", 0, 0),
+        Header("hardest", "Hardest reference", "", 0, 0),
+        Header("lead", "Lead over it", unit, column.digits + 1, 1),
+        Header("lead_low", "from", unit, column.digits + 1, 0),
+        Header("lead_high", "to", unit, column.digits + 1, 0),
         Header("rank", "Average rank", "", 1, -1),
         Header("passes", "Passes", "times", 2, -1),
         Header("seconds", "Seconds", "times", 2, -1),
@@ -134,6 +140,11 @@ def caption_of(
             f"the spread of {spread}"
             + "; other datasets would add theirs" * several
             + ". Filled: the interval excludes 0. "
+        )
+    if any(each.hardest for each in compared):
+        caption += (
+            "A method beats all references if its lead over the hardest one lies above 0; the lead's interval reaches "
+            "lowest there and holds for all methods at once. "
         )
     caption += (
         "Rank: "
@@ -203,7 +214,7 @@ def _draw_line(axes: Axes, y: int, standing: Standing, limits: tuple[float, floa
 
 def _write_numbers(axes: Axes, y: int, standing: Standing, digits: int) -> None:
     """The numbers of a line; those of a baseline have no gain."""
-    (record,) = frame_of([standing]).to_dict("records")
+    record = record_of(standing)
     texts = {"gain": "–" if standing.role == "baseline" else number(record["gain"], digits, sign=True)}
     texts |= {"rank": number(record["rank"], 1), "datasets": str(record["datasets"])}
     texts |= {name: number(record[name], 2) if np.isfinite(record[name]) else "–" for name in ("passes", "seconds")}

@@ -29,6 +29,7 @@ class Samples(Plot):
     """
 
     reads_data: ClassVar[bool] = True
+    has_pictures: ClassVar[bool] = True
 
     def __init__(self, split: Literal["train", "val", "test"], num_clips: Handful) -> None:
         self.split, self.num_clips = split, num_clips

@@ -16,6 +16,7 @@ from avbalance.provenance import peak_memory_mib
 from avbalance.results.runs import Predictions, Run
 
 LOGS = Path("results/logs")
+NOT_PULLED = "is cached but not pulled: dvc pull"
 LOG_LINES, LOG_BYTES = 20, 10_000
 MOST_CLASSES = 60
 """Largest number of classes whose confusion matrix is drawn."""
@@ -119,7 +120,7 @@ def why_missing(folder: Path) -> str:
     if log.exists():
         return f"failed: see {log}"
     if any(str(folder) in folders for folders in bundles.listed(Path()).values()):
-        return "is cached but not pulled: dvc pull"
+        return NOT_PULLED
     return f"is missing: {folder}"
 
 

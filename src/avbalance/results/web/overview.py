@@ -9,11 +9,12 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from avbalance import registry
 from avbalance.errors import UserError
 from avbalance.results import claims, formats, tables
 from avbalance.results.columns.base import Header
 from avbalance.results.relations import RELATIONS
-from avbalance.results.web import one_run, panels
+from avbalance.results.web import cells, gains, one_run, panels
 from avbalance.store import load_recipe, read_manifest
 
 MEDIA = {".csv": "text/csv", ".tex": "text/plain", ".md": "text/markdown", ".svg": "image/svg+xml"}
@@ -91,8 +92,15 @@ def describe_figure(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     methods = [one_run.methods_of(read_manifest(run)["recipe"]["settings"]) for run in runs if run.exists()]
     image = data_uri(".svg", file.with_suffix(".svg").read_bytes())
     about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    is_leaderboard = registry.parse(settings["spec"]["figure"])[0] == "leaderboard"
     numbers = describe_numbers(file, about["numbers"]) if "numbers" in about else None
-    return about | {"image": image, "methods": set().union(*methods), "numbers": numbers}
+    return about | {
+        "image": image,
+        "has_pictures": about.get("has_pictures", False),
+        "methods": set().union(*methods),
+        "numbers": numbers,
+        "gains": gains.picture(about["numbers"]["lines"]) if is_leaderboard else None,
+    }
 
 
 def describe_numbers(file: Path, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +130,8 @@ def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -
         claim["p_value"] = formats.p_value(claim)
         claim["comparison"] = formats.comparison(claim, labels, columns)
         claim["bar"] = interval_bar(claim)
+        has_parts = "verdict" in claim["pairs"][0]  # tables of older code have none
+        claim["parts"] = formats.each_part(claim, labels, columns) if has_parts else []
         claim["claimed"] = {1: "right", -1: "left", 0: ""}[RELATIONS[claim["relation"]].sign]
     for row in table.get("tuning", []):
         row["texts"] = list(map(formats.trial, row["trials"]))
@@ -129,11 +139,19 @@ def describe_table(contents: Mapping[str, bytes], settings: Mapping[str, Any]) -
     for record in table["frame"]:
         records.setdefault(record["row"], []).append(record)
     by_name = {column.name: column for column in columns}
+    for record in table["frame"]:
+        record.setdefault("expected", None)
     panel_of = {row: panels.describe_row(settings, row, of_row, by_name) for row, of_row in records.items()}
     methods = [panel.pop("methods") for panel in panel_of.values()]
+    datasets = {row: panel["dataset"] for row, panel in panel_of.items()}
+    shared, table["shared"] = cells.find_shared(records, columns, datasets)
+    table["headings"] = list(zip(map(formats.heading, columns), formats.has_paper(frame, columns), strict=True))
+    table["places"] = [place for place, column in enumerate(columns) if column.name not in shared]
     return table | {
-        "headings": list(zip(map(formats.heading, columns), formats.has_paper(frame, columns), strict=True)),
         "lines": dict(zip(records, formats.lines(frame, columns), strict=True)),
+        "spans": cells.spans(records),
+        "p_values": cells.p_values(records),
+        "tests": cells.TESTS if "welch_p" in table["frame"][0] else {},
         "panels": panel_of,
         "notes": {row: panel["note"] for row, panel in panel_of.items() if panel["note"]},
         "verdicts": {

@@ -65,7 +65,7 @@ for (const table of document.querySelectorAll("table.rows")) {
   });
 }
 
-for (const section of document.querySelectorAll("section.table")) {
+for (const section of document.querySelectorAll(".table")) {
   const table = section.querySelector(".rows");
   const more = section.querySelector(".more");
   table.texts = new Map(table.rowsAsMade.map((row) => [row, row.textContent.toLowerCase()]));
@@ -76,6 +76,7 @@ for (const section of document.querySelectorAll("section.table")) {
     filterRows(section, table);
   });
   section.querySelector("input[type=search]").addEventListener("input", () => filterRows(section, table));
+  section.querySelector("select")?.addEventListener("change", (event) => (table.dataset.test = event.target.value));
   section.querySelector(".menu").addEventListener("change", () => hideColumns(section, table, style));
   filterRows(section, table);
 }

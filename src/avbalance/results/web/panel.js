@@ -147,7 +147,7 @@ function fill(row, data) {
     : part("Runs", say("None: the numbers follow from a formula."));
   panel.replaceChildren(
     make("header", {}, title, close),
-    say(row.closest("section").querySelector("h3").textContent),
+    say(row.closest(".table").querySelector("h3").textContent),
     ...(data.note ? [make("p", { class: "warning" }, data.note)] : []),
     make("div", { class: "side" }, make("div", {}, ...part("Result", obtained(row))), make("div", {}, ...part("Imbalance", measures))),
     ...behind,
@@ -165,6 +165,7 @@ function show() {
     return;
   }
   opener = document.getElementById(id);
+  opener.closest(".table").open = true; // so that the focus can return to the row
   if (!panel.open) panel.showModal(); // before it is filled: charts are as wide as their place is
   fill(opener, JSON.parse(source.textContent));
   panel.scrollTop = 0;
@@ -172,7 +173,7 @@ function show() {
 
 panel.addEventListener("close", () => {
   if (document.querySelector(`script[data-row="${CSS.escape(decodeURIComponent(location.hash.slice(1)))}"]`))
-    history.replaceState(null, "", `#${opener.closest("section").id}`);
+    history.replaceState(null, "", `#${opener.closest(".table").id}`);
   opener.querySelector("a").focus();
   panel.replaceChildren();
 });

@@ -72,6 +72,8 @@ def _note(runs: Sequence[Mapping[str, Any]]) -> str:
         for role, path in run["artifacts"].items()
         if role != "run" and not Path(path).exists()
     ]
+    if any(each.endswith(one_run.NOT_PULLED) for each in problems + others):
+        return "; ".join([*num_seeds, f"the row {one_run.NOT_PULLED}"])
     return "; ".join([*num_seeds, *problems, *others])
 
 
