@@ -231,7 +231,7 @@ def judged(number: int) -> Iterator[list[str]]:
     headers = {column: find_column(column).header for column in columns}
     for num_seeds, share in ((5, 0.0), (5, 0.5), (10, 0.0), (10, 0.5)):
         rng = np.random.default_rng(num_seeds)
-        counts: dict[str, list[tuple[int, int]]] = {"here": [], "holm": []}
+        counts: dict[str, list[tuple[int, int]]] = {"here": [], "fdr": []}
         for _ in range(number):
             effects = rng.normal(0, 3, (len(names), len(columns))) * (rng.random((len(names), 1)) < share)
             values: dict[str, dict[str, Measured]] = {row: {} for row in names}
@@ -269,7 +269,7 @@ def main() -> None:
     )
     headings = ["right", "wrong", "% of tables with a wrong one"]
     print_table(
-        ["seeds", "% of rows", *headings, *(f"{each}, Holm" for each in headings)],
+        ["seeds", "% of rows", *headings, *(f"{each}, Benjamini and Hochberg" for each in headings)],
         judged(max(1, arguments.tables // 3)),
     )
 

@@ -152,12 +152,13 @@ def test_p_is_corrected_for_the_number_of_claims() -> None:
     clear = claim("wide", ">", "narrow", "probe_gap")
     (alone,) = judge({"clear": clear}, values, COLUMNS, {})
     assert (alone.p, alone.adjusted_p) == pytest.approx((0.00274, 0.00274), abs=1e-5)
-    # Three claims: the second of three by size has 3/2 times 0.00274, which the first takes over; the third's p is 1.
+    # Three claims: the first by size has 3 times 0.00274, the second takes that over; the third's p is 1.
     claims = {"clear": clear, "again": clear, "doubtful": claim("narrow", ">", "narrow", "probe_gap")}
     results = judge(claims, values, COLUMNS, {})
-    assert [result.adjusted_p for result in results] == pytest.approx([1.5 * 0.00274, 1.5 * 0.00274, 1.0], abs=1e-4)
-    holm = [result.others["holm"]["adjusted_p"] for result in results]
-    assert holm == pytest.approx([3 * 0.00274, 3 * 0.00274, 1.0], abs=1e-4)
+    assert [result.adjusted_p for result in results] == pytest.approx([3 * 0.00274, 3 * 0.00274, 1.0], abs=1e-4)
+    # By Benjamini and Hochberg the second of three has 3/2 times its p, which the first takes over.
+    by_rate = [result.others["fdr"]["adjusted_p"] for result in results]
+    assert by_rate == pytest.approx([1.5 * 0.00274, 1.5 * 0.00274, 1.0], abs=1e-4)
     assert [result.verdict for result in results] == ["holds", "holds", "undecided"]
 
 
@@ -260,9 +261,9 @@ def test_a_claim_shows_each_part_and_the_verdicts_by_other_tests() -> None:
         assert pair["paired_p"] == pytest.approx(stats.ttest_rel(left, right).pvalue, abs=1e-8)
     # Of three pairs one is against the claim, which fails with three times its p.
     against = result.pairs[2]
-    for rule, p in (("welch", "welch_p"), ("paired", "paired_p"), ("holm", "p")):
+    for rule, p in (("welch", "welch_p"), ("paired", "paired_p"), ("fdr", "p")):
         assert result.others[rule]["p"] == pytest.approx(3 * against[p])
-    assert [result.others[rule]["verdict"] for rule in ("welch", "paired", "holm")] == ["undecided"] * 3
+    assert [result.others[rule]["verdict"] for rule in ("welch", "paired", "fdr")] == ["undecided"] * 3
 
 
 def test_a_row_without_runs_leaves_falling_undecided() -> None:

@@ -16,14 +16,14 @@ CAPTION = (
     f"{TEST} Where a claim speaks of several rows, all must be on its side unless it says how many, k of n: p is then "
     "that of the k-th best comparison times n - k + 1; where too few are, p is that of the comparison that leaves too "
     "few, times k. A claim that something falls along rows compares the first with the last, and each row with the "
-    "next; one about the biggest fall compares it with every other. Adjusted p: Benjamini and Hochberg's correction "
-    "over the table's claims, by which at most 5 % of the decided claims are expected to be decided wrongly. "
+    "next; one about the biggest fall compares it with every other. Adjusted p: Holm's correction over the "
+    "table's claims, by which any of them is decided wrongly with a probability of at most 5 %. "
     f"A claim is undecided unless adjusted p < {ALPHA}; what needs no data, such as a number of parameters, is "
     "decided without a test. The comparison that decides is shown, with its 95 % interval, not corrected."
 )
 
 
-OTHERS = {"welch": ("welch_p", benjamini_hochberg), "paired": ("paired_p", benjamini_hochberg), "holm": ("p", holm)}
+OTHERS = {"welch": ("welch_p", holm), "paired": ("paired_p", holm), "fdr": ("p", benjamini_hochberg)}
 """Other rules for verdicts: {name: (field of `Difference`, correction)}."""
 
 
@@ -85,8 +85,7 @@ def judge(
     """Return the verdicts on a table's claims.
 
     A claim about numbers with spread is tested: each comparison has a two-sided p. The p values of all claims are
-    corrected together (Benjamini and Hochberg), and a corrected p below 0.05 decides. Exact numbers decide without a
-    test.
+    corrected together (Holm), and a corrected p below 0.05 decides. Exact numbers decide without a test.
 
     Args:
         claims: {name: a `table_schema.Claim` without empty keys}.
@@ -114,7 +113,7 @@ def decide(
     relations: Mapping[str, Relation],
     compared: Mapping[str, Sequence[Comparison]],
     test: str = "p",
-    correct: Callable[[Sequence[float]], list[float]] = benjamini_hochberg,
+    correct: Callable[[Sequence[float]], list[float]] = holm,
 ) -> dict[str, Decision]:
     """The decision on each claim.
 

@@ -15,7 +15,7 @@ EVALUATED = "evaluated on generated data"
 RULES = {
     "welch": "by Welch's t-test over seeds alone",
     "paired": "by the paired t-test over seeds alone",
-    "holm": "with Holm's correction",
+    "fdr": "by the false discovery rate (Benjamini and Hochberg)",
 }
 """Names of `claims.OTHERS`."""
 
