@@ -248,7 +248,7 @@ def test_both_p_values_of_falling_are_corrected_with_the_others() -> None:
         ("low", "last"),
     ]
     falls, _ = judge({**claims, "same": claim("first", ">", "last", "probe_gap")}, values, COLUMNS, {})
-    assert falls.adjusted_p == pytest.approx(3 / 2 * p, abs=1e-8)  # two of three have this p
+    assert falls.adjusted_p == pytest.approx(3 * p, abs=1e-8)  # the smallest of three
 
 
 def test_a_claim_shows_each_part_and_the_verdicts_by_other_tests() -> None:
