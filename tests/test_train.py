@@ -200,7 +200,7 @@ def test_the_chosen_epoch_has_the_lowest_validation_loss_and_its_weights_are_kep
     assert len(losses) < 12  # training stopped early...
     assert len(losses) - chosen == 3  # ... after `patience` epochs without a lower loss
     # The kept weights give the loss of that epoch.
-    assert result.metrics["val_loss"] == pytest.approx(losses[chosen - 1], abs=1e-6)
+    assert result.metrics["val_loss"] == pytest.approx(losses[chosen - 1], abs=2e-4)  # logits are stored as float16
 
 
 @pytest.mark.parametrize("balancer", WITHOUT_BRANCH)

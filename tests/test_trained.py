@@ -124,7 +124,7 @@ def test_its_input_and_predictions_are_bit_for_bit_those_of_evaluation(row: str,
     ]
     logits = predict(loaded.model, batches, getattr(torch, training["precision"]))["logits"]
     stored = np.load(f"{runs[row].path}/predictions.npz")["test_logits"]
-    np.testing.assert_array_equal(logits, stored)
+    np.testing.assert_array_equal(logits.astype(stored.dtype), stored)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -136,7 +136,7 @@ def test_the_probabilities_of_a_clip_are_those_of_its_stored_logits(row: str, ru
     for clip, probabilities in zip(clips_of_test(runs[row])[:4], expected, strict=False):
         predicted = loaded.predict(clip)
         assert list(predicted) == loaded.classes
-        np.testing.assert_allclose(list(predicted.values()), probabilities, atol=1e-5)
+        np.testing.assert_allclose(list(predicted.values()), probabilities, atol=5e-4)  # logits are stored as float16
         assert sum(predicted.values()) == pytest.approx(1)
 
 

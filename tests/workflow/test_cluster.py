@@ -9,7 +9,20 @@ import slurm
 from checkout import Checkout, environment
 from slurm import Slurm
 
-FOLDERS = ("prep", "audit", "runs", "weights", "probes", "tables", "figures", "page", "logs", "recipes", "resume")
+FOLDERS = (
+    "bundles",
+    "prep",
+    "audit",
+    "runs",
+    "weights",
+    "probes",
+    "tables",
+    "figures",
+    "page",
+    "logs",
+    "recipes",
+    "resume",
+)
 COMPUTING = ("train_run", "probe_run")
 
 

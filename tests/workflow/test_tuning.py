@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from checkout import NOTHING, Checkout
 
-ROW = "concat: {trials: [{}, {training: {learning_rate_factor: 10}}]}"
+ROW = "concat: {trials: [{}, {training: {learning_rate_factor: 4}}]}"
 
 
 def recipe_of(folder: Path) -> Any:  # noqa: ANN401
@@ -28,7 +28,7 @@ def test_a_row_is_trained_with_the_options_of_its_best_trial(copy: Checkout) -> 
     assert choice["chosen"] == 1
     recipes = {folder: recipe_of(folder) for folder in copy.artifacts("runs")}
     ((run, recipe),) = [each for each in recipes.items() if "tuned" in each[1]["inputs"]]
-    assert recipe["settings"]["training"]["learning_rate"] == 0.1
+    assert recipe["settings"]["training"]["learning_rate"] == 0.04
     assert recipe["settings"]["seed"] == 0
     tables = copy.path / "results/tables/small"
     table = pd.read_csv(tables / "two_rows.csv").query("row == 'concat' and column == 'accuracy'")

@@ -229,7 +229,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """p values corrected for their number m, so that of the rejections at level a no more than the share a is false.
 
-    Benjamini and Hochberg, Journal of the Royal Statistical Society B 1995; the share is an expectation. Where nothing
+    Benjamini and Hochberg [benjamini1995controlling]; the share is an expectation. Where nothing
     differs every rejection is false, so the probability of any is at most a, as by Holm. For p_(1) <= ... <= p_(m):
 
         adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j)
