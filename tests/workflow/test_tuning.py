@@ -35,7 +35,7 @@ def test_a_row_is_trained_with_the_options_of_its_best_trial(copy: Checkout) -> 
     test_accuracy = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test_accuracy"]
     assert table["mean"].tolist() == [100 * test_accuracy]
     said = [f"{100 * trial['val_accuracy']:.1f}" for trial in choice["trials"]]
-    trials = f"own options: {said[0]}; **learning_rate 0.1: {said[1]}**"
+    trials = f"own options: {said[0]}; **learning_rate 0.04: {said[1]}**"
     assert trials.replace("_", r"\_") in (tables / "two_rows.md").read_text(encoding="utf-8")
     assert "<summary>Trials of 1 row</summary>" in (copy.path / "results/page/small.html").read_text(encoding="utf-8")
     planned = copy.run("python", "-m", "avbalance.plan", "scale=small", PYTHONPATH="src").split()
