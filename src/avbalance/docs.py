@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -26,7 +27,6 @@ or above; `Share` 0 to 1; `Rate` 0 to 1 without 1; `Cosine` -1 to 1; `Real` any;
 """
 PAGES_WITH_TABLES = ("docs/paper_and_code.md", "docs/which_method.md")
 """Pages with tables between `<!-- avbalance docs: <table> -->` and `<!-- end -->`."""
-FINDINGS = Path("docs/findings.md")
 ORIGINS = ("Paper", "Code", "Here")
 """Labels of lines in a docstring: what the paper says, what the released code does, and what this code does."""
 NEEDS = {
@@ -234,17 +234,25 @@ def _anchor(heading: str) -> str:
 
 
 def files() -> dict[Path, str]:
-    """{path below the checkout: text} of every generated file; findings need the tables that they speak of."""
+    """{path below the checkout: text} of every generated file; findings only where their tables are."""
     schemas = {Path("config/schemas", f"{name}.json"): text for name, text in json_schemas.texts().items()}
-    template, facts = Path("config/findings/laptop.md").read_text("utf-8"), findings.Facts("laptop")
     with_tables = {Path(each): _with_tables(Path(each)) for each in PAGES_WITH_TABLES}
     return {
         Path("docs/methods.md"): page(),
         Path("docs/columns.md"): catalogue.page(),
-        **({FINDINGS: findings.render(template, facts)} if Path("results/tables/laptop").exists() else {}),
+        **_findings(),
         **with_tables,
         **schemas,
     }
+
+
+def _findings() -> dict[Path, str]:
+    template = Path("config/findings/laptop.md").read_text(encoding="utf-8")
+    try:
+        return {Path("docs/findings.md"): findings.render(template, findings.Facts("laptop"))}
+    except findings.AbsentError as error:
+        print(f"docs/findings.md stays as it is: {error}", file=sys.stderr)
+        return {}
 
 
 def main() -> None:
