@@ -62,7 +62,7 @@ CLAIMS = Path(__file__).parents[1] / "config" / "tables" / "balance_grid_letter.
 
 
 class Regime(NamedTuple):
-    """How rows vary.
+    """Spread of rows between seeds.
 
     Attributes:
         num_seeds: Of each row.

@@ -259,7 +259,7 @@ def test_a_claim_shows_each_part_and_the_verdicts_by_other_tests() -> None:
         left, right = (list(values[row]["probe_gap"].means()) for row in ("a", other))
         assert pair["welch_p"] == pytest.approx(stats.ttest_ind(left, right, equal_var=False).pvalue, abs=1e-8)
         assert pair["paired_p"] == pytest.approx(stats.ttest_rel(left, right).pvalue, abs=1e-8)
-    # Of three pairs one is against the claim, which fails with three times its p.
+    # One of three pairs is against the claim, which therefore fails, with three times the p of that pair.
     against = result.pairs[2]
     for rule, p in (("welch", "welch_p"), ("paired", "paired_p"), ("fdr", "p")):
         assert result.others[rule]["p"] == pytest.approx(3 * against[p])

@@ -1,4 +1,4 @@
-# What jobs ask for, here or on a cluster: GPUs, processes, and the parts of a preparation.
+# Resources of jobs, here or on a cluster: GPUs, processes, and the parts of a preparation.
 from functools import cache
 
 

@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 class Facts:
-    """What tables and figures of a scale say, as text with intervals. `used` lists those that were asked.
+    """Numbers of the tables and figures of a scale, as text with intervals; `used` lists those that were asked.
 
     Args:
         shown: Tables and figures that may be asked; None for all that exist.

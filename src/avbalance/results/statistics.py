@@ -229,14 +229,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """p values corrected for their number m, so that of the rejections at level a no more than the share a is false.
 
-    Benjamini and Hochberg [benjamini1995controlling]; the share is an expectation. Where nothing
-    differs every rejection is false, so the probability of any is at most a, as by Holm. For p_(1) <= ... <= p_(m):
+    Benjamini and Hochberg [benjamini1995controlling]; the share is an expectation. Where nothing differs, every
+    rejection is false, so the probability of any is at most a, as by Holm. For p_(1) <= ... <= p_(m):
 
         adjusted p_(i) = min_{j >= i} min(1, m p_(j) / j)
     """
-    order = np.argsort(p_values, kind="stable")[::-1]
-    m = len(order)
-    adjusted = np.empty(m)
-    steps = np.asarray(p_values, np.float64)[order] * m / np.arange(m, 0, -1)
-    adjusted[order] = np.minimum(1, np.minimum.accumulate(steps))
-    return [float(p) for p in adjusted]
+    return [float(p) for p in stats.false_discovery_control(p_values)] if p_values else []
