@@ -57,6 +57,8 @@ def main() -> None:
             jobs = cluster.jobs()
         finally:
             cluster.stop()
+    if not jobs:
+        sys.exit("no job was submitted; Snakemake says why above")
     states = Counter(job.fields["JobState"] for job in jobs)
     print(f"{len(jobs)} jobs ({', '.join(f'{number} {state}' for state, number in states.items())}) in {seconds:.0f} s")
     took = statistics.median(map(seconds_of, jobs))

@@ -2,9 +2,9 @@
 
 The script writes small copies of CREMA-D, VoxCeleb, Kinetics-400, SSW60, UCF-101, EPIC-Kitchens and AVE in their
 official layouts (tests/official.py), and a copy of this project with a scale `chain`: networks and preparations of
-`paper`, one epoch, one seed, one trial, batches of at most eight, a few rows of large tables. It prints the command
-that makes nine tables of these datasets from them. The numbers in these tables mean nothing. On a cluster, FOLDER has
-to be on the file system that all nodes share; cluster.py runs the command on a Slurm of this machine.
+`paper`, but narrow ResNet3Ds; one epoch, one seed, one trial, batches of eight, a few rows of large tables. It prints
+the command that makes nine tables of these datasets from them. The numbers in these tables mean nothing. On a cluster,
+FOLDER has to be on the file system that all nodes share; cluster.py runs the command on a Slurm of this machine.
 """
 
 import argparse
@@ -42,21 +42,21 @@ SIZES = {
     "ucf101": official.Size(4, 4, 1, 6.0),
     "voxceleb": official.Size(2, 30, 4),
 }
-FEW = {"epochs": 1, "patience": 1}
-BATCH = 8
-BATCHES = {"kinetics400": 2, "epic_kitchens_noun": 2, "epic_kitchens_verb": 2}
-"""Clips of a batch where a ResNet3D-50 would take 16 GB with eight."""
+FEW = {"epochs": 1, "patience": 1, "batch_size": 8}
+NARROW = {"r3d": {"width": 8}}
+"""Options of encoders: a ResNet3D-50 of full width takes 16 GB for eight clips, and minutes a step on a CPU."""
 
 
 def shortened(scale: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:
     """Scale `paper` for one epoch; options of balancers that count epochs are those of scale `miniature`."""
-    scale["training"] |= FEW | {"batch_size": BATCH}
-    for name, dataset in scale["datasets"].items():
+    scale["training"] |= FEW
+    for dataset in scale["datasets"].values():
         if "training" in dataset:  # an alias stands for a mapping that others share
-            dataset["training"] = dataset["training"] | FEW | {"batch_size": BATCHES.get(name, BATCH)}
+            dataset["training"] = dataset["training"] | FEW
         dataset.pop("methods", None)
     del scale["seeds_of"]
-    return scale | {"tables": list(TABLES), "trials": 1, "methods": {"balancer": small["methods"]["balancer"]}}
+    methods = {"encoder": NARROW, "balancer": small["methods"]["balancer"]}
+    return scale | {"tables": list(TABLES), "trials": 1, "methods": methods}
 
 
 def write_project(folder: Path) -> None:
