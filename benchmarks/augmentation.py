@@ -56,9 +56,8 @@ def training_step(split: Split, folder: Path, encoder: object) -> Callable[[], o
     methods = {"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"}
     settings = {"encoder": {"visual": encoder}, **methods, "seed": 0}
     balancer = build_balancer(settings, read_description({"visual": folder}), torch.device("cpu")).train()
-    optimizer = make_optimizer(
-        balancer.parameters(), {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0}
-    )
+    training = {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": None}
+    optimizer = make_optimizer(balancer.groups(), training)
     batch = split.batch(np.arange(len(split)))
     return lambda: balancer.step(batch, optimizer)
 

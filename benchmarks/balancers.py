@@ -17,6 +17,7 @@ from statistics import median
 
 import torch
 from measure import alternate, print_conditions, print_table, ratio
+from torch import Tensor
 
 from avbalance import cli
 from avbalance.balancers import REGISTRY
@@ -92,6 +93,17 @@ def build(model: str, name: str, loss: str, device: torch.device, first: int = 1
     return balancer.train()
 
 
+class Listed(list[Batch]):
+    """Batches in memory, as a loader."""
+
+    def of(self, places: Tensor) -> "Listed":
+        """Batches of the clips at these places [n]."""
+        inputs = {m: torch.cat([batch.inputs[m] for batch in self]) for m in self[0].inputs}
+        labels = torch.cat([batch.labels for batch in self])
+        parts = places.split(len(self[0].labels))
+        return Listed(Batch({m: each[part] for m, each in inputs.items()}, labels[part], part) for part in parts)
+
+
 def random_batch(model: str, seed: int, device: torch.device) -> Batch:
     encoders, batch_size = MODELS[model]
     generator = torch.Generator().manual_seed(seed)
@@ -104,7 +116,7 @@ def steps(model: str, name: str, loss: str, num_steps: int, device: torch.device
     """Training steps; epoch 1 is inside of OGM's window and starts no super-epoch."""
     balancer, batch = build(model, name, loss, device), random_batch(model, 0, device)
     optimizer = torch.optim.Adam(balancer.parameters(), fused=True)
-    balancer.start_epoch(1, Loaders([batch], [batch], [batch]), optimizer)
+    balancer.start_epoch(1, Loaders(*[Listed([batch])] * 3), optimizer)
 
     def train_steps() -> int:
         for _ in range(num_steps):
@@ -120,8 +132,8 @@ def super_epoch(
     model: str, name: str, loss: str, num_epochs: int, num_batches: int, device: torch.device
 ) -> Callable[[], int]:
     """The first super-epoch of a run, `num_epochs` long."""
-    train = [random_batch(model, seed, device) for seed in range(num_batches)]
-    loaders = Loaders(train, train, train[: -(-num_batches // 5)])  # four fifths and one fifth, about
+    train = Listed(random_batch(model, seed, device) for seed in range(num_batches))
+    loaders = Loaders(train, train, Listed(train[: -(-num_batches // 5)]))  # four fifths and one fifth, about
 
     def train_epochs() -> int:
         balancer = build(model, name, loss, device, first=num_epochs)

@@ -21,13 +21,15 @@ import numpy as np
 import torch
 from measure import print_conditions, print_table
 from numpy.typing import NDArray
+from PIL import Image
+from retinaface.model import retinaface_pth_model
 
 from avbalance.configuration.project import read_project
 from avbalance.planning.artifacts import Plan
 from avbalance.planning.data import model_of
 from avbalance.prepare.detectors.base import Detector, Face
 from avbalance.prepare.detectors.retinaface_mobilenet import RetinaFaceMobileNet
-from avbalance.prepare.detectors.retinaface_resnet50 import WEIGHTS, RetinaFaceResNet50, retinaface_pth_model
+from avbalance.prepare.detectors.retinaface_resnet50 import WEIGHTS, RetinaFaceResNet50
 from avbalance.prepare.detectors.yunet import YuNet
 from avbalance.prepare.download import download
 from avbalance.prepare.pictures import Pictures
@@ -35,6 +37,11 @@ from avbalance.prepare.pictures import Pictures
 Frames = NDArray[np.uint8]
 SIZES = {"224 x 224": (224, 224), "480 x 360": (480, 360), "1024 x 768": (1024, 768)}
 BATCHES = (1, 4)
+
+
+def read_picture(path: Path) -> Frames:
+    """Pixels of a photo, [height, width, 3]."""
+    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def detect(detector: Detector, frames: Frames) -> list[list[Face]]:
@@ -52,7 +59,7 @@ def samples(mirror: Path) -> list[tuple[str, Frames, list[list[dict[str, Any]]]]
     found = [
         (
             "photos",
-            cv2.cvtColor(cv2.imread(str(mirror / "images" / name)), cv2.COLOR_BGR2RGB)[None],
+            read_picture(mirror / "images" / name)[None],
             [about["faces_at_640"]],
         )
         for name, about in photos.items()
@@ -107,10 +114,10 @@ def main() -> None:
         resnet50 = Path(folder, "resnet50")
         (resnet50 / WEIGHTS).parent.mkdir(parents=True)
         torch.save(retinaface_pth_model.RetinaFace().state_dict(), resnet50 / WEIGHTS)
-        photo = cv2.cvtColor(cv2.imread(str(mirror / "images/astronaut.png")), cv2.COLOR_BGR2RGB)
+        photo = read_picture(mirror / "images/astronaut.png")
         rows = []
         for name, size in SIZES.items():
-            frames = np.stack([cv2.resize(photo, size)] * 8)
+            frames = np.stack([cv2.resize(photo, size)] * 8).astype(np.uint8)
             costs = [milliseconds(YuNet(mirror), frames, arguments.rounds)]
             costs += [
                 milliseconds(RetinaFaceMobileNet(mobilenet, batch_size=size), frames, arguments.rounds)

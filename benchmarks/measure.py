@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from avbalance.provenance import processor
 
 ROOT = Path(__file__).parents[1]
+Name = TypeVar("Name")
 
 
 @dataclass
@@ -29,14 +31,14 @@ class Usage:
     peak_bytes: int
 
 
-def alternate(variants: Mapping[str, Callable[[], int]], repetitions: int) -> dict[str, list[float]]:
+def alternate(variants: Mapping[Name, Callable[[], int]], repetitions: int) -> dict[Name, list[float]]:
     """{variant: clips per second of each repetition}; variants take turns, and the first round does not count.
 
     Args:
         variants: {name: function that handles clips and returns how many}.
         repetitions: Rounds that count.
     """
-    rates: dict[str, list[float]] = {name: [] for name in variants}
+    rates: dict[Name, list[float]] = {name: [] for name in variants}
     for _ in range(1 + repetitions):
         for name, work in variants.items():
             start = time.perf_counter()

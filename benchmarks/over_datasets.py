@@ -29,7 +29,8 @@ def gains(number: int, num_data: int = 3) -> Iterator[list[str]]:
     """A line a regime."""
     for name, regime in regimes(np.random.default_rng(1)).items():
         drawn = [tables(regime, number, np.random.default_rng(10 + data)) for data in range(num_data)]
-        one, simultaneous = [], []
+        one: list[list[bool]] = []
+        simultaneous: list[list[bool]] = []
         for datasets in zip(*drawn, strict=True):
             samples = [sample(rows) for rows, _ in datasets]
             others = [row for row in samples[0] if row != "0"]
@@ -66,7 +67,8 @@ def correlations(number: int) -> Iterator[list[str]]:
                 contained: dict[str, list[bool]] = {"methods": [], "both": []}
                 for _ in range(number):
                     values = trained(k, rho, deviation, rng)
-                    of_data = rank_correlations(*values.mean(axis=2)[:, None], draws=500)[0]
+                    x, y = values.mean(axis=2)
+                    of_data = rank_correlations(x[None], y[None], draws=500)[0]
                     assert of_data is not None
                     low, high = drawn_twice(values, rng)
                     contained["methods"].append(of_data.low <= true <= of_data.high)

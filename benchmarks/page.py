@@ -33,7 +33,7 @@ def settings_of(num_rows: int, num_seeds: int) -> dict[str, Any]:
     rows = {f"row_{number}": {"label": f"Row {number}"} for number in range(num_rows)}
     spec = {"title": "Many rows", "paper": "none", "columns": COLUMNS, "rows": rows, "claims": {}}
     spec["expected"] = {row: {"accuracy": 50.0} for row in rows}
-    cells = {
+    cells: dict[str, list[dict[str, Any]]] = {
         row: [{"seed": s, "run": f"results/runs/{row}-s{s}", "probe": None, "alone": {}} for s in range(num_seeds)]
         for row in rows
     }
@@ -54,7 +54,7 @@ def write_runs(settings: Mapping[str, Any]) -> None:
             for name in ("logits", "masked_audio", "masked_visual")
         }
         with store.publish(Path(entry["run"]), recipe) as out:
-            np.savez(out / "predictions.npz", test_label=labels, **logits)
+            np.savez(out / "predictions.npz", allow_pickle=False, test_label=labels, **logits)
             lines = [",".join(map(str, [epoch, *generator.random(len(names))])) for epoch in range(1, 31)]
             (out / "history.csv").write_text("\n".join([",".join(["epoch", *names]), *lines, ""]), encoding="utf-8")
             (out / "metrics.json").write_text(

@@ -69,8 +69,8 @@ def images(num_clips: int, mnist: Path | None) -> tuple[NDArray[np.float32], NDA
         with gzip.open(mnist / "train-images-idx3-ubyte.gz") as file:
             pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)[:num_clips]
         with gzip.open(mnist / "train-labels-idx1-ubyte.gz") as file:
-            labels = np.frombuffer(file.read(), np.uint8, offset=8)[:num_clips]
-        return pixels / np.float32(255) - np.float32(0.5), labels.astype(np.int64)
+            said = np.frombuffer(file.read(), np.uint8, offset=8)[:num_clips]
+        return (pixels / np.float32(255) - np.float32(0.5)).astype(np.float32), said.astype(np.int64)
     rng = np.random.default_rng(0)
     labels = rng.integers(CLASSES, size=num_clips)
     patterns = rng.normal(size=(CLASSES, 1, 7, 7)).repeat(4, axis=2).repeat(4, axis=3)
@@ -233,6 +233,7 @@ def compare_with_forward(folder: Path, arguments: argparse.Namespace) -> None:
     encoder = ResNet18((3, 112, 112)).eval()
     scratch = folder / "blocks"
     scratch.mkdir()
+    num_images: int = arguments.images
     extraction = Extraction(encoder, ["layer?.?"], "mean", first_clips(splits["train"], "visual"))
 
     def forward() -> int:
@@ -240,11 +241,11 @@ def compare_with_forward(folder: Path, arguments: argparse.Namespace) -> None:
             for batch in Batches(split, 32):
                 with torch.no_grad():
                     encoder(batch.inputs["visual"])
-        return arguments.images
+        return num_images
 
     def extract() -> int:
         extraction.run(splits, "visual", 32, scratch)
-        return arguments.images
+        return num_images
 
     rates = alternate({"forward": forward, "extract": extract}, arguments.repetitions)
     print_table(

@@ -52,7 +52,8 @@ def rate(
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    step(), step()
+    step()
+    step()
     start, num_steps = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         step()

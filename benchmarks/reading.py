@@ -75,7 +75,7 @@ class DecodedClips(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __init__(self, folder: Path, num_clips: int, num_frames: int, read: Callable[[str], NDArray[np.uint8]]) -> None:
         self.folder, self.num_clips, self.num_frames, self.read = folder, num_clips, num_frames, read
-        self.mean, self.std = (np.float32(of).reshape(3, 1, 1, 1) for of in (MEAN, STD))
+        self.mean, self.std = (np.array(of, np.float32).reshape(3, 1, 1, 1) for of in (MEAN, STD))
 
     def __len__(self) -> int:
         return self.num_clips
@@ -89,7 +89,7 @@ class DecodedClips(Dataset[tuple[Tensor, Tensor, int]]):
     def __getitem__(self, clip: int) -> tuple[Tensor, Tensor, int]:
         frames, samples = self.decode(clip)
         visual = (frames.transpose(3, 0, 1, 2).astype(np.float32) - self.mean) / self.std
-        return torch.from_numpy(visual), torch.from_numpy(spectrogram(samples.astype(np.float32) / 32768)), clip % 10
+        return torch.from_numpy(visual), torch.from_numpy(spectrogram((samples / 32768).astype(np.float32))), clip % 10
 
 
 def by_pillow(path: str) -> NDArray[np.uint8]:
@@ -97,14 +97,17 @@ def by_pillow(path: str) -> NDArray[np.uint8]:
 
 
 def by_opencv(path: str) -> NDArray[np.uint8]:
-    return cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+    picture = cv2.imread(path)
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def spectrogram(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     """As in MMCosine's public code, but in float32."""
     _, _, density = signal.spectrogram(wave, SAMPLE_RATE, nperseg=512, noverlap=353)
     logarithm = np.log(density + 1e-7)
-    return (logarithm - logarithm.mean()) / (logarithm.std() + 1e-9)
+    standardised: NDArray[np.float32] = (logarithm - logarithm.mean()) / (logarithm.std() + 1e-9)
+    return standardised
 
 
 def packed_rows(folder: Path) -> Callable[[], int]:

@@ -33,6 +33,7 @@ from avbalance.data.array_writer import ArrayWriter
 from avbalance.data.clips import Clip
 from avbalance.data.grid import GRID
 from avbalance.data.packed import Batches, Split
+from avbalance.data.raw import RawFiles
 from avbalance.data.stored import JpegWriter
 from avbalance.prepare.views.frames import Frames
 from avbalance.prepare.windows import windows_of
@@ -51,7 +52,7 @@ def clips_of(raw: Path) -> list[Clip]:
     return GRID("digit").clips(raw)
 
 
-def rendered(clips: list[Clip], raw: Path, view: Frames) -> NDArray[np.uint8]:
+def rendered(clips: list[Clip], raw: RawFiles, view: Frames) -> NDArray[np.uint8]:
     """[clips, *stored_shape]."""
     return np.stack([window.array for clip in clips for window in windows_of(clip, raw, view, None, 1, 600.0)])
 
@@ -113,7 +114,7 @@ def accuracies(folder: Path, num_seeds: int, epochs: int, resume: Path) -> list[
             "encoder": {"visual": {"resnet18": {"width": 16, "frames": "stacked"}}},
             **{"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"},
             "seed": seed,
-            "training": {**training.model_dump(), "optimizer": "sgd", "momentum": 0.9, "select": "last"},
+            "training": {**training.model_dump(), "optimizer": "sgd", "momentum": 0.9},
         }
         recipe = {"step": "train", "name": "run", "settings": settings, "inputs": {"data_visual": str(folder)}}
         run = train_recipe(recipe, CPU, resume / f"{folder.name}-{seed}", 1e9)
@@ -124,7 +125,7 @@ def accuracies(folder: Path, num_seeds: int, epochs: int, resume: Path) -> list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="0 to train nothing")
+    parser.add_argument("--seeds", type=int, default=10, help="0 to train nothing")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repetitions", type=int, default=5)
     arguments = parser.parse_args()
@@ -139,7 +140,7 @@ def main() -> None:
         small, large = Frames(size=64, num_frames=16, gray=True), Frames(size=112, num_frames=16)
         folders: dict[str, Path] = {}
         for view, name in ((large, "large"), (small, "small")):
-            arrays = rendered(clips, raw, view)
+            arrays = rendered(clips, RawFiles(raw), view)
             folders |= {f"{name}/{kind}": write(Path(name), clips, arrays, view, kind) for kind in WRITERS}
         large_ones = {kind: folders[f"large/{kind}"] for kind in WRITERS}
         for kind, folder in large_ones.items():
