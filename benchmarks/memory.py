@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
@@ -34,20 +34,20 @@ CHUNK = 500
 MIB = 2**20
 
 
-def write_packed(folder: Path, num_clips: int) -> int:
-    """An artifact of random packed clips; returns the bytes of its clips."""
+def write_packed(folder: Path, num_clips: int, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """An artifact of random packed clips of {modality: shape}; returns the bytes of its clips."""
     rng = np.random.default_rng(0)
     sizes = {split: round(share * num_clips) for split, share in SHARES.items()}
     with store.publish(folder, {"name": folder.name}) as out:
         for split, size in sizes.items():
             np.save(out / f"{split}_label.npy", rng.integers(0, 10, size))
             np.save(out / f"{split}_clip.npy", np.arange(size))
-            for modality, shape in SHAPES.items():
+            for modality, shape in shapes.items():
                 chunk = rng.standard_normal((CHUNK, *shape), dtype=np.float32)
                 with closing(ArrayWriter(out / f"{split}_{modality}.npy", shape, "<f2")) as writer:
                     for rows in repeated(chunk, size):
                         writer.append(rows)
-        description = {"num_classes": 10, "modalities": {name: {"shape": shape} for name, shape in SHAPES.items()}}
+        description = {"num_classes": 10, "modalities": {name: {"shape": shape} for name, shape in shapes.items()}}
         (out / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     return sum(path.stat().st_size for path in folder.glob("*.npy"))
 
@@ -92,7 +92,7 @@ def main() -> None:
             tempfile.TemporaryDirectory() as folder,
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh,
         ):
-            num_bytes = write_packed(Path(folder) / "data", num_clips)
+            num_bytes = write_packed(Path(folder) / "data", num_clips, SHAPES)
             took = fresh.submit(train, Path(folder) / "data", arguments.threads).result()
         sizes = (num_bytes, took["before"], took["growth"], took["model"], took["growth"] - took["model"])
         rows.append((f"{num_clips:,}", *(f"{size / MIB:,.0f}" for size in sizes)))
