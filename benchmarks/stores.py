@@ -6,8 +6,9 @@ bytes and speed, each written as raw arrays and as JPEG pictures of the same fra
     bytes      on disk
     clips/s    of processor time, in random order, files in the page cache: rows, and batches of 16 for training
     start      from nothing to the first batch: open the run's data, verified before, and read
-    accuracy   test accuracy of a ResNet-18 of width 16 on the frames alone, several seeds, the same for both stores:
-               mean, and the mean difference with its 95 % interval over the seeds (t)
+    accuracy   test accuracy of a ResNet-18 of width 16 on the frames alone, several seeds, the same for both stores;
+               and, without the noise of training, of the models of raw arrays on JPEG: mean, and the mean difference
+               with its 95 % interval over the seeds (t)
 """
 
 import argparse
@@ -35,6 +36,7 @@ from avbalance.data.grid import GRID
 from avbalance.data.packed import Batches, Split
 from avbalance.data.raw import RawFiles
 from avbalance.data.stored import JpegWriter
+from avbalance.model import Model
 from avbalance.prepare.views.frames import Frames
 from avbalance.prepare.windows import windows_of
 from avbalance.train import train_recipe
@@ -105,22 +107,42 @@ def rates(folders: dict[str, Path], repetitions: int) -> dict[str, list[float]]:
     return {name: each[1:] for name, each in found.items()}
 
 
-def accuracies(folder: Path, num_seeds: int, epochs: int, resume: Path) -> list[float]:
-    """Test accuracy in percent for each seed."""
+def trained(folder: Path, seed: int, epochs: int, resume: Path) -> Model:
+    """A ResNet-18 at its epoch with the lowest validation loss."""
     training = Training(epochs=epochs, patience=epochs, batch_size=32, learning_rate=0.03, precision="float32")
-    found = []
+    settings: dict[str, Any] = {
+        "encoder": {"visual": {"resnet18": {"width": 16, "frames": "stacked"}}},
+        **{"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"},
+        "seed": seed,
+        "training": {**training.model_dump(), "optimizer": "sgd", "momentum": 0.9},
+    }
+    recipe = {"step": "train", "name": "run", "settings": settings, "inputs": {"data_visual": str(folder)}}
+    return train_recipe(recipe, CPU, resume / f"{folder.name}-{seed}", 1e9).model.eval()
+
+
+@torch.no_grad()
+def accuracy(model: Model, folder: Path) -> float:
+    """Test accuracy in per cent."""
+    batches = Batches(Split({"visual": folder}, "test", CPU), BATCH_SIZE)
+    right = [model(batch.inputs).logits.argmax(dim=1) == batch.labels for batch in batches]
+    return 100 * float(torch.cat(right).float().mean())
+
+
+def print_accuracies(folders: dict[str, Path], num_seeds: int, epochs: int) -> None:
+    """Test accuracy of models trained on each store, and that of those trained on raw arrays on the other store."""
+    found: dict[str, list[float]] = {"array": [], "jpeg": [], "array, tested on jpeg": []}
     for seed in range(num_seeds):
-        settings: dict[str, Any] = {
-            "encoder": {"visual": {"resnet18": {"width": 16, "frames": "stacked"}}},
-            **{"fusion": "concat", "head": "linear", "loss": "joint", "balancer": "joint"},
-            "seed": seed,
-            "training": {**training.model_dump(), "optimizer": "sgd", "momentum": 0.9},
-        }
-        recipe = {"step": "train", "name": "run", "settings": settings, "inputs": {"data_visual": str(folder)}}
-        run = train_recipe(recipe, CPU, resume / f"{folder.name}-{seed}", 1e9)
-        found.append(100 * run.metrics["test_accuracy"])
-        print(f"{folder.name}, seed {seed}: {found[-1]:.1f} %", flush=True)
-    return found
+        models = {kind: trained(folder, seed, epochs, Path("resume")) for kind, folder in folders.items()}
+        for kind, model in models.items():
+            found[kind].append(accuracy(model, folders[kind]))
+        found["array, tested on jpeg"].append(accuracy(models["array"], folders["jpeg"]))
+        print(f"seed {seed}: {', '.join(f'{each[-1]:.1f} %' for each in found.values())}", flush=True)
+    rows = []
+    for name, each in found.items():
+        differences = [own - array for own, array in zip(each, found["array"], strict=True)]
+        half = t.ppf(0.975, num_seeds - 1) * stdev(differences) / num_seeds**0.5
+        rows.append([f"trained on {name}", f"{mean(each):.2f}", f"{mean(differences):+.2f} ± {half:.2f}"])
+    print_table(["frames alone", "test accuracy, %", "against raw arrays, points"], rows)
 
 
 def main() -> None:
@@ -154,14 +176,8 @@ def main() -> None:
         )
         torch.set_num_threads(1)
         if arguments.seeds > 1:
-            each = {
-                kind: accuracies(folders[f"small/{kind}"], arguments.seeds, arguments.epochs, Path("resume"))
-                for kind in WRITERS
-            }
-            differences = [jpeg - array for array, jpeg in zip(each["array"], each["jpeg"], strict=True)]
-            half = t.ppf(0.975, len(differences) - 1) * stdev(differences) / len(differences) ** 0.5
-            print(f"accuracy: array {mean(each['array']):.2f} %, jpeg {mean(each['jpeg']):.2f} %")
-            print(f"difference {mean(differences):+.2f} points, 95 % interval {mean(differences):+.2f} ± {half:.2f}")
+            small_ones = {kind: folders[f"small/{kind}"] for kind in WRITERS}
+            print_accuracies(small_ones, arguments.seeds, arguments.epochs)
 
 
 if __name__ == "__main__":
