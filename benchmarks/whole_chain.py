@@ -46,8 +46,8 @@ SIZES = {
 FEW = {"epochs": 1, "patience": 1, "batch_size": 8}
 NARROW = {"r3d": {"width": 8}}
 """Options of encoders: a ResNet3D-50 of full width takes 16 GB for eight clips, and minutes a step on a CPU."""
-BATCHES = {"kinetics400_32": {"batch_size": 2}}
-"""Eight clips of 32 frames take 19 GB on a CPU."""
+LONG = ("kinetics400_32", "epic_kitchens_noun", "epic_kitchens_verb")
+"""Datasets with clips of 32 frames, eight of which take 19 GB on a CPU."""
 
 
 def shortened(scale: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def shortened(scale: dict[str, Any], small: dict[str, Any]) -> dict[str, Any]:
     scale["training"] |= FEW
     for name, dataset in scale["datasets"].items():
         if "training" in dataset:  # an alias stands for a mapping that others share
-            dataset["training"] = dataset["training"] | FEW | BATCHES.get(name, {})
+            dataset["training"] = dataset["training"] | FEW | ({"batch_size": 2} if name in LONG else {})
         dataset.pop("methods", None)
     del scale["seeds_of"]
     methods = {"encoder": NARROW, "balancer": small["methods"]["balancer"]}
