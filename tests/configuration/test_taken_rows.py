@@ -1,4 +1,5 @@
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def test_one_short_table_compares_a_method_with_all_others_on_every_dataset(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "head_first.py").write_text(method, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     planned = plan.make(tmp_path, {"tables": "mine", "seeds": 0})
     content = yaml.safe_load(example)
     ((_, datasets),) = content["each"].items()

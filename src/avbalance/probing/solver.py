@@ -91,7 +91,7 @@ class Problem:
     def __init__(self, features: Features, labels: NDArray[np.integer], num_classes: int, max_bytes: int) -> None:
         self.features, self.num_classes = features, num_classes
         self.several = labels.ndim == 2
-        self.labels = torch.from_numpy(np.ascontiguousarray(labels)).long()
+        self.labels = torch.tensor(labels, dtype=torch.long)
         self.num_clips, self.dim = features.shape
         spare = max_bytes - least_bytes(self.num_clips, self.dim, num_classes)
         self.num_terms = _num_terms(self.num_clips, self.dim, num_classes, max(0, spare))
