@@ -1,4 +1,4 @@
-"""How long does a run take from its start to its first optimiser step, as the data grow?
+"""Time from the start of a run to its first optimiser step, as the data grow.
 
 Packed pictures of 28 x 28 of AV-MNIST, random numbers, verified before, as they are once they have been prepared or
 pulled. `avbalance train` is started in a process of its own, which imports everything and ends after the first step;

@@ -33,7 +33,7 @@ class Slice(io.RawIOBase):
 
     def __init__(self, parts: Sequence[Path], start: int = 0, size: int | None = None, name: str = "") -> None:
         self.name = name or str(parts[0])
-        self._files: list[io.FileIO] = []  # before any is opened: what has no file left is closed too
+        self._files: list[io.FileIO] = []  # `close` also runs where a part cannot be opened
         self._files.extend(part.open("rb", buffering=0) for part in parts)
         self._ends = list(accumulate(part.stat().st_size for part in parts))
         self._start = start
