@@ -309,8 +309,9 @@ def test_the_objective_falls(fusion: str, balancer: str) -> None:
         assert objective(built, batch) < before, methods
 
 
-@pytest.mark.parametrize(("fusion", "balancer"), PAIRS)
+@pytest.mark.parametrize(("fusion", "balancer"), [(f, b) for f, b in PAIRS if b == "joint" or f == fusions_of(b)[0]])
 def test_the_same_seed_gives_the_same_bits(fusion: str, balancer: str) -> None:
+    """A fusion's draws do not depend on the balancer, nor a balancer's on the fusion, so pairs would show no more."""
     for methods in combinations_of_two(fusion, balancer):
         if methods.task != "single_label":
             continue  # the task changes no draw
