@@ -26,11 +26,15 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit of the checkout that holds this code, with `-dirty` if tracked files differ from it."""
+    """Return the commit of the checkout that holds this code, with `-dirty` if its tracked files differ.
+
+    Files in `results/` do not count: a workflow writes them, and they decide no number.
+    """
     root = Path(__file__).parent
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return head + ("-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+        return head + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
