@@ -32,11 +32,11 @@ def test_what_a_workflow_writes_leaves_a_checkout_clean(tmp_path: Path, changed:
     shutil.copy(provenance.__file__, code)
     for name in ("results/tables/laptop/table.md", "config/config.yaml"):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text("before\n")
+        (tmp_path / name).write_text("before\n", encoding="utf-8")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message", "all")
-    with (tmp_path / changed).open("a") as file:
+    with (tmp_path / changed).open("a", encoding="utf-8") as file:
         file.write("# after\n")
     spec = spec_from_file_location("provenance_of_the_checkout", code)
     assert spec
