@@ -20,7 +20,8 @@ def test_a_row_is_trained_with_the_options_of_its_best_trial(copy: Checkout) -> 
     copy.edit("config/tables/two_rows.yaml", "concat: {}", ROW)
     # two trials and the run of seed 0; the uni-modal runs are those of the row as it is
     assert copy.planned() == {"train_run": 3, "choose_trial": 1, "probe_run": 1, "build_table": 1, "build_page": 1}
-    copy.snakemake()
+    said = copy.snakemake("--verbose", "--cores", "1")  # one trial waits for the other
+    assert said.count("Ready jobs: ") == said.count(" of 8 jobs: ") == 8  # at the start and after each job
     assert NOTHING in copy.snakemake("-n")
     (tuned,) = copy.artifacts("tuned")
     choice = json.loads((tuned / "tuned.json").read_text(encoding="utf-8"))

@@ -1,10 +1,20 @@
-# Resources of jobs, here or on a cluster: GPUs, processes, and the parts of a preparation.
+# Jobs here or on a cluster: their GPUs, processes and rate, and the parts of a preparation.
 from functools import cache
 
 
 def on_cluster():
     """True if jobs run elsewhere, or would, in a dry run; Snakemake knows it only after it has read all rules."""
     return workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
+
+
+def lift_default_rate():
+    """To keep its default rate, 100 jobs a second, Snakemake weighs all ready jobs each second, once for each ended job.
+
+    A rate that a profile or the command line asks for stays.
+    """
+    rate = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)  # no settings if nothing is to run
+    if rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
+        workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
 @cache
