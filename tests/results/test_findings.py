@@ -52,6 +52,18 @@ def test_the_page_shows_the_sentences_with_their_tables(made: list[str]) -> None
     assert "claim better_beats_worse is &#39;holds&#39;, but the sentence says &#39;fails&#39;" in shown
 
 
+def test_a_table_that_waits_for_runs_gives_no_sentence(made: list[str], settings: dict[str, Any]) -> None:
+    table, figure = made
+    planned = f"{table.rpartition('.')[0]}.ba9876543210"
+    Path("results/recipes").mkdir(exist_ok=True)
+    Path(f"results/recipes/{Path(planned).name}.json").write_text(json.dumps({"settings": settings}), encoding="utf-8")
+    template = '- **Better** is right in {{ value("demo_table1", "better", "accuracy") }} %.\n'
+    shown = page.render("laptop", [planned, figure], template=template)
+    assert "1 of them built from the runs that exist." in shown
+    assert "Unfinished: built from the runs that exist." in shown
+    assert "<b>Better</b> is right" not in shown  # the file still has the numbers of older runs
+
+
 def test_numbers_come_with_their_intervals(made: list[str]) -> None:
     claim = json.loads(Path("results/tables/laptop/demo_table1.json").read_text(encoding="utf-8"))["claims"][0]
     text = render('- It gains {{ claim("demo_table1", "better_beats_worse", "holds") }}.')

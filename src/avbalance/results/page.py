@@ -51,7 +51,7 @@ def gather(scale: str, paths: Sequence[str], order: Sequence[str] = (), template
     tables = [item for item in shown if "verdicts" in item]
     return {
         "papers": papers,
-        "findings": findings.in_short(template, scale, [item["table"] for item in shown]),
+        "findings": findings.in_short(template, scale, [item["table"] for item in shown if not item["unfinished"]]),
         "gains": next((item for item in shown if item.get("gains")), None),
         "claims": [(table, claim) for table in tables for claim in table["claims"]],
         "problems": problems,
@@ -61,6 +61,7 @@ def gather(scale: str, paths: Sequence[str], order: Sequence[str] = (), template
         ),
         "incomplete": [table for table in tables if table["notes"]],
         "stale": [item for item in shown if item["stale"]],
+        "unfinished": [item for item in shown if item["unfinished"]],
         "num_tables": len(tables),
         "num_figures": len(shown) - len(tables),
         "devices": sorted({device for each in origins for device in each["devices"]}),
