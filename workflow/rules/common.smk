@@ -44,9 +44,7 @@ def needs(path):
 
     def absent(wildcards):
         workflow.dag.forcefiles.update(plan.broken)
-        lift_default_rate()
-        if not on_cluster():  # whose scheduler gives out its GPUs
-            workflow.global_resources.setdefault("gpu", gpus_here())
+        set_up_scheduler()
         return plan.needs(path.format(**dict(wildcards.items())))
 
     return absent

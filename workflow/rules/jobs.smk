@@ -7,22 +7,24 @@ def on_cluster():
     return workflow.execution_settings is not None and (workflow.use_threads or workflow.remote_exec)
 
 
-def lift_default_rate():
-    """To keep its default rate, 100 jobs a second, Snakemake weighs all ready jobs each second, once for each ended job.
-
-    A rate that a profile or the command line asks for stays.
-    """
-    rate = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)  # no settings if nothing is to run
-    if rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
-
-
 @cache
 def gpus_here():
     """Number of GPUs that jobs use at once on this machine."""
     from avbalance.plan import num_gpus
 
     return num_gpus(plan.project.settings)
+
+
+def set_up_scheduler():
+    """Give out this machine's GPUs, and lift Snakemake's default rate; one that a user asks for stays.
+
+    To keep 100 jobs a second, Snakemake weighs all ready jobs each second, once for each job that has ended.
+    """
+    if not on_cluster():  # whose scheduler gives out its GPUs
+        workflow.global_resources.setdefault("gpu", gpus_here())
+    rate = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)  # no settings if nothing is to run
+    if rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
+        workflow.scheduling_settings.max_jobs_per_timespan = None
 
 
 def gpu(wildcards):
